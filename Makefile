@@ -1,0 +1,31 @@
+# `make demo` and `make test` are the README's two commands; `make check` comes first in CI.
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+INSTALL := -m pip install -qq --disable-pip-version-check
+
+.PHONY: demo test check
+
+# The runtime as a board has it: numpy, the audio reader and one engine, never torch.
+demo: .venv-demo/.stamp
+	@.venv-demo/bin/echo-edge run demo/conversation.flac
+
+test: .venv/.stamp
+	.venv/bin/python -m pytest
+
+check: .venv/.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv-demo/.stamp: pyproject.toml
+	@echo "installing the runtime into .venv-demo"
+	@$(PYTHON) -m venv .venv-demo
+	@.venv-demo/bin/python $(INSTALL) -e ".[onnx]"
+	@touch $@
+
+.venv/.stamp: pyproject.toml
+	@echo "installing the runtime, the export toolchain and the tests' tools into .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python $(INSTALL) -e ".[dev,onnx]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""The demonstration recording and the script that makes it."""

@@ -1,0 +1,41 @@
+"""The errors a user can cause or meet; anything else is a bug and keeps its traceback.
+
+    EchoError              exit 1   the work failed
+    ├── AudioError         exit 1   audio that cannot be read, or is not audio
+    ├── EngineError        exit 1   an engine that is absent, too old, or failed while running
+    ├── OutputError        exit 1   a result that cannot be written
+    ├── UsageError         exit 2   an option that makes no sense
+    └── BundleError        exit 3   a bundle that is not what its manifest promises: verification refused
+
+Every message is one line that says where, what was found, what was expected and what to do next.
+"""
+
+
+class EchoError(Exception):
+    """Base of all errors with a message meant for the user; `exit_code` is the command line's."""
+
+    exit_code = 1
+
+
+class AudioError(EchoError):
+    """Audio that cannot be read, is not audio, or holds values that are not finite."""
+
+
+class EngineError(EchoError):
+    """An engine that is not installed, is too old, or failed while running a graph."""
+
+
+class OutputError(EchoError):
+    """A result that cannot be written where it was asked for."""
+
+
+class UsageError(EchoError):
+    """An option or argument outside its range."""
+
+    exit_code = 2
+
+
+class BundleError(EchoError):
+    """A bundle that breaks a rule of docs/bundle.md; nothing of it has been run."""
+
+    exit_code = 3

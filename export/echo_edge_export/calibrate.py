@@ -1,0 +1,175 @@
+"""One calibration for all engines: SmoothQuant folded into the float model, then the range of every
+linear's input over real audio, streamed as the board streams it.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .model import Block, Echo
+from .steps import EncoderStep, graph_inputs
+
+MARGIN = 1.15
+"""Ranges are widened by 15 %: what was not seen in calibration must not saturate."""
+
+SMOOTHING = 0.4
+"""SmoothQuant's alpha: how much of the activations' spread moves into the weights."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Input range of every linear, by its name in the model."""
+
+    ranges: dict[str, tuple[float, float]]
+
+    def quantization(self, name: str) -> tuple[float, int]:
+        """Scale and zero point of the unsigned 8-bit input of one linear."""
+        low, high = self.ranges[name]
+        low, high = min(low * MARGIN, 0.0), max(high * MARGIN, 0.0)
+        scale = max(high - low, 1e-6) / 255.0
+        return float(np.float32(scale)), round(-low / scale)
+
+    def to_json(self) -> str:
+        """Deterministic text for the bundle."""
+        rows = {k: [float(np.float32(v)) for v in r] for k, r in sorted(self.ranges.items())}
+        return json.dumps({"margin": MARGIN, "smoothing": SMOOTHING, "ranges": rows}, indent=1)
+
+
+@dataclass
+class Statistics:
+    """Smallest, largest and per-channel largest magnitude of a linear's input."""
+
+    low: float
+    high: float
+    channels: Tensor
+
+
+@contextmanager
+def _observed(model: nn.Module) -> Iterator[dict[str, Statistics]]:
+    """Collect `Statistics` of every linear's input while the context is open."""
+    seen: dict[str, Statistics] = {}
+
+    def observe(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].detach()
+        channels = x.flatten(0, -2).abs().amax(0)
+        if name not in seen:
+            seen[name] = Statistics(float(x.min()), float(x.max()), channels)
+        else:
+            old = seen[name]
+            old.low, old.high = min(old.low, float(x.min())), max(old.high, float(x.max()))
+            old.channels = torch.maximum(old.channels, channels)
+
+    hooks = [
+        module.register_forward_pre_hook(partial(observe, name))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def stream(model: Echo, pcm: NDArray[np.float32], chunk_steps: int) -> dict[str, Tensor]:
+    """All graphs over one recording (float32, 16 kHz) exactly as a board runs them; the outputs of
+    every graph, concatenated over time. The eager reference of parity tests."""
+    config = model.config
+    size = chunk_steps * config.step_samples
+    padded = np.pad(pcm, (0, -len(pcm) % size)).astype(np.float32)
+    inputs = graph_inputs(config, chunk_steps)
+    encoder = EncoderStep(model, chunk_steps)
+    front = inputs["frontend"]["pcm_state"]
+    states = list(inputs["encoder"].values())[1:]
+    asr_state = inputs["asr"]["asr_state"]
+    slot_states = list(inputs["separation"].values())[3:]
+    pieces: dict[str, list[Tensor]] = {}
+
+    def keep(**outputs: Tensor) -> None:
+        for name, tensor in outputs.items():
+            pieces.setdefault(name, []).append(tensor)
+
+    for start in range(0, len(padded), size):
+        chunk = torch.from_numpy(padded[start : start + size])[None]
+        features, spectrum, front = model.frontend(chunk, front)
+        final, diarization, speaker, asr, separation, *states = encoder(features, *states)
+        logprobs, asr_state = model.asr(asr, asr_state)
+        separated = model.separation(separation, features, spectrum, *slot_states)
+        slot_states = list(separated[3:])
+        keep(
+            features=features, latents=final, latents_diarization=diarization,
+            latents_speaker=speaker, latents_asr=asr, latents_separation=separation,
+            asr=logprobs, sources=separated[0], presence=separated[1], slots=separated[2],
+        )  # fmt: skip
+    stacked = ("sources", "presence", "slots")
+    joined = {
+        k: torch.stack(v) if k in stacked else torch.cat(v, dim=1) for k, v in pieces.items()
+    }
+    window = config.window_steps
+    logprobs, embeddings = [], []
+    for end in range(window, joined["latents"].shape[1] + 1, window):
+        part = slice(end - window, end)
+        logprobs.append(model.diarization(joined["latents_diarization"][:, part], torch.ones(1, window)))
+        weights = torch.ones(1, 1, window)
+        embeddings.append(model.speaker(joined["latents_speaker"][:, part], weights))
+    if logprobs:
+        joined |= {"diarization": torch.cat(logprobs, 1), "speaker": torch.cat(embeddings, 1)}
+    return joined
+
+
+def _fold(divide: Iterable[Tensor], multiply: Iterable[Tensor], factor: Tensor) -> None:
+    """Divide rows and multiply columns by the same factors: the product stays what it was."""
+    for tensor in divide:
+        tensor.div_(factor if tensor.ndim == 1 else factor[:, None])
+    for tensor in multiply:
+        tensor.mul_(factor)
+
+
+@torch.no_grad()
+def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
+    """SmoothQuant (Xiao et al., ICML 2023) folded into a copy: norms into `qkv_gate` and `fc1`,
+    values into `proj`, `fc1` through its ReLU into `fc2`. Exact in float."""
+    smoothed = copy.deepcopy(model)
+    d = model.config.d_model
+    for i, module in enumerate(smoothed.encoder.blocks):
+        block: Any = module
+        assert isinstance(block, Block)  # noqa: S101
+
+        def factor(linear: nn.Linear, part: str, index: int = i) -> Tensor:
+            channels = statistics[f"encoder.blocks.{index}.{part}"].channels.clamp(min=1e-4)
+            weights = linear.weight.abs().amax(0).clamp(min=1e-5)
+            raw = channels**SMOOTHING / weights ** (1.0 - SMOOTHING)
+            return (raw / raw.log().mean().exp()).clamp(0.02, 50.0)
+
+        norm1, norm2 = [block.norm1.weight, block.norm1.bias], [block.norm2.weight, block.norm2.bias]
+        _fold(norm1, [block.qkv_gate.weight], factor(block.qkv_gate, "qkv_gate"))
+        values = [block.qkv_gate.weight[2 * d : 3 * d], block.qkv_gate.bias[2 * d : 3 * d]]
+        _fold(values, [block.proj.weight], factor(block.proj, "proj"))
+        _fold(norm2, [block.fc1.weight], factor(block.fc1, "fc1"))
+        _fold([block.fc1.weight, block.fc1.bias], [block.fc2.weight], factor(block.fc2, "fc2"))
+    return smoothed
+
+
+def calibrate(
+    model: Echo, recordings: Iterable[NDArray[np.float32]], chunk_steps: int
+) -> tuple[Echo, Calibration]:
+    """The smoothed model and the ranges of its linears over `recordings` (16 kHz float32)."""
+    clips = list(recordings)
+    with _observed(model) as before:
+        for clip in clips:
+            stream(model, clip, chunk_steps)
+    smoothed = smooth(model, before)
+    with _observed(smoothed) as after:
+        for clip in clips:
+            stream(smoothed, clip, chunk_steps)
+    return smoothed, Calibration({name: (s.low, s.high) for name, s in after.items()})

@@ -1,0 +1,194 @@
+"""The four light heads over the encoder's latents. Each is one small graph in the bundle."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import POWERSET, TOKENS, EchoConfig
+from .frontend import Synthesis, mel_filters
+
+MASKED = -1e4
+
+
+class SmallBlock(nn.Module):
+    """Pre-norm self-attention and ReLU MLP on a whole window."""
+
+    def __init__(self, d: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm1 = nn.LayerNorm(d)
+        self.qkv = nn.Linear(d, 3 * d)
+        self.proj = nn.Linear(d, d)
+        self.norm2 = nn.LayerNorm(d)
+        self.fc1 = nn.Linear(d, 4 * d)
+        self.fc2 = nn.Linear(4 * d, d)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """`[B, W, d]` under a score bias `[B, 1, 1, W]`."""
+        qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = (qkv[:, :, i].transpose(1, 2) for i in range(3))
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        attended = torch.softmax(scores + bias, dim=-1) @ value
+        x = x + self.proj(attended.transpose(1, 2).flatten(2))
+        return x + self.fc2(F.relu(self.fc1(self.norm2(x))))
+
+
+class DiarizationHead(nn.Module):
+    """Who of up to three local speakers is active at each step of a window, as powerset classes."""
+
+    def __init__(self, config: EchoConfig) -> None:
+        super().__init__()
+        d = config.d_diarization
+        self.norm = nn.LayerNorm(config.d_model)
+        self.reduce = nn.Linear(config.d_model, d)
+        self.conv = nn.Conv1d(d, d, 9, groups=d, padding=4)
+        self.blocks = nn.ModuleList(SmallBlock(d, n_heads=4) for _ in range(2))
+        self.out_norm = nn.LayerNorm(d)
+        self.out = nn.Linear(d, len(POWERSET))
+
+    def forward(self, latents: Tensor, valid: Tensor) -> Tensor:
+        """Latents `[B, W, d]`, valid `[B, W]` (1, or 0 before the stream began) to log-posteriors
+        `[B, W, 7]`."""
+        x = self.reduce(self.norm(latents)) * valid[..., None]
+        x = x + F.relu(self.conv(x.transpose(1, 2)).transpose(1, 2))
+        bias = ((valid - 1.0) * -MASKED)[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, bias)
+        return torch.log_softmax(self.out(self.out_norm(x)), dim=-1)
+
+
+class SpeakerHead(nn.Module):
+    """Weighted attentive statistics pooling to unit-length embeddings (Okabe et al., 2018)."""
+
+    def __init__(self, config: EchoConfig) -> None:
+        super().__init__()
+        d = config.d_model
+        self.norm = nn.LayerNorm(d)
+        self.frame = nn.Linear(d, d)
+        self.attention = nn.Linear(d, 128)
+        self.score = nn.Linear(128, 1)
+        self.out = nn.Linear(2 * d, config.embedding_dim)
+
+    def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
+        """Latents `[B, W, d]`, weights `[B, K, W]` in [0, 1] (how much each step belongs to each of
+        K speakers) to embeddings `[B, K, embedding_dim]` of length 1."""
+        frames = F.relu(self.frame(self.norm(latents)))
+        scores = self.score(torch.tanh(self.attention(frames))).transpose(1, 2)
+        raised = (scores - scores.amax(dim=2, keepdim=True)).exp() * weights + 1e-6
+        alpha = raised / raised.sum(dim=2, keepdim=True)
+        mean = alpha @ frames
+        variance = alpha @ frames.square() - mean.square()
+        statistics = torch.cat([mean, (variance.clamp(min=0.0) + 1e-5).sqrt()], dim=-1)
+        embedding = self.out(statistics)
+        return embedding / (embedding.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+
+
+class AsrHead(nn.Module):
+    """CTC characters from the continuous latents, two frames per step; causal."""
+
+    def __init__(self, config: EchoConfig) -> None:
+        super().__init__()
+        d = config.d_model
+        self.memory = config.conv_kernel - 1
+        self.n_frames = config.asr_frames_per_step
+        self.norm = nn.LayerNorm(d)
+        self.conv = nn.Conv1d(d, d, config.conv_kernel, groups=d)
+        self.hidden = nn.Linear(d, d)
+        self.out = nn.Linear(d, self.n_frames * len(TOKENS))
+
+    def forward(self, latents: Tensor, asr_state: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents `[B, S, d]` and the last normalized ones `[B, 4, d]` to log-posteriors
+        `[B, 2 S, tokens]` and the next state."""
+        x = torch.cat([asr_state, self.norm(latents)], dim=1)
+        mixed = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        hidden = F.relu(self.hidden(x[:, self.memory :] + F.relu(mixed)))
+        logits = self.out(hidden).unflatten(-1, (self.n_frames, len(TOKENS))).flatten(1, 2)
+        return torch.log_softmax(logits, dim=-1), x[:, -self.memory :]
+
+
+class SeparationHead(nn.Module):
+    """K-set separation with a null target: slots that each become one voice, or nothing.
+
+    Slot queries attend to the latents of the chunk and its left context; each slot then modulates
+    every step into its separated latent (zero for an empty slot) and a mask over 80 mel bands per
+    10 ms frame. The masks of all slots sum to one, so the sources sum to the mixture.
+    """
+
+    bands: Tensor
+
+    def __init__(self, config: EchoConfig) -> None:
+        super().__init__()
+        d, d_slot = config.d_model, config.d_slot
+        self.config = config
+        self.n_heads = 4
+        self.norm = nn.LayerNorm(d)
+        self.queries = nn.Parameter(torch.randn(config.max_sources, d_slot) * 0.3)
+        self.key_value = nn.Linear(d, 2 * d_slot)
+        self.proj = nn.Linear(d_slot, d_slot)
+        self.slot_norm = nn.LayerNorm(d_slot)
+        self.fc1 = nn.Linear(d_slot, 2 * d_slot)
+        self.fc2 = nn.Linear(2 * d_slot, d_slot)
+        self.presence = nn.Linear(d_slot, 1)
+        self.step = nn.Linear(d, config.d_mask)
+        self.modulate = nn.Linear(d_slot, 2 * config.d_mask)
+        self.latent = nn.Linear(config.d_mask, d)
+        self.patch = nn.Linear(config.patch_frames * config.n_mels, config.d_mask)
+        self.mask_hidden = nn.Linear(config.d_mask, config.d_mask)
+        self.mask = nn.Linear(config.d_mask, config.patch_frames * config.n_mels)
+        self.synthesis = Synthesis(config)
+        filters = mel_filters(config).T
+        filters[-1] += (filters.sum(0) == 0) * 1e-3  # bins that no filter covers: 0 Hz and Nyquist
+        self.register_buffer("bands", filters / filters.sum(0), persistent=False)
+
+    def keys(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalized latents `[B, S, d]`, keys and values `[B, heads, S, d_slot / heads]`."""
+        x = self.norm(latents)
+        both = self.key_value(x).unflatten(-1, (2, self.n_heads, -1))
+        return x, both[:, :, 0].transpose(1, 2), both[:, :, 1].transpose(1, 2)
+
+    def slots(self, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Slots `[B, N, K, d_slot]` of N chunks, each under its own score bias `[B, N, 1, 1, T]`."""
+        query = self.queries.unflatten(-1, (self.n_heads, -1)).transpose(0, 1)
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        weights = torch.softmax(scores[:, None] + bias, dim=-1)
+        attended = (weights @ value[:, None]).transpose(2, 3).flatten(3)
+        slots = self.queries + self.proj(attended)
+        return slots + self.fc2(F.relu(self.fc1(self.slot_norm(slots))))
+
+    def hidden(self, x: Tensor, slots: Tensor) -> Tensor:
+        """Steps `[B, N, C, d]` modulated by slots `[B, N, K, d_slot]`: `[B, N, K, C, d_mask]`."""
+        scale, shift = self.modulate(slots)[..., None, :].chunk(2, dim=-1)
+        return F.relu(self.step(x)[:, :, None] * (1.0 + scale) + shift)
+
+    def masks(self, hidden: Tensor, features: Tensor) -> Tensor:
+        """Mel-band masks `[B, N, K, 4 C, n_mels]`; features `[B, N, 4 C, n_mels]`."""
+        patches = features.unflatten(2, (-1, self.config.patch_frames)).flatten(3)
+        fine = F.relu(self.mask_hidden(F.relu(hidden + self.patch(patches)[:, :, None])))
+        logits = self.mask(fine).unflatten(-1, (self.config.patch_frames, -1)).flatten(3, 4)
+        return torch.softmax(logits, dim=2)
+
+    def forward(
+        self,
+        latents: Tensor,
+        features: Tensor,
+        spectrum: Tensor,
+        slot_keys: Tensor,
+        slot_values: Tensor,
+        valid: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """One chunk with its left context: latents `[1, C, d]`, features `[1, 4C, n_mels]`,
+        spectrum `[1, 4C, bins, 2]`, cached keys and values `[heads, L, d_slot / heads]`, valid
+        `[1, L]`. Returns sources `[K, 4C hop + overlap]`, presence `[K]` in [0, 1], slots
+        `[K, d_slot]` and the next state."""
+        x, new_key, new_value = self.keys(latents)
+        key = torch.cat([slot_keys, new_key[0]], dim=1)
+        value = torch.cat([slot_values, new_value[0]], dim=1)
+        seen = torch.cat([valid, torch.ones_like(latents[:, :, 0])], dim=1)
+        bias = ((seen - 1.0) * -MASKED)[:, None, None, None, :]
+        slots = self.slots(key[None], value[None], bias)
+        masks = self.masks(self.hidden(x[:, None], slots), features[:, None])[0, 0]
+        sources = self.synthesis(spectrum * (masks @ self.bands)[..., None])
+        left = slot_keys.shape[1]
+        presence = torch.sigmoid(self.presence(slots[0, 0]))[:, 0]
+        state = (key[:, -left:], value[:, -left:], seen[:, -left:])
+        return sources, presence, slots[0, 0], *state

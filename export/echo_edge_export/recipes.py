@@ -1,0 +1,48 @@
+"""Named quantization recipes: what happens to the linears of each graph. Everything else stays
+float: attention products, norms, softmax, gates, depthwise convolutions, the frontend and caches.
+"""
+
+from dataclasses import dataclass
+
+from echo_edge.errors import UsageError
+
+QUANTIZED_GRAPHS = ("encoder", "diarization", "speaker", "asr", "separation")
+
+FLOAT_LINEARS = frozenset(
+    {
+        "diarization.out", "speaker.score", "speaker.out", "asr.out",
+        "separation.presence", "separation.proj", "separation.fc1", "separation.fc2",
+        "separation.modulate",
+    }
+)  # fmt: skip
+"""The last small layers of the heads and what runs on three slots only: they cost nothing and
+quantizing them costs decibels."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How linears are stored and run."""
+
+    name: str
+    weight_bits: int
+    """32 for float, 8 or 7 for signed per-output-channel integers."""
+    activations: str
+    """`float`, `dynamic` (range of each call) or `static` (calibrated range)."""
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("float32", 32, "float"),
+        Recipe("dynamic_w8", 8, "dynamic"),
+        Recipe("static_w8a8", 8, "static"),
+        Recipe("static_w7a8", 7, "static"),
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`; UsageError names the known ones."""
+    if name not in RECIPES:
+        raise UsageError(f"recipe {name!r}: not known, choose one of {', '.join(RECIPES)}")
+    return RECIPES[name]

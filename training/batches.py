@@ -1,0 +1,207 @@
+"""Step number -> batch, a pure function: training resumes anywhere and replays exactly.
+
+A batch holds read utterances (words, one voice each) and simulated conversations (turns, voices,
+sources). The loader builds them ahead in one worker process.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from echo_edge_export.config import TOKENS
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .augment import SPEEDS, active_steps, add_noise, change_speed, level_gain, reverberate, tilt
+from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, conversation
+
+CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
+
+SOURCE_WEIGHTS = {
+    "librispeech_dev-clean_mp3": 3.0,
+    "ljspeech": 2.0,
+    "speechocean762": 1.5,
+    "tts": 1.0,
+    "fsdd": 0.6,
+    "mycroft_community": 0.3,
+    "picovoice_wake": 0.1,
+}
+"""How often a second of each transcribed source is drawn."""
+
+EASY_STEPS, RAMP_STEPS = 500, 700
+"""CTC stays on its blank plateau for long on varied real speech, and leaves it within some hundred
+steps on clear synthetic speech: training starts there and ramps to the full difficulty."""
+
+
+def difficulty(step: int) -> float:
+    """0 for the easy start (short, clean, mostly synthetic), 1 for the full task."""
+    return min(1.0, max(0.0, (step - EASY_STEPS) / RAMP_STEPS))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one training step (U read items of N samples, M conversations of P samples)."""
+
+    pcm: Tensor
+    """`[U, N]` read speech."""
+    targets: Tensor
+    """Characters of all U items, concatenated, int64."""
+    target_lengths: Tensor
+    """`[U]`."""
+    active: Tensor
+    """`[U, N / 640]` in {0, 1}."""
+    voices: Tensor
+    """`[U]` speaker class, -1 where unknown."""
+    mixture: Tensor
+    """`[M, P]`."""
+    sources: Tensor
+    """`[M, K, P]`."""
+    mixture_active: Tensor
+    """`[M, K, P / 640]` in {0, 1}."""
+    mixture_voices: Tensor
+    """`[M, K]` speaker class, -1 for an unused slot."""
+    chunk_steps: int
+    left_steps: int
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """How much of what a batch holds."""
+
+    read_items: int = 6
+    read_s: tuple[float, float] = (3.0, 9.0)
+    conversations: int = 2
+    conversation_s: float = 10.0
+    full_context: float = 0.4
+    """Share of steps trained with unlimited context instead of chunks."""
+
+
+class Batches(Dataset[Batch]):
+    """`batches[step]` is the batch of that step, the same in every run with the same seed."""
+
+    def __init__(
+        self, corpus: Corpus, rooms: NDArray[np.float32] | None, spec: BatchSpec, seed: int
+    ) -> None:
+        self.corpus, self.rooms, self.spec, self.seed = corpus, rooms, spec, seed
+        self.voices = corpus.by_speaker()
+        self.classes = {name: i for i, name in enumerate(sorted(self.voices))}
+        self.texts: dict[str, dict[str, list[Utterance]]] = {}
+        for u in corpus.utterances:
+            if u.text and 0.25 < u.duration_s < 16.0 and u.source in SOURCE_WEIGHTS:
+                self.texts.setdefault(u.source, {}).setdefault(u.speaker or u.id, []).append(u)
+        seconds = {
+            source: sum(u.duration_s for group in groups.values() for u in group)
+            for source, groups in self.texts.items()
+        }
+        self.source_names = list(self.texts)
+        self.source_weights = np.array([SOURCE_WEIGHTS[s] * seconds[s] for s in self.texts])
+
+    @property
+    def n_voices(self) -> int:
+        """Speaker classes: every known voice at every speed."""
+        return len(self.classes) * len(SPEEDS)
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def _read(
+        self, seconds: float, hard: float, rng: np.random.Generator
+    ) -> tuple[Pcm, Pcm, str, int]:
+        """One voice reading about `seconds`: clean PCM, noisy PCM, text, speaker class or -1."""
+        boost = [1.0 + 11.0 * (1.0 - hard) * (name == "tts") for name in self.source_names]
+        weights = self.source_weights * boost
+        source = str(rng.choice(self.source_names, p=weights / weights.sum()))
+        groups = self.texts[source]
+        speakers = list(groups)
+        sizes = np.array([len(groups[s]) for s in speakers], dtype=float)
+        speaker = speakers[int(rng.choice(len(speakers), p=sizes / sizes.sum()))]
+        speed = int(rng.choice(3, p=(0.3 * hard, 1.0 - 0.6 * hard, 0.3 * hard)))
+        pieces, words, have = [], [], 0.0
+        for attempt in range(20):
+            u = groups[speaker][int(rng.integers(len(groups[speaker])))]
+            length = u.duration_s / SPEEDS[speed]
+            if have + length > seconds:
+                if attempt > 3:
+                    break
+                continue
+            pause = np.zeros(int(rng.uniform(0.0, 0.3) * SAMPLE_RATE), dtype=np.float32)
+            pieces += [change_speed(self.corpus.pcm(u), SPEEDS[speed]), pause]
+            words.append(u.text)
+            have += length + len(pause) / SAMPLE_RATE
+        clean = np.zeros(int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES, dtype=np.float32)
+        spoken = np.concatenate(pieces)[: len(clean)] if pieces else clean[:0]
+        start = int(rng.integers(len(clean) - len(spoken) + 1))
+        clean[start : start + len(spoken)] = spoken
+        voice = self.classes.get(speaker, -1)
+        label = voice * len(SPEEDS) + speed if voice >= 0 else -1
+        return clean, self._colour(clean, hard, rng), " ".join(words), label
+
+    def _colour(self, clean: Pcm, hard: float, rng: np.random.Generator) -> Pcm:
+        if not clean.any():
+            return clean
+        pcm = tilt(clean, rng)
+        if self.rooms is not None and rng.random() < 0.4 * hard:
+            room = self.rooms[int(rng.integers(len(self.rooms)))]
+            pcm = reverberate(pcm, room[int(rng.integers(len(room)))])
+        if rng.random() < 0.6 * hard:
+            babble = None
+            if rng.random() < 0.2:
+                start = int(rng.integers(len(self.corpus.samples) - 2 * len(pcm)))
+                two = self.corpus.samples[start : start + 2 * len(pcm)].astype(np.float32)
+                babble = two[: len(pcm)] + two[len(pcm) :]
+            pcm = add_noise(pcm, float(np.mean(pcm**2)), babble, rng)
+        return pcm * level_gain(pcm, rng)
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        spec = self.spec
+        hard = difficulty(step)
+        shortest, longest = spec.read_s
+        seconds = float(rng.uniform(shortest, longest - 0.6 * (1.0 - hard) * (longest - shortest)))
+        n_items = max(1, round(spec.read_items * np.mean(spec.read_s) / seconds))
+        read = [self._read(seconds, hard, rng) for _ in range(n_items)]
+        mixtures = [
+            conversation(
+                self.corpus, self.voices, self.rooms, spec.conversation_s,
+                int(rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3])), rng,
+            )
+            for _ in range(spec.conversations)
+        ]  # fmt: skip
+        targets = [[CHARACTER[c] for c in text] for _, _, text, _ in read]
+        mixture_voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
+        for row, mix in zip(mixture_voices, mixtures, strict=True):
+            for k, (name, speed) in enumerate(zip(mix.speakers, mix.speeds, strict=True)):
+                row[k] = self.classes[name] * len(SPEEDS) + speed
+        full = rng.random() < 1.0 - (1.0 - spec.full_context) * hard
+        chunk = 1000 if full else int(rng.integers(4, 26))
+        return Batch(
+            pcm=torch.from_numpy(np.stack([pcm for _, pcm, _, _ in read])),
+            targets=torch.tensor([c for row in targets for c in row], dtype=torch.long),
+            target_lengths=torch.tensor([len(row) for row in targets]),
+            active=torch.from_numpy(np.stack([active_steps(c) for c, _, _, _ in read])).float(),
+            voices=torch.tensor([voice for *_, voice in read]),
+            mixture=torch.from_numpy(np.stack([m.pcm for m in mixtures])),
+            sources=torch.from_numpy(np.stack([m.sources for m in mixtures])),
+            mixture_active=torch.from_numpy(np.stack([m.active for m in mixtures])).float(),
+            mixture_voices=torch.from_numpy(mixture_voices),
+            chunk_steps=chunk,
+            left_steps=1000 if full else int(rng.integers(2, 9)) * 12,
+        )
+
+
+def loader(batches: Batches, first: int, last: int) -> DataLoader[Batch]:
+    """Batches of steps `first` to `last - 1`, built ahead by one worker."""
+    steps = range(first, last)
+    return DataLoader(
+        batches, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=6  # type: ignore[arg-type]
+    )
+
+
+def default_rooms(cache: Path) -> NDArray[np.float32]:
+    """The bank of rooms, made once."""
+    from .augment import room_bank
+
+    return room_bank(cache / "rooms.npy")

@@ -1,0 +1,116 @@
+"""The training loop's machinery: schedule, resumable state, log. Knows nothing of the losses."""
+
+import csv
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .batches import Batch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, constant, linear decay to zero over the last share of `steps`."""
+
+    peak: float
+    steps: int
+    warmup: int = 200
+    decay: float = 0.3
+
+    def rate(self, step: int) -> float:
+        """Learning rate of one step."""
+        rising = min(1.0, (step + 1) / self.warmup)
+        falling = min(1.0, (self.steps - step) / (self.decay * self.steps))
+        return self.peak * min(rising, max(falling, 0.0))
+
+
+def adamw(modules: Iterable[nn.Module], rate: float) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only."""
+    trained = [p for m in modules for p in m.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": 0.05},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+
+
+def save_state(path: Path, parts: Mapping[str, Any], step: int) -> None:
+    """Write the state of every part (modules, optimizer) and the next step, atomically."""
+    partial = path.with_name(path.name + ".partial")
+    torch.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}}, partial)
+    partial.replace(path)
+
+
+def load_state(path: Path, parts: Mapping[str, Any]) -> int:
+    """Restore every part from `path` and return the next step; 0 if there is no such file."""
+    if not path.exists():
+        return 0
+    stored = torch.load(path, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(stored[name])
+    return int(stored["step"])
+
+
+class Log:
+    """One CSV row and one printed line every `every` steps, with the mean of each figure."""
+
+    def __init__(self, path: Path, every: int, total: int) -> None:
+        self.path, self.every, self.total = path, every, total
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.started = time.monotonic()
+
+    def add(self, step: int, figures: Mapping[str, float]) -> None:
+        """Collect one step's figures; write and print when due."""
+        for name, value in figures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        if (step + 1) % self.every:
+            return
+        elapsed = time.monotonic() - self.started
+        means = {name: value / self.count for name, value in self.sums.items()}
+        left_min = (self.total - step - 1) * elapsed / self.count / 60
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+        print(f"step {step + 1}/{self.total}  {shown}  eta {left_min:.0f} min", flush=True)
+        self.write({"step": step + 1, **means, "seconds": elapsed})
+        self.sums, self.count, self.started = {}, 0, time.monotonic()
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Append one CSV row; the header is written once."""
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as lines:
+            writer = csv.DictWriter(lines, fieldnames=list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+
+
+def run(
+    step_loss: Callable[[Batch, int], tuple[torch.Tensor, dict[str, float]]],
+    batches: Iterable[Batch],
+    first: int,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    log: Log,
+    after_step: Callable[[int], None],
+) -> None:
+    """One optimizer step per batch; a step whose gradient is not finite is skipped and counted."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    for step, batch in enumerate(batches, start=first):
+        rate = schedule.rate(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, figures = step_loss(batch, step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            optimizer.step()
+        log.add(step, {**figures, "grad": float(norm) if finite else 0.0, "skipped": 1.0 - finite})
+        after_step(step + 1)

@@ -1,0 +1,76 @@
+"""The losses of the four heads; each returns a scalar and knows nothing of the encoder."""
+
+import math
+from itertools import permutations
+
+import torch
+from echo_edge_export.config import POWERSET
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ORDERS = tuple(permutations(range(3)))
+
+
+def ctc_loss(logprobs: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """Nats per character of log-posteriors `[B, T, tokens]`; padding is heard as silence."""
+    n_frames = torch.full_like(target_lengths, logprobs.shape[1])
+    total = F.ctc_loss(
+        logprobs.transpose(0, 1).float(), targets, n_frames, target_lengths,
+        blank=0, reduction="sum", zero_infinity=True,
+    )  # fmt: skip
+    return total / target_lengths.sum().clamp(min=1)
+
+
+def powerset_targets(active: Tensor) -> Tensor:
+    """Active speakers `[..., 3, S]` in {0, 1} to classes `[..., S]`; a third voice is dropped."""
+    lookup = torch.zeros(8, dtype=torch.long)
+    for index, speakers in enumerate(POWERSET):
+        lookup[sum(1 << k for k in speakers)] = index
+    lookup[7] = POWERSET.index((0, 1))
+    bits = active.long() * torch.tensor([1, 2, 4])[:, None]
+    return lookup[bits.sum(-2)]
+
+
+def powerset_loss(logprobs: Tensor, active: Tensor) -> Tensor:
+    """Permutation-invariant cross entropy: logprobs `[B, S, 7]`, active `[B, 3, S]`."""
+    losses = [
+        F.nll_loss(logprobs.transpose(1, 2), powerset_targets(active[:, order]), reduction="none")
+        for order in ORDERS
+    ]
+    return torch.stack([loss.mean(1) for loss in losses]).amin(0).mean()
+
+
+class ArcFace(nn.Module):
+    """Additive angular margin softmax over speaker classes (Deng et al., CVPR 2019)."""
+
+    def __init__(self, embedding_dim: int, n_classes: int, scale: float = 30.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_classes, embedding_dim) * 0.05)
+        self.scale = scale
+
+    def forward(self, embeddings: Tensor, classes: Tensor, margin: float) -> Tensor:
+        """Unit embeddings `[N, E]`, classes `[N]`, margin in radians."""
+        cosine = (embeddings @ F.normalize(self.weight, dim=1).T).clamp(-1 + 1e-6, 1 - 1e-6)
+        target = cosine.gather(1, classes[:, None])
+        sine = (1.0 - target.square()).sqrt()
+        shifted = target * math.cos(margin) - sine * math.sin(margin)
+        logits = cosine.scatter(1, classes[:, None], shifted)
+        return F.cross_entropy(self.scale * logits, classes)
+
+
+def separation_loss(estimates: Tensor, sources: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Permutation-invariant negative SNR of spectra `[B, K, T, bins, 2]`, thresholded at 25 dB.
+
+    A slot without a source (`present [B, K]` false) is held 25 dB below the mixture instead. Returns
+    the loss and the best order `[B, K]`: estimate k belongs to source `order[k]`.
+    """
+    mixture = sources.sum(1, keepdim=True).square().sum((2, 3, 4)) + 1e-6
+    error = (estimates[:, :, None] - sources[:, None]).square().sum((3, 4, 5))
+    power = sources.square().sum((2, 3, 4))
+    floor = 10**-2.5
+    active = torch.log10((error + floor * power[:, None]) / (power[:, None] + 1e-6))
+    silent = torch.log10(error / mixture[:, :, None] + floor)
+    pairs = 10.0 * torch.where(present[:, None, :], active, silent)
+    totals = torch.stack([pairs[:, range(3), order].mean(1) for order in ORDERS], dim=1)
+    best = totals.argmin(1)
+    return totals.amin(1).mean(), torch.tensor(ORDERS)[best]

@@ -1,0 +1,122 @@
+"""Figures on development data straight from the torch model: CER, powerset error, EER.
+
+For watching a training run. Headline numbers come from `training.evaluate`, through the runtime.
+"""
+
+from collections.abc import Sequence
+
+import jiwer
+import numpy as np
+import torch
+from echo_edge_export.config import TOKENS
+from echo_edge_export.model import Echo
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .data import Corpus, Utterance
+from .losses import powerset_loss, powerset_targets
+from .mixtures import conversation
+
+CHUNK_STEPS = 12
+
+
+def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> "tuple[Tensor, ...]":
+    """PCM `[B, N]` to (final, diarization, speaker, asr, separation) latents `[B, S, d]`."""
+    features = model.frontend.features(model.frontend.spectrum(model.frontend.pad(pcm)))
+    latents = model.encoder(features, chunk_steps)
+    return latents.final, latents.diarization, latents.speaker, latents.asr, latents.separation
+
+
+def greedy(logprobs: Tensor) -> str:
+    """Best path of CTC log-posteriors `[T, tokens]` as text."""
+    best = torch.unique_consecutive(logprobs.argmax(-1))
+    text = "".join(TOKENS[i].replace("<space>", " ") for i in best.tolist() if i)
+    return " ".join(text.split())
+
+
+def transcripts(model: Echo, corpus: Corpus, utterances: Sequence[Utterance]) -> list[str]:
+    """Greedy transcripts under the streaming mask."""
+    texts = []
+    for u in utterances:
+        pcm = np.pad(corpus.pcm(u), (1600, 8000))
+        pcm = pcm[: len(pcm) // 640 * 640]
+        latents = encode(model, torch.from_numpy(pcm)[None])[3]
+        state = torch.zeros(1, model.asr.memory, latents.shape[-1])
+        texts.append(greedy(model.asr(latents, state)[0][0]))
+    return texts
+
+
+def error_rates(references: list[str], hypotheses: list[str]) -> dict[str, float]:
+    """WER and CER in per cent."""
+    pairs = [(r, h) for r, h in zip(references, hypotheses, strict=True) if r]
+    left, right = [r for r, _ in pairs], [h for _, h in pairs]
+    return {"wer": 100 * jiwer.wer(left, right), "cer": 100 * jiwer.cer(left, right)}
+
+
+def equal_error_rate(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
+    """EER in per cent of verification scores, higher meaning the same speaker."""
+    order = np.argsort(scores)[::-1]
+    hits = np.cumsum(same[order]) / max(same.sum(), 1)
+    alarms = np.cumsum(~same[order]) / max((~same).sum(), 1)
+    crossing = int(np.argmin(np.abs(1 - hits - alarms)))
+    return float(50.0 * (1 - hits[crossing] + alarms[crossing]))
+
+
+def speaker_eer(model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0) -> float:
+    """EER of all pairs among two excerpts of `seconds` for every development voice, dry."""
+    rng = np.random.default_rng(seed)
+    embeddings, names = [], []
+    for name, pool in sorted(corpus.by_speaker().items()):
+        for part in (pool[: len(pool) // 2], pool[len(pool) // 2 :]):
+            pieces = [corpus.pcm(part[i]) for i in rng.permutation(len(part))[:12]]
+            pcm = np.concatenate(pieces)[: int(seconds * 16000) // 640 * 640] if pieces else None
+            if pcm is None or len(pcm) < seconds * 8000:
+                continue
+            pcm = pcm[: len(pcm) // 640 * 640]
+            latents = encode(model, torch.from_numpy(pcm)[None])[2]
+            weights = torch.ones(1, 1, latents.shape[1])
+            embeddings.append(model.speaker(latents, weights)[0, 0].numpy())
+            names.append(name)
+    table = np.stack(embeddings)
+    left, right = np.triu_indices(len(names), 1)
+    same = np.array(names)[left] == np.array(names)[right]
+    return equal_error_rate((table @ table.T)[left, right].astype(np.float64), same)
+
+
+def powerset_error(model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12) -> float:
+    """Share of wrong steps (per cent, best permutation per window) on dry 10 s conversations."""
+    voices = corpus.by_speaker()
+    wrong = total = 0.0
+    for i in range(n_mixtures):
+        rng = np.random.default_rng((seed, i))
+        mix = conversation(corpus, voices, None, 10.0, 1 + i % 3, rng)
+        latents = encode(model, torch.from_numpy(mix.pcm)[None])[1]
+        logprobs = model.diarization(latents, torch.ones(1, latents.shape[1]))
+        active = torch.from_numpy(mix.active).float()[None]
+        orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+        losses = [powerset_targets(active[:, order]) != logprobs.argmax(-1) for order in orders]
+        wrong += min(float(loss.sum()) for loss in losses)
+        total += latents.shape[1]
+    return 100.0 * wrong / total
+
+
+@torch.no_grad()
+def quick_look(model: Echo, corpus: Corpus, n_utterances: int = 60) -> dict[str, float]:
+    """CER, WER on read English of unseen speakers, EER, powerset error: some ten seconds."""
+    model.eval()
+    figures: dict[str, float] = {}
+    for name, source in (("libri", "librispeech_dev-clean_mp3"), ("so762", "speechocean762")):
+        pool = [u for u in corpus.utterances if u.source == source and u.text]
+        chosen = pool[:: max(1, len(pool) // (n_utterances // 2))]
+        chosen = [u for u in chosen if u.duration_s < 12]
+        texts = transcripts(model, corpus, chosen)
+        rates = error_rates([u.text for u in chosen], texts)
+        figures |= {f"{name}_{k}": v for k, v in rates.items()}
+        print(f"  {chosen[3].text}\n  -> {texts[3]}", flush=True)
+    figures["eer"] = speaker_eer(model, corpus, seed=1)
+    figures["powerset"] = powerset_error(model, corpus, seed=2)
+    model.train()
+    return figures
+
+
+__all__ = ["equal_error_rate", "error_rates", "powerset_loss", "quick_look", "transcripts"]

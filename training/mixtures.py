@@ -1,0 +1,119 @@
+"""Simulated conversations with exact labels: who is active at every 40 ms step, each clean source.
+
+A conversation is a pure function of (corpus, generator): the same seed gives the same audio.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .augment import SPEEDS, active_steps, add_noise, change_speed, level_gain, reverberate, tilt
+from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
+
+STEP_SAMPLES = 640
+MAX_SPEAKERS = 3
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One simulated conversation of `N` samples, K = 3 source slots, unused ones silent."""
+
+    pcm: Pcm
+    """`[N]`: sources and noise as the microphone hears them."""
+    sources: NDArray[np.float32]
+    """`[K, N]`: each voice alone, at its level in the mixture."""
+    active: NDArray[np.bool_]
+    """`[K, N / 640]`."""
+    speakers: tuple[str, ...]
+    """Speaker of each used slot."""
+    speeds: tuple[int, ...]
+    """Index into `SPEEDS` of each used slot."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How turns follow each other (seconds); a negative gap is an overlap."""
+
+    gap_mean_s: float = 0.25
+    gap_std_s: float = 0.6
+    turn_min_s: float = 0.7
+    turn_max_s: float = 6.0
+
+
+def _voice(
+    corpus: Corpus, pool: Sequence[Utterance], seconds: float, rng: np.random.Generator
+) -> Pcm:
+    """About `seconds` of one speaker's speech: a random excerpt, or utterances strung together."""
+    wanted = int(seconds * SAMPLE_RATE)
+    pieces: list[Pcm] = []
+    have = 0
+    while have < wanted:
+        piece = corpus.pcm(pool[int(rng.integers(len(pool)))])
+        if len(piece) > wanted:
+            start = int(rng.integers(len(piece) - wanted + 1))
+            piece = piece[start : start + wanted]
+        pieces.append(piece)
+        have += len(piece)
+    voice = np.concatenate(pieces)[:wanted]
+    ramp = min(160, len(voice) // 2)
+    voice[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
+    voice[len(voice) - ramp :] *= np.linspace(1, 0, ramp, dtype=np.float32)
+    return voice
+
+
+def schedule(
+    n_speakers: int, seconds: float, timing: Timing, rng: np.random.Generator
+) -> list[tuple[int, float, float]]:
+    """Turns (speaker, start_s, duration_s) that fill `seconds`; nobody answers himself at once."""
+    turns: list[tuple[int, float, float]] = []
+    clock, last = float(rng.uniform(-1.0, 1.0)), -1
+    while clock < seconds - 0.5:
+        others = [k for k in range(n_speakers) if k != last] or [0]
+        speaker = int(rng.choice(others))
+        length = float(rng.uniform(timing.turn_min_s, timing.turn_max_s))
+        start = max(clock, 0.0)
+        turns.append((speaker, start, min(length, seconds - start)))
+        clock = start + length + float(rng.normal(timing.gap_mean_s, timing.gap_std_s))
+        last = speaker
+    return turns
+
+
+def conversation(
+    corpus: Corpus,
+    voices: dict[str, list[Utterance]],
+    rooms: NDArray[np.float32] | None,
+    seconds: float,
+    n_speakers: int,
+    rng: np.random.Generator,
+    timing: Timing | None = None,
+) -> Mixture:
+    """One conversation of `n_speakers` (1 to 3) different voices; `rooms` None means dry."""
+    n_samples = int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
+    names = sorted(voices)
+    speakers = tuple(str(name) for name in rng.choice(names, n_speakers, replace=False))
+    speeds = tuple(int(rng.choice(len(SPEEDS), p=(0.25, 0.5, 0.25))) for _ in speakers)
+    dry = np.zeros((MAX_SPEAKERS, n_samples), dtype=np.float32)
+    for slot, start_s, length_s in schedule(n_speakers, seconds, timing or Timing(), rng):
+        factor = SPEEDS[speeds[slot]]
+        piece = _voice(corpus, voices[speakers[slot]], length_s * factor, rng)
+        piece = change_speed(piece, factor)
+        start = int(start_s * SAMPLE_RATE)
+        piece = piece[: n_samples - start]
+        dry[slot, start : start + len(piece)] += piece
+    active = np.stack([active_steps(voice) for voice in dry])
+    sources = dry.copy()
+    room = None if rooms is None or rng.random() < 0.3 else rooms[int(rng.integers(len(rooms)))]
+    for slot in range(n_speakers):
+        if not active[slot].any():
+            continue
+        voice = tilt(dry[slot], rng)
+        voice = voice if room is None else reverberate(voice, room[slot])
+        power = float(np.mean(voice[np.repeat(active[slot], STEP_SAMPLES)] ** 2)) + 1e-9
+        sources[slot] = voice / np.sqrt(power) * 10 ** (rng.uniform(-5.0, 5.0) / 20)
+    pcm = sources.sum(0)
+    if rng.random() < 0.7:
+        pcm = add_noise(pcm, 1.0, None, rng)
+    gain = level_gain(pcm, rng)
+    return Mixture(pcm * gain, sources * gain, active, speakers, speeds)
