@@ -1,3 +1,39 @@
-"""Echo on the edge: who spoke when, what was said, and each voice on its own, from one encoder."""
+"""Echo on the edge: who spoke when, what was said, and each voice on its own, from one encoder.
+
+session = echo_edge.load("bundle/", threads=2)
+stream = session.stream(latency_s=2.0)
+for pcm in microphone:
+    show(stream.push(pcm))
+show(stream.finish())
+"""
+
+from echo_edge.errors import (
+    AudioError,
+    BundleError,
+    EchoError,
+    EngineError,
+    OutputError,
+    UsageError,
+)
+from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
+from echo_edge.session import Session, Stream, load
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AudioError",
+    "BundleError",
+    "EchoError",
+    "EngineError",
+    "OutputError",
+    "Result",
+    "Session",
+    "Source",
+    "Speaker",
+    "SpeakerCount",
+    "Stream",
+    "Turn",
+    "UsageError",
+    "Word",
+    "load",
+]

@@ -5,7 +5,7 @@
     ├── EngineError        exit 1   an engine that is absent, too old, or failed while running
     ├── OutputError        exit 1   a result that cannot be written
     ├── UsageError         exit 2   an option that makes no sense
-    └── BundleError        exit 3   a bundle that is not what its manifest promises: verification refused
+    └── BundleError        exit 3   a bundle that breaks its promises: verification refused
 
 Every message is one line that says where, what was found, what was expected and what to do next.
 """

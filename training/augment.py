@@ -18,7 +18,9 @@ SPEEDS = (0.9, 1.0, 1.1)
 RIR_SAMPLES = int(0.4 * SAMPLE_RATE)
 
 
-def room_bank(path: Path, n_rooms: int = 120, n_sources: int = 4, seed: int = 7) -> NDArray[np.float32]:
+def room_bank(
+    path: Path, n_rooms: int = 120, n_sources: int = 4, seed: int = 7
+) -> NDArray[np.float32]:
     """Impulse responses `[n_rooms, n_sources, 6400]`, direct path at sample 0 with unit peak.
 
     Shoebox rooms of 3 to 10 m by the image method (Allen & Berkley 1979), RT60 0.15 to 0.6 s.

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from echo_edge_export.config import TOKENS
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from echo_edge_export.config import TOKENS
 
 from .augment import SPEEDS, active_steps, add_noise, change_speed, level_gain, reverberate, tilt
 from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
@@ -131,7 +132,9 @@ class Batches(Dataset[Batch]):
             pieces += [change_speed(self.corpus.pcm(u), SPEEDS[speed]), pause]
             words.append(u.text)
             have += length + len(pause) / SAMPLE_RATE
-        clean = np.zeros(int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES, dtype=np.float32)
+        clean = np.zeros(
+            int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES, dtype=np.float32
+        )
         spoken = np.concatenate(pieces)[: len(clean)] if pieces else clean[:0]
         start = int(rng.integers(len(clean) - len(spoken) + 1))
         clean[start : start + len(spoken)] = spoken
@@ -196,7 +199,11 @@ def loader(batches: Batches, first: int, last: int) -> DataLoader[Batch]:
     """Batches of steps `first` to `last - 1`, built ahead by one worker."""
     steps = range(first, last)
     return DataLoader(
-        batches, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=6  # type: ignore[arg-type]
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=1,
+        prefetch_factor=6,
     )
 
 

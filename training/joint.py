@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from echo_edge_export.checkpoint import save_checkpoint
 from echo_edge_export.model import Echo
-from torch import Tensor
 
 from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loader
 from .data import check_split, load_corpus
@@ -60,9 +61,7 @@ def excerpt(active: Tensor, generator: torch.Generator) -> Tensor:
 
 def set_statistics(model: Echo, batches: Batches, n_batches: int = 40) -> None:
     """Mean and deviation of every mel band over the first training batches."""
-    frames = torch.cat(
-        [features_of(model, batches[i].pcm).flatten(0, 1) for i in range(n_batches)]
-    )
+    frames = torch.cat([features_of(model, batches[i].pcm).flatten(0, 1) for i in range(n_batches)])
     model.frontend.mean.copy_(frames.mean(0))
     model.frontend.std.copy_(frames.std(0))
 

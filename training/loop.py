@@ -107,7 +107,7 @@ def run(
             group["lr"] = rate
         loss, figures = step_loss(batch, step)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
         finite = bool(torch.isfinite(norm))
         if finite:

@@ -4,9 +4,10 @@ import math
 from itertools import permutations
 
 import torch
-from echo_edge_export.config import POWERSET
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from echo_edge_export.config import POWERSET
 
 ORDERS = tuple(permutations(range(3)))
 
@@ -61,8 +62,8 @@ class ArcFace(nn.Module):
 def separation_loss(estimates: Tensor, sources: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Permutation-invariant negative SNR of spectra `[B, K, T, bins, 2]`, thresholded at 25 dB.
 
-    A slot without a source (`present [B, K]` false) is held 25 dB below the mixture instead. Returns
-    the loss and the best order `[B, K]`: estimate k belongs to source `order[k]`.
+    A slot without a source (`present [B, K]` false) is held 25 dB below the mixture. Returns the
+    loss and the best order `[B, K]`: estimate k belongs to source `order[k]`.
     """
     mixture = sources.sum(1, keepdim=True).square().sum((2, 3, 4)) + 1e-6
     error = (estimates[:, :, None] - sources[:, None]).square().sum((3, 4, 5))

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import jiwer
 import numpy as np
 import torch
-from echo_edge_export.config import TOKENS
-from echo_edge_export.model import Echo
 from numpy.typing import NDArray
 from torch import Tensor
+
+from echo_edge_export.config import TOKENS
+from echo_edge_export.model import Echo
 
 from .data import Corpus, Utterance
 from .losses import powerset_loss, powerset_targets

@@ -51,8 +51,7 @@ def flite(text: str, stretch: float, pitch_hz: int) -> Pcm:
     command += ["--setf", f"duration_stretch={stretch:.2f}"]
     command += ["--setf", f"int_f0_target_mean={pitch_hz}"]
     wav = subprocess.run(command, check=True, capture_output=True).stdout
-    samples = np.frombuffer(wav[44:], dtype="<i2").astype(np.float32) / 32768.0
-    return samples
+    return np.frombuffer(wav[44:], dtype="<i2").astype(np.float32) / 32768.0
 
 
 def speak(text: str, rng: np.random.Generator) -> tuple[str, Pcm]:
@@ -80,7 +79,15 @@ def synthesize(data: Path, out: Path, hours: float, seed: int) -> None:
         name = f"tts_{file_index:03d}.flac"
         start_s, duration_s = position / SAMPLE_RATE, len(pcm) / SAMPLE_RATE
         rows.append(
-            [f"tts_{len(rows):06d}", name, f"{start_s:.4f}", f"{duration_s:.4f}", voice, text, "tts"]
+            [
+                f"tts_{len(rows):06d}",
+                name,
+                f"{start_s:.4f}",
+                f"{duration_s:.4f}",
+                voice,
+                text,
+                "tts",
+            ]
         )
         pieces.append(pcm * 0.7)
         position += len(pcm)

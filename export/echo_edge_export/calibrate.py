@@ -43,6 +43,12 @@ class Calibration:
         rows = {k: [float(np.float32(v)) for v in r] for k, r in sorted(self.ranges.items())}
         return json.dumps({"margin": MARGIN, "smoothing": SMOOTHING, "ranges": rows}, indent=1)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Calibration":
+        """The inverse of `to_json`. ValueError or KeyError for anything else."""
+        ranges = json.loads(text)["ranges"]
+        return cls({name: (float(low), float(high)) for name, (low, high) in ranges.items()})
+
 
 @dataclass
 class Statistics:
@@ -58,7 +64,7 @@ def _observed(model: nn.Module) -> Iterator[dict[str, Statistics]]:
     """Collect `Statistics` of every linear's input while the context is open."""
     seen: dict[str, Statistics] = {}
 
-    def observe(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def observe(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].detach()
         channels = x.flatten(0, -2).abs().amax(0)
         if name not in seen:
@@ -112,14 +118,14 @@ def stream(model: Echo, pcm: NDArray[np.float32], chunk_steps: int) -> dict[str,
             asr=logprobs, sources=separated[0], presence=separated[1], slots=separated[2],
         )  # fmt: skip
     stacked = ("sources", "presence", "slots")
-    joined = {
-        k: torch.stack(v) if k in stacked else torch.cat(v, dim=1) for k, v in pieces.items()
-    }
+    joined = {k: torch.stack(v) if k in stacked else torch.cat(v, dim=1) for k, v in pieces.items()}
     window = config.window_steps
     logprobs, embeddings = [], []
     for end in range(window, joined["latents"].shape[1] + 1, window):
         part = slice(end - window, end)
-        logprobs.append(model.diarization(joined["latents_diarization"][:, part], torch.ones(1, window)))
+        logprobs.append(
+            model.diarization(joined["latents_diarization"][:, part], torch.ones(1, window))
+        )
         weights = torch.ones(1, 1, window)
         embeddings.append(model.speaker(joined["latents_speaker"][:, part], weights))
     if logprobs:
@@ -151,7 +157,10 @@ def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
             raw = channels**SMOOTHING / weights ** (1.0 - SMOOTHING)
             return (raw / raw.log().mean().exp()).clamp(0.02, 50.0)
 
-        norm1, norm2 = [block.norm1.weight, block.norm1.bias], [block.norm2.weight, block.norm2.bias]
+        norm1, norm2 = (
+            [block.norm1.weight, block.norm1.bias],
+            [block.norm2.weight, block.norm2.bias],
+        )
         _fold(norm1, [block.qkv_gate.weight], factor(block.qkv_gate, "qkv_gate"))
         values = [block.qkv_gate.weight[2 * d : 3 * d], block.qkv_gate.bias[2 * d : 3 * d]]
         _fold(values, [block.proj.weight], factor(block.proj, "proj"))

@@ -1,6 +1,10 @@
-"""Checkpoints: one safetensors file holds the weights, the model's shape and where it came from."""
+"""Checkpoints: one safetensors file holds the weights, the model's shape, where it came from and,
+when it is ready to export, the calibration that all engines share.
+"""
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,28 +13,48 @@ from safetensors.torch import save_file
 
 from echo_edge.errors import EchoError
 
+from .calibrate import Calibration
 from .config import EchoConfig
 from .model import Echo
 
 FORMAT = "echo-edge.checkpoint/1"
 
 
-def save_checkpoint(path: Path, model: Echo, step: int, dtype: torch.dtype = torch.float32) -> None:
-    """Write weights, config and training step to `path`, through a temporary name."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint; the model is float32 and in eval mode."""
+
+    model: Echo
+    step: int
+    calibration: Calibration | None
+    sha256: str
+
+
+def save_checkpoint(
+    path: Path,
+    model: Echo,
+    step: int,
+    calibration: Calibration | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write weights, config, training step and calibration to `path`, through a temporary name."""
     tensors = {k: v.detach().to(dtype).contiguous().cpu() for k, v in model.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(model.config.to_dict()), "step": str(step)}
+    if calibration is not None:
+        metadata["calibration"] = calibration.to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata)
     partial.replace(path)
 
 
-def load_checkpoint(path: Path) -> tuple[Echo, int]:
-    """The model in eval mode, float32, and its training step. EchoError if the file is not one."""
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at `path`. EchoError if the file is missing, not one, or does not fit."""
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, SafetensorError) as error:
         raise EchoError(f"{path}: not a readable safetensors checkpoint: {error}") from error
     if metadata.get("format") != FORMAT:
@@ -39,7 +63,10 @@ def load_checkpoint(path: Path) -> tuple[Echo, int]:
     try:
         model = Echo(EchoConfig(**json.loads(metadata["config"])))
         model.load_state_dict(tensors)
+        calibration = metadata.get("calibration")
+        ranges = Calibration.from_json(calibration) if calibration else None
+        step = int(metadata.get("step", "0"))
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise EchoError(f"{path}: weights and config do not fit this version: {reason}") from error
-    return model.eval(), int(metadata.get("step", "0"))
+    return Checkpoint(model.eval(), step, ranges, sha256)

@@ -147,7 +147,7 @@ class SeparationHead(nn.Module):
         return x, both[:, :, 0].transpose(1, 2), both[:, :, 1].transpose(1, 2)
 
     def slots(self, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """Slots `[B, N, K, d_slot]` of N chunks, each under its own score bias `[B, N, 1, 1, T]`."""
+        """Slots `[B, N, K, d_slot]` of N chunks, each under its score bias `[B, N, 1, 1, T]`."""
         query = self.queries.unflatten(-1, (self.n_heads, -1)).transpose(0, 1)
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         weights = torch.softmax(scores[:, None] + bias, dim=-1)

@@ -129,9 +129,7 @@ def _softmax(op_type: str) -> Emit:
     return lambda g, out, shape, x, dim, *_: g.node(op_type, [x], out, axis=dim)
 
 
-def _pad(
-    g: GraphBuilder, out: str, shape: Sequence[int], x: str, pads: list[int], *_: Any
-) -> str:
+def _pad(g: GraphBuilder, out: str, shape: Sequence[int], x: str, pads: list[int], *_: Any) -> str:
     before, after = pads[::2][::-1], pads[1::2][::-1]
     outer = [0] * (len(shape) - len(before))
     return g.node("Pad", [x, g.ints(*outer, *before, *outer, *after)], out)
@@ -141,9 +139,7 @@ def _square(g: GraphBuilder, out: str, shape: Sequence[int], x: str) -> str:
     return g.node("Mul", [x, x], out)
 
 
-def _clamp(
-    g: GraphBuilder, out: str, shape: Sequence[int], x: str, low: float, *_: Any
-) -> str:
+def _clamp(g: GraphBuilder, out: str, shape: Sequence[int], x: str, low: float, *_: Any) -> str:
     return g.node("Max", [x, g.scalar(low)], out)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import POWERSET, EchoConfig
-from .model import MASKED, Echo, attend
+from .model import MASKED, Block, Echo, attend
 
 
 class EncoderStep(nn.Module):
@@ -18,6 +18,7 @@ class EncoderStep(nn.Module):
     def __init__(self, model: Echo, chunk_steps: int) -> None:
         super().__init__()
         self.encoder = model.encoder
+        self.blocks = [block for block in model.encoder.blocks if isinstance(block, Block)]
         self.left = model.config.left_context_steps
         keys = torch.arange(-self.left, chunk_steps)
         bias = self.encoder.position_bias(torch.arange(chunk_steps), keys).detach()
@@ -40,11 +41,12 @@ class EncoderStep(nn.Module):
         seen = torch.cat([seen, torch.ones_like(x[:, :, 0])], dim=1)
         bias = self.bias + (seen - 1.0) * -MASKED
         layers, keys, values = [x], [], []
-        for i, block in enumerate(encoder.blocks):
+        for i, block in enumerate(self.blocks):
             query, new_key, new_value, gate = block.project(x)
             key = torch.cat([key_cache[i : i + 1], new_key], dim=2)
             value = torch.cat([value_cache[i : i + 1], new_value], dim=2)
-            attended = attend(query, *block.with_null(key, value), bias[i : i + 1])
+            all_keys, all_values = block.with_null(key, value)
+            attended = attend(query, all_keys, all_values, bias[i : i + 1])
             x = block.finish(x, attended * gate)
             layers.append(x)
             keys.append(key[:, :, -self.left :])

@@ -27,7 +27,9 @@ IR_VERSION = 10
 MICROSOFT = "com.microsoft"
 
 
-def quantize_weight(weight: NDArray[np.float32], bits: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantize_weight(
+    weight: NDArray[np.float32], bits: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Symmetric per-output-channel integers of `[out, in]` weights, transposed to `[in, out]`, and
     their scales `[out]`."""
     limit = 2 ** (bits - 1) - 1
@@ -105,8 +107,8 @@ class Lowering:
     def split(self, node: torch.fx.Node) -> list[str]:
         """`split` and `chunk`: one output per part."""
         parts = node.meta["val"]
-        dim = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
-        axis = int(dim) % parts[0].ndim  # type: ignore[call-overload]
+        dim: Any = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+        axis = int(dim) % parts[0].ndim
         sizes = self.builder.ints(*(int(p.shape[axis]) for p in parts))
         outputs = [f"{node.name}_{i}" for i in range(len(parts))]
         return self.builder.multi("Split", [self.value(node.args[0]), sizes], outputs, axis=axis)
@@ -135,7 +137,9 @@ class Lowering:
         bias_name = g.constant(bias, bias_name)
         if self.recipe.weight_bits == 32 or not quantized:
             kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
-            return g.node("Add", [g.node("MatMul", [x, kernel], f"{node.name}_mm"), bias_name], node.name)
+            return g.node(
+                "Add", [g.node("MatMul", [x, kernel], f"{node.name}_mm"), bias_name], node.name
+            )
         integers, scale = quantize_weight(weight, self.recipe.weight_bits)
         kernel = g.constant(integers, f"{name}.kernel")
         scales = g.constant(scale, f"{name}.scales")
@@ -196,7 +200,7 @@ def to_onnx(
     save(model, path)
     return GraphSpec(
         file=path.name,
-        inputs=[TensorSpec(k, list(v.shape), "float32") for k, v in inputs.items()],
-        outputs=[TensorSpec(k, list(s), "float32") for k, s in zip(outputs, shapes, strict=True)],
+        inputs=tuple(TensorSpec(k, tuple(v.shape), "float32") for k, v in inputs.items()),
+        outputs=tuple(TensorSpec(k, s, "float32") for k, s in zip(outputs, shapes, strict=True)),
         state={k: f"{k}_next" for k in inputs if f"{k}_next" in outputs},
     )

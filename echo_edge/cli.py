@@ -1,0 +1,246 @@
+"""The command `echo-edge`. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification
+refused. An error is one line on stderr; a traceback is a bug.
+"""
+
+import argparse
+import importlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge import __version__, audio, formats
+from echo_edge.bundle import find_bundle, open_bundle
+from echo_edge.errors import AudioError, BundleError, EchoError, UsageError
+from echo_edge.results import Result
+from echo_edge.session import MOST_SPEAKERS, Session, load
+from echo_edge.sources import SourceWriter
+
+Array = NDArray[np.float32]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        args = _parser(arguments).parse_args(arguments)
+        return int(args.run(args))
+    except EchoError as error:
+        print(f"echo-edge: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("echo-edge: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="echo-edge",
+        description="Who spoke when, what was said, and each voice on its own, on the device.",
+        epilog="exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification refused",
+    )
+    parser.add_argument("--version", action="version", version=f"echo-edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="process a recording or PCM from stdin"))
+    _add_bundle(commands.add_parser("bundle", help="look at or verify a model bundle"))
+    for name, module, text in (
+        ("bench", "echo_edge.bench", "measure speed, latency, memory and correctness here"),
+        ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
+        ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
+    ):
+        command = commands.add_parser(name, help=text)
+        if arguments[:1] == [name]:  # imported only when asked for: the others start faster
+            _add_module(command, module)
+    return parser
+
+
+def _add_module(parser: argparse.ArgumentParser, module: str) -> None:
+    """A command that lives in a module of its own with `add_arguments` and `run`."""
+    try:
+        implementation = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if module.startswith("echo_edge_export"):
+            raise EchoError(
+                f"export: {error.name} is not installed here; it runs on a workstation: "
+                "pip install 'echo-edge[export]'"
+            ) from error
+        raise
+    implementation.add_arguments(parser)
+    parser.set_defaults(run=implementation.run)
+
+
+def add_bundle_option(parser: argparse.ArgumentParser) -> None:
+    """`--bundle DIR`, with the search order of `find_bundle` as its default."""
+    parser.add_argument(
+        "--bundle", metavar="DIR", help="default: $ECHO_EDGE_BUNDLE, the installed or shipped one"
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("audio", help="any audio file; - reads 16 kHz mono s16le PCM from stdin")
+    add_bundle_option(parser)
+    parser.add_argument("--threads", type=int, default=1, help="engine threads (default 1)")
+    parser.add_argument("--format", choices=formats.FORMAT_NAMES, default="txt")
+    parser.add_argument("--out", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
+    parser.add_argument("--min-speakers", type=int, default=1)
+    parser.add_argument("--max-speakers", type=int, default=MOST_SPEAKERS)
+    parser.add_argument(
+        "--latency-s", type=float, default=math.inf, help="hold decisions back at most this long"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    blocks: Iterator[Array]
+    if args.audio == "-":
+        blocks, total_s = audio.pcm_blocks(sys.stdin.buffer), None
+    else:
+        blocks, total_s = audio.read_blocks(args.audio), audio.duration_s(args.audio)
+    started = time.monotonic()
+    with load(find_bundle(args.bundle), args.threads) as session:
+        result, broken = _process(session, blocks, total_s, args)
+        text = formats.render(
+            result,
+            args.format,
+            audio=formats.AudioInfo(args.audio, result.duration_s, audio.SAMPLE_RATE),
+            bundle=bundle_info(session),
+            timing=_timing(time.monotonic() - started, result.duration_s),
+        )
+    if args.out:
+        formats.save(text, args.out)
+    else:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    if broken is not None:  # what could be read has been processed and written
+        raise broken
+    return 0
+
+
+def _process(
+    session: Session, blocks: Iterator[Array], total_s: float | None, args: argparse.Namespace
+) -> tuple[Result, AudioError | None]:
+    """The whole result and, if the audio broke off, the error that says where."""
+    max_sources = session.bundle.manifest.separation.max_sources
+    writer = SourceWriter(args.separate, max_sources) if args.separate else None
+    parts: list[Result] = []
+    broken: AudioError | None = None
+    with writer or nullcontext():
+        stream = session.stream(
+            args.latency_s,
+            min_speakers=args.min_speakers,
+            max_speakers=args.max_speakers,
+            on_sources=writer.write if writer else None,
+        )
+        try:
+            for block in blocks:
+                parts.append(stream.push(block))
+                _progress(parts[-1].duration_s, total_s)
+        except AudioError as error:
+            broken = error
+        if not parts:
+            raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
+        parts.append(stream.finish())
+    _progress(None, total_s)
+    last = parts[-1]
+    turns = tuple(turn for part in parts for turn in part.turns)
+    words = tuple(word for part in parts for word in part.words)
+    sources = writer.keep(turns) if writer else ()
+    return replace(last, turns=turns, words=words, sources=sources), broken
+
+
+def _progress(done_s: float | None, total_s: float | None) -> None:
+    """One line on a terminal's stderr; None clears it."""
+    if not sys.stderr.isatty():
+        return
+    if done_s is None:
+        line = ""
+    elif total_s:
+        line = f"{done_s:.0f} of {total_s:.0f} s ({min(done_s / total_s, 1.0):.0%})"
+    else:
+        line = f"{done_s:.0f} s"
+    print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _timing(wall_s: float, duration_s: float) -> formats.Timing:
+    return formats.Timing(wall_s / duration_s if duration_s else None, wall_s)
+
+
+def bundle_info(session: Session) -> formats.BundleInfo:
+    """The loaded bundle, as results and records name it."""
+    manifest, sha256 = session.bundle.manifest, session.bundle.sha256
+    return formats.BundleInfo(
+        manifest.name, manifest.version, manifest.engine.name, manifest.recipe, sha256
+    )
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for name, action, text in (
+        ("info", _bundle_info, "what the manifest says"),
+        ("verify", _bundle_verify, "hashes, engine and self-test; exit 0 only if all hold"),
+    ):
+        command = actions.add_parser(name, help=text)
+        command.add_argument("bundle", nargs="?", metavar="DIR", help="default: as for run")
+        command.add_argument("--json", action="store_true")
+        command.set_defaults(run=action)
+
+
+def _bundle_info(args: argparse.Namespace) -> int:
+    bundle = open_bundle(find_bundle(args.bundle))
+    manifest = bundle.manifest
+    if args.json:
+        print((bundle.path / "manifest.json").read_text(encoding="utf-8"), end="")
+        return 0
+    streaming = manifest.streaming
+    chunk_ms = 1000 * manifest.audio.chunk_samples / manifest.audio.sample_rate
+    rows = {
+        "name": manifest.name,
+        "version": f"{manifest.version} (build {manifest.build})",
+        "sha256": bundle.sha256,
+        "engine": f"{manifest.engine.name} >= {manifest.engine.minimum_version}",
+        "recipe": manifest.recipe,
+        "size": f"{bundle.size_bytes / 2**20:.1f} MiB in {len(manifest.files)} files",
+        "chunk": f"{streaming.chunk_steps} steps, {chunk_ms:.0f} ms",
+        "boards": ", ".join(manifest.boards),
+        "checkpoint": manifest.source.checkpoint_sha256,
+        "trained steps": str(manifest.source.checkpoint_step),
+    }
+    rows |= {f"parity {name}": f"{value:g}" for name, value in manifest.parity.items()}
+    rows |= {f"metric {name}": f"{value:g}" for name, value in manifest.metrics.items()}
+    for name, value in rows.items():
+        print(f"{name:<32} {value}")
+    return 0
+
+
+def _bundle_verify(args: argparse.Namespace) -> int:
+    from echo_edge.selftest import run_selftest
+
+    with load(find_bundle(args.bundle)) as session:
+        outcome = run_selftest(session)
+        name, n_files = session.bundle.manifest.name, len(session.bundle.manifest.files)
+    if args.json:
+        record = {"bundle": name, "passed": outcome.passed, "sqnr_db": outcome.sqnr_db}
+        print(json.dumps(record | {"least_db": outcome.least_db}))
+    else:
+        print(f"{name}: {n_files} files as the manifest says, engine loads, {outcome.summary()}")
+    if not outcome.passed:
+        raise BundleError(
+            f"{name}: {outcome.summary()}: this engine or board computes something else; "
+            "update the engine or use another bundle"
+        )
+    return 0
+
+
+__all__ = ["UsageError", "add_bundle_option", "bundle_info", "main"]

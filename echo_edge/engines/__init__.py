@@ -1,0 +1,63 @@
+"""What runs a graph: one small file per engine, one protocol, one table from name to engine.
+
+An engine knows one graph file and nothing of what it computes.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.errors import EngineError
+from echo_edge.manifest import GraphSpec
+
+Array = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """One loaded graph. Not thread-safe; `close` frees it, and may be called twice."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name for all inputs by name, float32 of the shapes the manifest gives."""
+
+    def close(self) -> None:
+        """Free the graph."""
+
+
+ENGINES = {
+    "onnx": ("echo_edge.engines.onnx", "onnxruntime", "pip install 'echo-edge[onnx]'"),
+    "null": ("echo_edge.engines.null", "numpy", ""),
+}
+"""Engine name -> module, what it needs to be importable, how to get that."""
+
+
+def engine_version(name: str) -> str:
+    """Version of the installed library behind an engine. EngineError if it is not there."""
+    _, library, cure = _entry(name)
+    try:
+        return str(import_module(library).__version__)
+    except ImportError as error:
+        raise EngineError(f"engine {name}: {library} is not installed here: {cure}") from error
+    except Exception as error:  # a native library may fail in any way while it loads
+        raise EngineError(f"engine {name}: {library} does not load here: {error}") from error
+
+
+def open_engine(name: str, path: Path, spec: GraphSpec, threads: int) -> Engine:
+    """Load one graph file. EngineError if the engine is absent or refuses the file."""
+    module, _, _ = _entry(name)
+    engine_version(name)
+    engine: Engine = import_module(module).open_graph(path, spec, threads)
+    return engine
+
+
+def _entry(name: str) -> tuple[str, str, str]:
+    if name not in ENGINES:
+        known = ", ".join(ENGINES)
+        raise EngineError(
+            f"engine {name}: this version cannot run it (it can: {known}): "
+            "use a bundle for one of those"
+        )
+    return ENGINES[name]

@@ -1,0 +1,55 @@
+"""ONNX Runtime on the CPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.errors import EngineError
+from echo_edge.manifest import GraphSpec
+
+Array = NDArray[np.float32]
+
+
+class OnnxEngine:
+    """One graph in one inference session. The arena is off: chunks are small, memory matters."""
+
+    def __init__(self, path: Path, spec: GraphSpec, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        # Workers that spin between chunks would burn a board's battery for nothing.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._path = path
+        self._outputs = [tensor.name for tensor in spec.outputs]
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            reason = str(error).splitlines()[0]
+            raise EngineError(f"{path.name}: onnxruntime cannot load it: {reason}") from error
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name."""
+        try:
+            values = self._session.run(self._outputs, inputs)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise EngineError(f"{self._path.name}: onnxruntime failed: {reason}") from error
+        return dict(zip(self._outputs, values, strict=True))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def open_graph(path: Path, spec: GraphSpec, threads: int) -> OnnxEngine:
+    """Load one .onnx file."""
+    return OnnxEngine(path, spec, threads)

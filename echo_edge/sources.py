@@ -1,0 +1,85 @@
+"""Separated voices to WAV files while they are being made, and whose voice each one is."""
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.audio import SAMPLE_RATE, WavWriter
+from echo_edge.errors import OutputError
+from echo_edge.results import Source, Turn
+
+Array = NDArray[np.float32]
+
+LEAST_SHARE = 0.02
+"""A slot that holds less than this share of the energy was never a voice: no file is kept."""
+
+BLOCK_SAMPLES = 1600
+"""Energies are compared with turns in blocks of 0.1 s."""
+
+
+class SourceWriter:
+    """`source_1.wav`, ... in one folder; a context manager. Nothing is kept after an error."""
+
+    def __init__(self, folder: Path, max_sources: int) -> None:
+        self._paths = [folder / f"source_{i + 1}.wav" for i in range(max_sources)]
+        self._energies: list[list[float]] = [[] for _ in self._paths]
+        self._pending = np.zeros((max_sources, 0), np.float32)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        folder = self._paths[0].parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        with ExitStack() as stack:
+            self._writers = [stack.enter_context(WavWriter(path)) for path in self._paths]
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, sources: Array) -> None:
+        """Append waveforms `[K, samples]`."""
+        for writer, samples in zip(self._writers, sources, strict=True):
+            writer.write(samples)
+        self._pending = np.concatenate([self._pending, sources], axis=1)
+        whole = self._pending.shape[1] // BLOCK_SAMPLES * BLOCK_SAMPLES
+        blocks = self._pending[:, :whole].reshape(len(sources), -1, BLOCK_SAMPLES)
+        self._pending = self._pending[:, whole:]
+        for energies, row in zip(self._energies, (blocks**2).mean(2), strict=True):
+            energies += row.tolist()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def keep(self, turns: tuple[Turn, ...]) -> tuple[Source, ...]:
+        """After the context: remove the files of empty slots; the rest, each with the speaker whose
+        turns hold most of its energy."""
+        energies = np.array(self._energies)
+        total = float(energies.sum())
+        sources = []
+        for path, row in zip(self._paths, energies, strict=True):
+            if total <= 0.0 or row.sum() < LEAST_SHARE * total:
+                path.unlink(missing_ok=True)
+                continue
+            sources.append(Source(str(path), _loudest(row, turns)))
+        return tuple(sources)
+
+
+def _loudest(energies: NDArray[np.float64], turns: tuple[Turn, ...]) -> str | None:
+    """The speaker during whose turns most of the energy was heard."""
+    heard: dict[str, float] = {}
+    block_s = BLOCK_SAMPLES / SAMPLE_RATE
+    for turn in turns:
+        part = slice(math.floor(turn.start_s / block_s), math.ceil(turn.end_s / block_s))
+        heard[turn.speaker] = heard.get(turn.speaker, 0.0) + float(energies[part].sum())
+    return max(heard, key=lambda speaker: heard[speaker]) if any(heard.values()) else None

@@ -1,0 +1,122 @@
+"""Decided activity to turns, and words to the voice that was active: one step before labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.heads.diarization import Activity
+from echo_edge.results import Word
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TurnRules:
+    """How activity becomes turns, from the bundle (`decoding` in the manifest)."""
+
+    active: float
+    """A voice is active where its score is at least this."""
+    gap_steps: int
+    """Pauses up to this long do not end a turn."""
+    shortest_steps: int
+    """Shorter turns are dropped."""
+
+
+@dataclass(frozen=True)
+class VoiceTurn:
+    """A turn of a voice that has no label yet; steps, end exclusive."""
+
+    voice: int
+    start: int
+    end: int
+    confidence: float
+
+
+@dataclass
+class _Open:
+    start: int
+    last: int
+    total: float
+    n_steps: int
+
+
+class TurnBuilder:
+    """Closes a turn once its voice has been silent for longer than `gap_steps`."""
+
+    def __init__(self, rules: TurnRules) -> None:
+        self._rules = rules
+        self._open: dict[int, _Open] = {}
+
+    def push(self, activity: Activity) -> list[VoiceTurn]:
+        """Turns that ended within these steps, by end time."""
+        done: list[VoiceTurn] = []
+        for offset, row in enumerate(activity.scores):
+            step = activity.first_step + offset
+            for voice in np.flatnonzero(row >= self._rules.active).tolist():
+                score = float(row[voice])
+                turn = self._open.setdefault(voice, _Open(step, step, 0.0, 0))
+                turn.last = step
+                turn.total += score
+                turn.n_steps += 1
+            late = step - self._rules.gap_steps
+            for voice in [v for v, turn in self._open.items() if turn.last < late]:
+                self._close(voice, done)
+        return done
+
+    def finish(self) -> list[VoiceTurn]:
+        """The turns still open at the end."""
+        done: list[VoiceTurn] = []
+        for voice in sorted(self._open, key=lambda v: self._open[v].last):
+            self._close(voice, done)
+        return done
+
+    def _close(self, voice: int, done: list[VoiceTurn]) -> None:
+        turn = self._open.pop(voice)
+        if turn.last + 1 - turn.start >= self._rules.shortest_steps:
+            confidence = turn.total / turn.n_steps
+            done.append(VoiceTurn(voice, turn.start, turn.last + 1, confidence))
+
+
+class WordVoices:
+    """Words wait until the activity under them is decided, then get the voice heard most."""
+
+    REACH_STEPS = 12
+    """A word just outside a turn (0.5 s) still belongs to it."""
+    KEEP_STEPS = 1500
+    """Decided steps that are remembered: one minute, longer than any word waits."""
+
+    def __init__(self, step_s: float, active: float) -> None:
+        self._step_s, self._active = step_s, active
+        self._waiting: list[Word] = []
+        self._scores = np.zeros((0, 0), np.float32)
+        self._end = 0
+
+    def add(self, words: list[Word]) -> None:
+        """Words that need a voice."""
+        self._waiting += words
+
+    def decide(self, activity: list[Activity]) -> None:
+        """Remember decided steps."""
+        parts = [a.scores for a in activity]
+        if parts:
+            old = [self._scores] if self._scores.size else []
+            self._scores = np.concatenate(old + parts)[-self.KEEP_STEPS :]
+            self._end = activity[-1].first_step + len(parts[-1])
+
+    def take(self, everything: bool = False) -> list[tuple[Word, int | None]]:
+        """Words whose steps, and some after, are decided (or all of them), each with its voice."""
+        decided_s = (self._end - self.REACH_STEPS) * self._step_s
+        ready = [w for w in self._waiting if everything or w.end_s <= decided_s]
+        self._waiting = self._waiting[len(ready) :]
+        return [(word, self._voice(word)) for word in ready]
+
+    def _voice(self, word: Word) -> int | None:
+        origin = self._end - len(self._scores)
+        first, last = round(word.start_s / self._step_s), round(word.end_s / self._step_s)
+        for reach in (0, self.REACH_STEPS):
+            low, high = max(first - reach - origin, 0), max(last + reach - origin, 0)
+            total = self._scores[low:high].sum(0) if self._scores.size else np.zeros(0)
+            if total.size and total.max() >= self._active:
+                return int(total.argmax())
+        return None

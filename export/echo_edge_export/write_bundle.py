@@ -1,0 +1,203 @@
+"""One checkpoint to one bundle: export the graphs, measure parity, write the manifest, all or
+nothing. Same checkpoint, recipe and tool versions, same bytes.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import wave
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge import __version__
+from echo_edge import manifest as m
+from echo_edge.errors import EchoError, OutputError, UsageError
+from echo_edge.selftest import AUDIO, EXPECTED
+from echo_edge.session import load
+
+from .checkpoint import Checkpoint
+from .config import POWERSET, TOKENS
+from .parity import COMPARED, Parity, measure, reference
+from .recipes import Recipe
+from .steps import GRAPH_OUTPUTS, graph_inputs, graph_modules
+from .to_onnx import to_onnx
+
+Array = NDArray[np.float32]
+
+MINIMUM_ENGINE = {"onnx": "1.23.2"}
+TOOLS = ("torch", "onnx", "numpy")
+BOARDS = ("aarch64", "x86-64")
+
+DECODING = {
+    "active_threshold": 0.5,
+    "continuity_weight": 0.6,
+    "gap_s": 0.4,
+    "group_threshold": 0.55,
+    "link_threshold": 0.75,
+    "new_voice_s": 1.0,
+    "shortest_turn_s": 0.2,
+}
+"""Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
+
+SELFTEST_MARGIN_DB = 6.0
+"""A board may be this much noisier than the exporting machine: other kernels, other rounding."""
+
+
+@dataclass(frozen=True)
+class BundlePlan:
+    """What to write and where."""
+
+    engine: str
+    recipe: Recipe
+    chunk_steps: int
+    out: Path
+    version: str = __version__
+    build: int = 1
+    allow_over_budget: bool = False
+
+
+def write_bundle(
+    checkpoint: Checkpoint, plan: BundlePlan, clip: Array, metrics: Mapping[str, float]
+) -> Parity:
+    """Export `checkpoint` to the new folder `plan.out`; nothing is left there on failure.
+
+    `clip` (float32, 16 kHz, at least one diarization window long) becomes the self-test. Raises
+    EchoError when the parity budget is missed and `plan.allow_over_budget` is not set.
+    """
+    if plan.engine not in MINIMUM_ENGINE:
+        known = ", ".join(MINIMUM_ENGINE)
+        raise UsageError(f"engine {plan.engine}: this version exports to {known}")
+    if plan.out.exists():
+        raise OutputError(f"{plan.out}: exists already, expected a new folder: choose another name")
+    partial = plan.out.with_name(plan.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (partial / "selftest").mkdir(parents=True)
+        parity = _fill(partial, checkpoint, plan, clip, metrics)
+        partial.rename(plan.out)
+    except OSError as error:
+        raise OutputError(f"{plan.out}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return parity
+
+
+def _fill(
+    folder: Path,
+    checkpoint: Checkpoint,
+    plan: BundlePlan,
+    clip: Array,
+    metrics: Mapping[str, float],
+) -> Parity:
+    model = checkpoint.model
+    modules = graph_modules(model, plan.chunk_steps)
+    inputs = graph_inputs(model.config, plan.chunk_steps)
+    graphs = {
+        name: to_onnx(
+            module,
+            name,
+            inputs[name],
+            GRAPH_OUTPUTS[name],
+            plan.recipe,
+            checkpoint.calibration,
+            folder / f"{name}.onnx",
+        )
+        for name, module in modules.items()
+    }
+    (folder / "tokens.txt").write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
+    if checkpoint.calibration is not None:
+        text = checkpoint.calibration.to_json() + "\n"
+        (folder / "calibration.json").write_text(text, encoding="utf-8")
+    expected = reference(model, clip, plan.chunk_steps)
+    _write_clip(folder / AUDIO, clip)
+    manifest = _manifest(checkpoint, plan, graphs, metrics)
+
+    # Measured through the very loader that a board uses, so the manifest is written twice: first
+    # so that the graphs can be loaded, then with what was measured.
+    _write_expected(folder, expected, dict.fromkeys(COMPARED, -100.0))
+    _seal(folder, manifest)
+    with load(folder) as session:
+        parity = measure(session, expected, clip, plan.recipe.name)
+    if parity.misses and not plan.allow_over_budget:
+        raise EchoError(
+            f"{plan.out.name}: parity budget missed, nothing written: {'; '.join(parity.misses)} "
+            f"(--allow-over-budget writes it and marks it)\n{parity.table()}"
+        )
+    promised = {n: min(parity.sqnr_db[n] - SELFTEST_MARGIN_DB, 90.0) for n in parity.least_db}
+    _write_expected(folder, expected, promised)
+    figures = {f"{name}.sqnr_db": round(value, 2) for name, value in parity.sqnr_db.items()}
+    figures["over_budget"] = float(bool(parity.misses))
+    _seal(folder, replace(manifest, parity=figures))
+    return parity
+
+
+def _write_clip(path: Path, clip: Array) -> None:
+    data = io.BytesIO()
+    with wave.open(data, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(np.rint(clip * 32768.0).clip(-32768, 32767).astype("<i2").tobytes())
+    path.write_bytes(data.getvalue())
+
+
+def _write_expected(folder: Path, expected: dict[str, Array], least_db: dict[str, float]) -> None:
+    """What the self-test compares: half precision is far finer than any limit but float32's."""
+    entries = {}
+    for name, least in sorted(least_db.items()):
+        np.save(folder / "selftest" / f"{name}.npy", expected[name].astype(np.float16))
+        entries[name] = {"file": f"{name}.npy", "least_db": round(min(least, 50.0), 1)}
+    text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
+    (folder / EXPECTED).write_text(text, encoding="utf-8")
+
+
+def _seal(folder: Path, manifest: m.Manifest) -> None:
+    """List and hash every file, then write the manifest."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in m.UNLISTED_FILES:
+            data = path.read_bytes()
+            files[name] = m.FileSpec(hashlib.sha256(data).hexdigest(), len(data))
+    (folder / "manifest.json").write_bytes(m.dump(replace(manifest, files=files)))
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    plan: BundlePlan,
+    graphs: dict[str, m.GraphSpec],
+    metrics: Mapping[str, float],
+) -> m.Manifest:
+    config = checkpoint.model.config
+    step = config.step_samples
+    placeholder = m.FileSpec("0" * 64, 0)
+    names = [*(spec.file for spec in graphs.values()), "tokens.txt"]
+    return m.Manifest(
+        schema=m.BUNDLE_SCHEMA,
+        name=f"echo-25m-v{plan.version}-{plan.recipe.name}-{plan.engine}",
+        version=plan.version,
+        build=plan.build,
+        minimum_runtime=__version__,
+        engine=m.EngineSpec(plan.engine, MINIMUM_ENGINE[plan.engine]),
+        recipe=plan.recipe.name,
+        audio=m.AudioSpec(config.sample_rate, plan.chunk_steps * step, config.hop_length),
+        streaming=m.StreamingSpec(plan.chunk_steps, step, config.left_context_steps),
+        diarization=m.DiarizationSpec(config.window_steps, 25, POWERSET, config.embedding_dim),
+        decoding=dict(DECODING),
+        asr=m.AsrSpec("tokens.txt", 0, config.asr_frames_per_step),
+        separation=m.SeparationSpec(config.max_sources, config.overlap_samples),
+        graphs=graphs,
+        files=dict.fromkeys(names, placeholder),
+        source=m.SourceSpec(
+            checkpoint.sha256, checkpoint.step, {tool: version(tool) for tool in TOOLS}
+        ),
+        parity={},
+        metrics={name: round(value, 4) for name, value in metrics.items()},
+        boards=BOARDS,
+    )
