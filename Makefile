@@ -4,7 +4,7 @@
 PYTHON ?= python3
 INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: demo test check
+.PHONY: demo test check bundle
 
 # The runtime as a board has it: numpy, the audio reader and one engine, never torch.
 demo: .venv-demo/.stamp
@@ -17,6 +17,11 @@ check: .venv/.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# The bundle that ships in the package, made again from the checkpoint; byte for byte the same.
+bundle: .venv/.stamp
+	rm -rf echo_edge/default_bundle
+	.venv/bin/echo-edge export models/echo-25m.safetensors --out echo_edge/default_bundle
 
 .venv-demo/.stamp: pyproject.toml
 	@echo "installing the runtime into .venv-demo"

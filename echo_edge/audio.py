@@ -27,11 +27,12 @@ Array = NDArray[np.float32]
 
 SAMPLE_RATE = 16000
 
+LOUDEST = 1e10
+"""Beyond this a float32 power spectrum overflows; no audio comes near."""
+
 _SOURCE_RATES_HZ = (1_000, 1_000_000)
 # Frames read at a time: few, because a file may have a thousand channels.
 _PIECE_FRAMES = 4096
-# Beyond this a float32 power spectrum overflows; no audio comes near.
-_LOUDEST = 1e10
 _COUNT_UNKNOWN = 2**62
 _WAV_MAX_DATA_BYTES = 0xFFFFFFFF - 36
 
@@ -249,7 +250,7 @@ def _downmix(frames: Array, start_s: float, rate: int, path: str | PathLike[str]
     """Mean over the channels of `[frames, channels]`, which must be finite."""
     with np.errstate(all="ignore"):  # infinities are looked for below
         mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
-    wrong = ~(np.abs(mono) < _LOUDEST)  # also true of NaN
+    wrong = ~(np.abs(mono) < LOUDEST)  # also true of NaN
     if wrong.any():
         at = int(wrong.argmax())
         raise AudioError(

@@ -158,6 +158,12 @@ def memory_mib(root: Path = ROOT) -> MemoryUse:
     )
 
 
+def available_mib(root: Path = ROOT) -> int | None:
+    """Memory that a new process can have without swapping, as the kernel estimates it."""
+    available = _fields(_read(root / "proc/meminfo")).get("MemAvailable", "").removesuffix(" kB")
+    return int(available) // 1024 if available.isdigit() else None
+
+
 def thermal(root: Path = ROOT) -> dict[str, float]:
     """Temperature in degrees Celsius of each zone that answers; a repeated name gets its zone."""
     temperatures: dict[str, float] = {}

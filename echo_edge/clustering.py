@@ -61,7 +61,9 @@ class OnlineClusters:
             scores[best_local, :] = scores[:, best] = -np.inf
         for local in np.argsort(-speech_s, kind="stable").tolist():
             if links[local] == NOBODY and speech_s[local] >= rules.new_voice_s:
-                links[local] = self._found(scores[local])
+                links[local] = found = self._found(scores[local])
+                if 0 <= found < scores.shape[1]:
+                    scores[:, found] = -np.inf
         for local, cluster in enumerate(links):
             if cluster != NOBODY and speech_s[local] >= rules.new_voice_s:
                 self._sums[cluster] += speech_s[local] * embeddings[local]
@@ -73,10 +75,9 @@ class OnlineClusters:
         if self.count < self._rules.max_clusters:
             self.count += 1
             return self.count - 1
-        free = int(scores.argmax())
-        if not np.isfinite(scores[free]):
+        if not np.isfinite(scores).any():  # also where all were founded in this window
             return NOBODY
-        return free
+        return int(scores.argmax())
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,15 @@ class Labels:
             return Result(duration_s=duration_s)
         # A turn ends with the audio, though its last step may reach beyond.
         turns = self._labelled_turns(duration_s)
-        words = tuple(
-            replace(word, speaker=None if voice is None else self._name(voice))
-            for word, voice in self._words
-        )
+        words = tuple(replace(word, speaker=self._word_name(voice)) for word, voice in self._words)
         self._words = []
         for turn in turns:
             spoken = self._speech_s.get(turn.speaker, 0.0) + turn.end_s - turn.start_s
             self._speech_s[turn.speaker] = spoken
-        speakers = tuple(Speaker(name, None, spoken) for name, spoken in self._speech_s.items())
+        # A word may be final before the turn it is in: its speaker has no speech yet.
+        speakers = tuple(
+            Speaker(name, None, self._speech_s.get(name, 0.0)) for name in self._names.values()
+        )
         confidence = self._grouping.confidence if self._grouping else 0.5
         count = SpeakerCount(len(speakers), confidence)
         return Result(turns, words, duration_s, speakers, count)
@@ -68,9 +68,17 @@ class Labels:
             for turn in voiced
         )
 
+    def _word_name(self, voice: int | None) -> str | None:
+        if voice is None:
+            return None
+        # At the end it is known who has a turn: too short a sound makes nobody a speaker.
+        return self._names.get(self._group(voice)) if self.deferred else self._name(voice)
+
     def _name(self, voice: int) -> str:
-        group = self._grouping.groups[voice] if self._grouping is not None else voice
-        return self._names.setdefault(group, f"speaker_{len(self._names) + 1}")
+        return self._names.setdefault(self._group(voice), f"speaker_{len(self._names) + 1}")
+
+    def _group(self, voice: int) -> int:
+        return voice if self._grouping is None else self._grouping.groups[voice]
 
 
 def _joined(turns: list[VoiceTurn], grouping: Grouping) -> list[VoiceTurn]:

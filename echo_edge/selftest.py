@@ -82,8 +82,10 @@ def _windows(session: Session, joined: dict[str, Array]) -> dict[str, Array]:
 
 
 def sqnr_db(reference: Array, measured: Array) -> float:
-    """Signal to quantization noise ratio in dB, capped at 150."""
+    """Signal to quantization noise ratio in dB, capped at 150; -150 for what is not finite."""
     noise = float(np.sum((reference.astype(np.float64) - measured) ** 2))
+    if not np.isfinite(noise):  # NaN would win every comparison below
+        return -150.0
     signal = float(np.sum(reference.astype(np.float64) ** 2))
     return float(min(150.0, 10 * np.log10(max(signal, 1e-20) / max(noise, 1e-20))))
 

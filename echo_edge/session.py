@@ -14,9 +14,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.audio import LOUDEST
 from echo_edge.bundle import Bundle, open_bundle
 from echo_edge.clustering import LinkRules, group_clusters
-from echo_edge.engines import Engine, open_engine
+from echo_edge.engines import Engine, check_engine, open_engine
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.graph import GraphStream
 from echo_edge.heads.asr import AsrDecoder
@@ -32,16 +33,21 @@ MOST_SPEAKERS = 20
 """Bound on the voices of one stream, and so on its memory."""
 
 
+MOST_THREADS = 256
+"""More can only be a mistake, and would bring the machine to a halt."""
+
+
 def load(path: str | PathLike[str], threads: int = 1) -> "Session":
     """Verify the bundle in the folder `path` and load its graphs.
 
     `threads` is the engine's thread count per graph. Raises BundleError for a bundle that is not
-    what its manifest promises and EngineError if its engine is absent or fails.
+    what its manifest promises and EngineError if its engine is absent, too old or fails.
     """
-    if threads < 1:
-        raise UsageError(f"threads: found {threads}, expected 1 or more")
+    if not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads: found {threads}, expected 1 to {MOST_THREADS}")
     bundle = open_bundle(path)
     manifest = bundle.manifest
+    check_engine(manifest.engine)
     engines: dict[str, Engine] = {}
     for name, spec in manifest.graphs.items():
         engines[name] = open_engine(manifest.engine.name, bundle.graph_path(name), spec, threads)
@@ -192,7 +198,8 @@ class Stream:
         Raises AudioError for samples that are not finite or not one-dimensional; nothing of such a
         call is taken in, and the stream goes on with the next.
         """
-        pcm = self._checked(pcm)
+        self._check_unfinished("push")
+        pcm = _checked(pcm, self._heard)
         self._heard += len(pcm)
         self._pending = np.concatenate([self._pending, pcm])
         whole = len(self._pending) // self._chunk * self._chunk
@@ -203,6 +210,7 @@ class Stream:
 
     def finish(self) -> Result:
         """Everything that was still held back; the stream ends."""
+        self._check_unfinished("finish")
         n_last = len(self._pending)
         if n_last:
             self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
@@ -222,27 +230,17 @@ class Stream:
             self._labels.group(grouping)
         return self._result()
 
-    def _checked(self, pcm: Array) -> Array:
+    def _check_unfinished(self, verb: str) -> None:
         if self._finished:
-            raise UsageError("push: found a finished stream, expected a new one: session.stream()")
-        pcm = np.asarray(pcm)
-        if pcm.ndim != 1 or pcm.dtype.kind != "f":
-            raise AudioError(
-                f"push: found {pcm.dtype} of shape {list(pcm.shape)}, expected float32 [samples], "
-                "16 kHz mono within -1 to 1"
+            raise UsageError(
+                f"{verb}: found a finished stream, expected a new one: session.stream()"
             )
-        if not np.isfinite(pcm).all():
-            at = self._heard + int(np.argmin(np.isfinite(pcm)))
-            raise AudioError(
-                f"push: found {pcm[at - self._heard]} at sample {at}, expected finite values"
-            )
-        return pcm.astype(np.float32, copy=False)
 
     def _run(self, chunk: Array, n_samples: int) -> None:
         """One chunk through all graphs; only the first `n_samples` are real."""
         front = self._frontend.run(pcm=chunk[None])
         latents = self._encoder.run(features=front["features"])
-        self._words.add(self._asr.push(latents["latents_asr"]))
+        self._words.add(self._asr.push(latents["latents_asr"], self._heard / 16000))
         n_steps = math.ceil(n_samples / self._step)
         decided = self._diarization.push(
             latents["latents_diarization"][:, :n_steps], latents["latents_speaker"][:, :n_steps]
@@ -272,3 +270,23 @@ class Stream:
 
     def _result(self) -> Result:
         return self._labels.take(self._heard / 16000, everything=self._finished)
+
+
+def _checked(pcm: Array, n_before: int) -> Array:
+    """Samples as the frontend takes them; `n_before` of them came before."""
+    pcm = np.asarray(pcm)
+    if pcm.ndim != 1 or pcm.dtype.kind != "f":
+        raise AudioError(
+            f"push: found {pcm.dtype} of shape {list(pcm.shape)}, expected float32 [samples], "
+            "16 kHz mono within -1 to 1"
+        )
+    with np.errstate(over="ignore"):  # what becomes infinite here is refused below
+        samples = pcm.astype(np.float32, copy=False)
+    wrong = ~(np.abs(samples) < LOUDEST)  # also true of NaN
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise AudioError(
+            f"push: found {pcm[at]:g} at sample {n_before + at}, expected finite values, "
+            "nominally within -1 to 1"
+        )
+    return samples

@@ -1,7 +1,7 @@
 """Separated voices to WAV files while they are being made, and whose voice each one is."""
 
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,11 +33,13 @@ class SourceWriter:
 
     def __enter__(self) -> Self:
         folder = self._paths[0].parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
         with ExitStack() as stack:
+            try:
+                self._made = [each for each in (folder, *folder.parents) if not each.exists()]
+                stack.push(self._remove_folders_after_error)
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
             self._writers = [stack.enter_context(WavWriter(path)) for path in self._paths]
             self._stack = stack.pop_all()
         return self
@@ -60,6 +62,12 @@ class SourceWriter:
         trace: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+
+    def _remove_folders_after_error(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for folder in self._made:
+                with suppress(OSError):  # one that is not empty stays
+                    folder.rmdir()
 
     def keep(self, turns: tuple[Turn, ...]) -> tuple[Source, ...]:
         """After the context: remove the files of empty slots; the rest, each with the speaker whose

@@ -1,11 +1,18 @@
 """Fixtures that more than one test file uses."""
 
 import hashlib
+import io
+import json
+import os
+import wave
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
+import echo_edge
 from echo_edge import manifest as m
 
 # How long one example takes says more about what else the machine does than about the code.
@@ -14,6 +21,17 @@ settings.load_profile("echo-edge")
 
 # Nobody, either of two speakers, both: small enough to read, and every rule has something to bite.
 POWERSET = ((), (0,), (1,), (0, 1))
+ECHO_POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
+DECODING = {
+    "active_threshold": 0.5,
+    "continuity_weight": 0.6,
+    "gap_s": 0.4,
+    "group_threshold": 0.55,
+    "link_threshold": 0.75,
+    "new_voice_s": 1.0,
+    "shortest_turn_s": 0.2,
+}
+LATENTS = ("diarization", "speaker", "asr", "separation")
 TOKENS = "<blank>\n<space>\na\nb\nc\n"
 
 
@@ -86,4 +104,103 @@ def tiny_bundle(tmp_path: Path) -> Path:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     (folder / "manifest.json").write_bytes(m.dump(tiny_manifest(files)))
+    return folder
+
+
+def _echo_graphs() -> dict[str, m.GraphSpec]:
+    """The names, state and order of a real bundle's tensors, at 2 steps a chunk and d 16."""
+    slots = [("slot_key_cache", 2, 4, 2), ("slot_value_cache", 2, 4, 2), ("slot_valid", 1, 4)]
+    caches = [("key_cache", 2, 2, 4, 8), ("value_cache", 2, 2, 4, 8), ("cache_valid", 1, 4)]
+    tensors = {
+        "frontend": (
+            [("pcm", 1, 1280)],
+            [("features", 1, 8, 80), ("spectrum", 1, 8, 257, 2)],
+            [("pcm_state", 1, 240)],
+        ),
+        "encoder": (
+            [("features", 1, 8, 80)],
+            [("latents", 1, 2, 16), *((f"latents_{head}", 1, 2, 16) for head in LATENTS)],
+            [("conv_state", 1, 4, 16), *caches],
+        ),
+        "diarization": ([("latents", 1, 8, 16), ("valid", 1, 8)], [("logprobs", 1, 8, 7)], []),
+        "speaker": ([("latents", 1, 8, 16), ("weights", 1, 3, 8)], [("embeddings", 1, 3, 6)], []),
+        "asr": ([("latents", 1, 2, 16)], [("logprobs", 1, 4, 5)], [("asr_state", 1, 4, 16)]),
+        "separation": (
+            [("latents", 1, 2, 16), ("features", 1, 8, 80), ("spectrum", 1, 8, 257, 2)],
+            [("sources", 3, 1520), ("presence", 3), ("slots", 3, 4)],
+            slots,
+        ),
+    }
+    return {
+        name: m.GraphSpec(
+            f"{name}.null",
+            tuple(_tensor(*each) for each in inputs + state),
+            tuple(_tensor(*each) for each in outputs)
+            + tuple(_tensor(f"{state_name}_next", *shape) for state_name, *shape in state),
+            {state_name: f"{state_name}_next" for state_name, *_ in state},
+        )
+        for name, (inputs, outputs, state) in tensors.items()
+    }
+
+
+def _array_bytes(array: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    np.save(data, array)
+    return data.getvalue()
+
+
+def _selftest_files() -> dict[str, bytes]:
+    """One second of seeded noise and what the null engine makes of it: zeros, and exp(0)."""
+    clip = io.BytesIO()
+    noise = np.random.default_rng(0).integers(-3000, 3000, 16_000)
+    with wave.open(clip, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(noise.astype("<i2").tobytes())
+    n_chunks = 13
+    outputs = {
+        "latents": (np.zeros((2 * n_chunks, 16), np.float16), 0.0),
+        "asr": (np.ones((4 * n_chunks, 5), np.float16), 100.0),
+        "diarization": (np.ones((24, 7), np.float16), 100.0),
+        "speaker": (np.zeros((3, 6), np.float16), 0.0),
+        "sources": (np.zeros((1520 * n_chunks, 3), np.float16), 0.0),
+    }
+    expected = {n: {"file": f"{n}.npy", "least_db": least} for n, (_, least) in outputs.items()}
+    files = {f"selftest/{name}.npy": _array_bytes(array) for name, (array, _) in outputs.items()}
+    files["selftest/audio.wav"] = clip.getvalue()
+    files["selftest/expected.json"] = json.dumps(expected).encode()
+    return files
+
+
+@pytest.fixture
+def null_bundle(tmp_path: Path) -> Path:
+    """A bundle of the null engine that runs: a real one's tensors, decoding and self-test.
+
+    Chunks of 2 steps (80 ms), windows of 8 steps every 4. Nobody speaks: every output is zero.
+    """
+    folder = tmp_path / "null"
+    (folder / "selftest").mkdir(parents=True)
+    files = {f"{name}.null": f"graph {name}\n".encode() for name in m.GRAPH_NAMES}
+    files |= {"tokens.txt": TOKENS.encode()} | _selftest_files()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    manifest = replace(
+        tiny_manifest(files),
+        name="null-v1.0-float32-null",
+        diarization=m.DiarizationSpec(8, 4, ECHO_POWERSET, 6),
+        decoding=DECODING,
+        separation=m.SeparationSpec(3, 240),
+        graphs=_echo_graphs(),
+    )
+    (folder / "manifest.json").write_bytes(m.dump(manifest))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def default_bundle() -> Path:
+    """The bundle that ships with the package, or the one that $ECHO_EDGE_BUNDLE names."""
+    shipped = Path(echo_edge.__file__).parent / "default_bundle"
+    folder = Path(os.environ.get("ECHO_EDGE_BUNDLE") or shipped)
+    assert (folder / "manifest.json").is_file(), f"{folder}: no bundle; set ECHO_EDGE_BUNDLE"
     return folder

@@ -72,9 +72,9 @@ class Batch:
 class BatchSpec:
     """How much of what a batch holds."""
 
-    read_items: int = 6
+    read_items: int = 5
     read_s: tuple[float, float] = (3.0, 9.0)
-    conversations: int = 2
+    conversations: int = 3
     conversation_s: float = 10.0
     full_context: float = 0.4
     """Share of steps trained with unlimited context instead of chunks."""
@@ -84,9 +84,16 @@ class Batches(Dataset[Batch]):
     """`batches[step]` is the batch of that step, the same in every run with the same seed."""
 
     def __init__(
-        self, corpus: Corpus, rooms: NDArray[np.float32] | None, spec: BatchSpec, seed: int
+        self,
+        corpus: Corpus,
+        rooms: NDArray[np.float32] | None,
+        spec: BatchSpec,
+        seed: int,
+        easy_start: bool = True,
+        roughness: float = 1.0,
     ) -> None:
         self.corpus, self.rooms, self.spec, self.seed = corpus, rooms, spec, seed
+        self.easy_start, self.roughness = easy_start, roughness
         self.voices = corpus.by_speaker()
         self.classes = {name: i for i, name in enumerate(sorted(self.voices))}
         self.texts: dict[str, dict[str, list[Utterance]]] = {}
@@ -119,7 +126,8 @@ class Batches(Dataset[Batch]):
         speakers = list(groups)
         sizes = np.array([len(groups[s]) for s in speakers], dtype=float)
         speaker = speakers[int(rng.choice(len(speakers), p=sizes / sizes.sum()))]
-        speed = int(rng.choice(3, p=(0.3 * hard, 1.0 - 0.6 * hard, 0.3 * hard)))
+        rough = hard * self.roughness
+        speed = int(rng.choice(3, p=(0.2 * rough, 1.0 - 0.4 * rough, 0.2 * rough)))
         pieces, words, have = [], [], 0.0
         for attempt in range(20):
             u = groups[speaker][int(rng.integers(len(groups[speaker])))]
@@ -140,16 +148,16 @@ class Batches(Dataset[Batch]):
         clean[start : start + len(spoken)] = spoken
         voice = self.classes.get(speaker, -1)
         label = voice * len(SPEEDS) + speed if voice >= 0 else -1
-        return clean, self._colour(clean, hard, rng), " ".join(words), label
+        return clean, self._colour(clean, rough, rng), " ".join(words), label
 
-    def _colour(self, clean: Pcm, hard: float, rng: np.random.Generator) -> Pcm:
+    def _colour(self, clean: Pcm, rough: float, rng: np.random.Generator) -> Pcm:
         if not clean.any():
             return clean
         pcm = tilt(clean, rng)
-        if self.rooms is not None and rng.random() < 0.4 * hard:
+        if self.rooms is not None and rng.random() < 0.4 * rough:
             room = self.rooms[int(rng.integers(len(self.rooms)))]
             pcm = reverberate(pcm, room[int(rng.integers(len(room)))])
-        if rng.random() < 0.6 * hard:
+        if rng.random() < 0.6 * rough:
             babble = None
             if rng.random() < 0.2:
                 start = int(rng.integers(len(self.corpus.samples) - 2 * len(pcm)))
@@ -161,7 +169,7 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
         spec = self.spec
-        hard = difficulty(step)
+        hard = difficulty(step) if self.easy_start else 1.0
         shortest, longest = spec.read_s
         seconds = float(rng.uniform(shortest, longest - 0.6 * (1.0 - hard) * (longest - shortest)))
         n_items = max(1, round(spec.read_items * np.mean(spec.read_s) / seconds))

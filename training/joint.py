@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from echo_edge_export.checkpoint import save_checkpoint
-from echo_edge_export.model import Echo
+from echo_edge_export.model import Echo, Latents
 
 from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loader
 from .data import check_split, load_corpus
@@ -22,7 +22,7 @@ from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, ctc_loss, powerset_loss
 from .metrics import quick_look
 
-AAM_WEIGHT, DIARIZATION_WEIGHT = 0.3, 0.5
+AAM_WEIGHT, DIARIZATION_WEIGHT = 0.5, 0.5
 
 
 def features_of(model: Echo, pcm: Tensor) -> Tensor:
@@ -59,6 +59,35 @@ def excerpt(active: Tensor, generator: torch.Generator) -> Tensor:
     return kept
 
 
+def voice_loss(
+    model: Echo,
+    arcface: ArcFace,
+    batch: Batch,
+    read: Latents,
+    mixed: Latents,
+    margin: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """ArcFace over two excerpts of every read item and every voice of the conversations where it
+    speaks alone; voices with less than 12 clean steps or without a class are left out."""
+    excerpts = torch.stack([excerpt(batch.active, generator) for _ in range(2)], 1)
+    alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
+    pooled = torch.cat(
+        [
+            model.speaker.pool(read.speaker, excerpts).flatten(0, 1),
+            model.speaker.pool(mixed.speaker, alone).flatten(0, 1),
+        ]
+    )
+    classes = torch.cat([batch.voices.repeat_interleave(2), batch.mixture_voices.flatten()])
+    heard = torch.cat([excerpts.sum(2).flatten(), alone.sum(2).flatten()]) >= 12
+    known = (classes >= 0) & heard
+    if known.sum() < 2:
+        return pooled.sum() * 0.0
+    embeddings = model.speaker.embed(model.speaker.batch_norm(pooled[known]))
+    loss: Tensor = arcface(embeddings, classes[known], margin)
+    return loss
+
+
 def set_statistics(model: Echo, batches: Batches, n_batches: int = 40) -> None:
     """Mean and deviation of every mel band over the first training batches."""
     frames = torch.cat([features_of(model, batches[i].pcm).flatten(0, 1) for i in range(n_batches)])
@@ -67,12 +96,12 @@ def set_statistics(model: Echo, batches: Batches, n_batches: int = 40) -> None:
 
 
 def joint_loss(
-    model: Echo, arcface: ArcFace, batch: Batch, step: int, margin: float
+    model: Echo, arcface: ArcFace, batch: Batch, step: int, margin: float, masked: bool
 ) -> tuple[Tensor, dict[str, float]]:
-    """Weighted sum of the three tasks' losses and its parts."""
+    """Weighted sum of the three tasks' losses and its parts; `masked` turns on SpecAugment."""
     generator = torch.Generator().manual_seed(step)
     features = features_of(model, batch.pcm)
-    if step >= EASY_STEPS:
+    if masked:
         features = spec_augment(features, generator)
     read = model.encoder(features, batch.chunk_steps, batch.left_steps)
     state = torch.zeros(len(features), model.asr.memory, read.asr.shape[-1])
@@ -80,18 +109,7 @@ def joint_loss(
     mixed = model.encoder(features_of(model, batch.mixture), batch.chunk_steps, batch.left_steps)
     valid = torch.ones(mixed.final.shape[:2])
     turns = powerset_loss(model.diarization(mixed.diarization, valid), batch.mixture_active)
-    alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
-    weights = excerpt(batch.active, generator)
-    embeddings = torch.cat(
-        [
-            model.speaker(read.speaker, weights[:, None])[:, 0],
-            model.speaker(mixed.speaker, alone).flatten(0, 1),
-        ]
-    )
-    classes = torch.cat([batch.voices, batch.mixture_voices.flatten()])
-    heard = torch.cat([weights.sum(1), alone.sum(2).flatten()]) >= 12
-    known = (classes >= 0) & heard
-    voices = arcface(embeddings[known], classes[known], margin) if known.any() else ctc * 0
+    voices = voice_loss(model, arcface, batch, read, mixed, margin, generator)
     total = ctc + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * turns
     figures = {"ctc": ctc.item(), "aam": voices.item(), "diar": turns.item()}
     return total, figures
@@ -105,7 +123,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--peak", type=float, default=8e-4, help="peak learning rate")
+    parser.add_argument("--decay", type=float, default=0.3, help="last share of steps that decays")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--read-items", type=int, default=5, help="read utterances per step")
+    parser.add_argument("--conversations", type=int, default=3, help="conversations per step")
+    parser.add_argument(
+        "--roughness", type=float, default=1.0, help="share of the augmentation of read speech"
+    )
     parser.add_argument("--look-every", type=int, default=300, help="steps between quick looks")
     parser.add_argument("--save-every", type=int, default=100)
     return parser.parse_args()
@@ -120,7 +144,8 @@ def main() -> None:
     corpus = load_corpus(train_roots, args.cache / "train")
     dev = load_corpus([args.data / "dev"], args.cache / "dev")
     check_split(corpus, dev)
-    batches = Batches(corpus, default_rooms(args.cache), BatchSpec(), args.seed)
+    spec = BatchSpec(args.read_items, conversations=args.conversations)
+    batches = Batches(corpus, default_rooms(args.cache), spec, args.seed, roughness=args.roughness)
     model = Echo()
     print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
@@ -130,7 +155,7 @@ def main() -> None:
     first = load_state(args.out / "state.pt", parts)
     if first == 0:
         set_statistics(model, batches)
-    schedule = Schedule(args.peak, args.steps)
+    schedule = Schedule(args.peak, args.steps, decay=args.decay)
     log = Log(args.out / "log.csv", 20, args.steps)
 
     def after_step(done: int) -> None:
@@ -144,7 +169,8 @@ def main() -> None:
 
     def step_loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         ramp = min(1.0, max(0.0, (step / args.steps - 0.2) / 0.3))
-        return joint_loss(model, arcface, batch, step, 0.2 * ramp)
+        masked = step >= EASY_STEPS and args.roughness > 0.5
+        return joint_loss(model, arcface, batch, step, 0.2 * ramp, masked)
 
     started = time.monotonic()
     run(step_loss, loader(batches, first, args.steps), first, optimizer, schedule, log, after_step)

@@ -59,19 +59,32 @@ class ArcFace(nn.Module):
         return F.cross_entropy(self.scale * logits, classes)
 
 
-def separation_loss(estimates: Tensor, sources: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Permutation-invariant negative SNR of spectra `[B, K, T, bins, 2]`, thresholded at 25 dB.
+def separation_loss(
+    estimates: Tensor, sources: Tensor, latents: Tensor, clean: Tensor, present: Tensor
+) -> tuple[Tensor, dict[str, float], Tensor]:
+    """Permutation-invariant separation over whole utterances, audible and latent together.
 
-    A slot without a source (`present [B, K]` false) is held 25 dB below the mixture. Returns the
-    loss and the best order `[B, K]`: estimate k belongs to source `order[k]`.
+    Spectra `[B, K, T, bins, 2]`: negative SNR in dB, thresholded at 25 dB; a slot without a source
+    (`present [B, K]` false) is held 25 dB below the mixture. Latents `[B, K, S, d]`: squared error
+    to the encoder's latents of each clean source, zero for an empty slot (the null target).
+    Returns the loss, its parts, and the best order `[B, K]`: estimate k is source `order[k]`.
     """
-    mixture = sources.sum(1, keepdim=True).square().sum((2, 3, 4)) + 1e-6
-    error = (estimates[:, :, None] - sources[:, None]).square().sum((3, 4, 5))
     power = sources.square().sum((2, 3, 4))
+    cross = torch.einsum("bktfc,bjtfc->bkj", estimates, sources)
+    error = estimates.square().sum((2, 3, 4))[:, :, None] + power[:, None] - 2.0 * cross
+    error = error.clamp(min=0.0)
+    mixture = power.sum(1)[:, None, None] + 1e-6
     floor = 10**-2.5
-    active = torch.log10((error + floor * power[:, None]) / (power[:, None] + 1e-6))
-    silent = torch.log10(error / mixture[:, :, None] + floor)
-    pairs = 10.0 * torch.where(present[:, None, :], active, silent)
+    active = torch.log10((error + floor * power[:, None]) / (power[:, None] + 1e-6) + 1e-9)
+    silent = torch.log10(error / mixture + floor)
+    audible = 10.0 * torch.where(present[:, None, :], active, silent)
+    latent = (latents[:, :, None] - clean[:, None]).square().mean((3, 4))
+    pairs = audible / 10.0 + latent
     totals = torch.stack([pairs[:, range(3), order].mean(1) for order in ORDERS], dim=1)
-    best = totals.argmin(1)
-    return totals.amin(1).mean(), torch.tensor(ORDERS)[best]
+    order = torch.tensor(ORDERS)[totals.argmin(1)]
+    chosen = order[:, :, None]
+    parts = {
+        "snr": -audible.gather(2, chosen)[..., 0][present.gather(1, order)].mean().item(),
+        "latent": latent.gather(2, chosen).mean().item(),
+    }
+    return totals.amin(1).mean(), parts, order

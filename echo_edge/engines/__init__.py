@@ -3,6 +3,7 @@
 An engine knows one graph file and nothing of what it computes.
 """
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.errors import EngineError
-from echo_edge.manifest import GraphSpec
+from echo_edge.manifest import EngineSpec, GraphSpec
 
 Array = NDArray[np.float32]
 
@@ -45,6 +46,17 @@ def engine_version(name: str) -> str:
         raise EngineError(f"engine {name}: {library} does not load here: {error}") from error
 
 
+def check_engine(spec: EngineSpec) -> None:
+    """Raise EngineError if the engine is not installed here or older than a bundle needs."""
+    found = engine_version(spec.name)
+    if _numbers(found) < _numbers(spec.minimum_version):
+        _, library, _ = _entry(spec.name)
+        raise EngineError(
+            f"engine {spec.name}: found {library} {found}, expected at least "
+            f"{spec.minimum_version} for this bundle: pip install -U {library}"
+        )
+
+
 def open_engine(name: str, path: Path, spec: GraphSpec, threads: int) -> Engine:
     """Load one graph file. EngineError if the engine is absent or refuses the file."""
     module, _, _ = _entry(name)
@@ -61,3 +73,7 @@ def _entry(name: str) -> tuple[str, str, str]:
             "use a bundle for one of those"
         )
     return ENGINES[name]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:4]]

@@ -1,6 +1,7 @@
 """CTC to words: best path, with times and confidences, word by word as they become complete."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,23 +38,23 @@ class AsrDecoder:
         self._previous = 0
         self._word = _Spelling()
 
-    def push(self, latents: Array) -> list[Word]:
-        """Words completed by these latents `[1, C, d]`; speakers are not known here."""
+    def push(self, latents: Array, end_s: float = math.inf) -> list[Word]:
+        """Words completed by these latents `[1, C, d]`; speakers are not known here.
+
+        `end_s` is the end of the audio so far, before that of latents that were padded.
+        """
         logprobs = self._graph.run(latents=latents)["logprobs"][0]
         words: list[Word] = []
         best = logprobs.argmax(axis=1)
         for index, logprob in zip(best.tolist(), logprobs.max(axis=1).tolist(), strict=True):
             self._step(index, logprob, words)
-        return words
+        return _until(end_s, words)
 
     def finish(self, end_s: float) -> list[Word]:
         """The last word, if one was being spelled; nothing ends after `end_s`."""
         words: list[Word] = []
         self._complete(words)
-        return [
-            Word(min(w.start_s, end_s), min(w.end_s, end_s), w.text, None, w.confidence)
-            for w in words
-        ]
+        return _until(end_s, words)
 
     def _step(self, index: int, logprob: float, words: list[Word]) -> None:
         word = self._word
@@ -78,3 +79,8 @@ class AsrDecoder:
             confidence = float(np.exp(np.mean(word.logprobs)))
             start_s, end_s = word.first * self._frame_s, (word.last + 1) * self._frame_s
             words.append(Word(start_s, end_s, "".join(word.characters), None, confidence))
+
+
+def _until(end_s: float, words: list[Word]) -> list[Word]:
+    """No word is said after the audio, though a transcriber that lags may write it then."""
+    return [replace(w, start_s=min(w.start_s, end_s), end_s=min(w.end_s, end_s)) for w in words]

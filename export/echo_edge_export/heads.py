@@ -67,20 +67,33 @@ class SpeakerHead(nn.Module):
         self.frame = nn.Linear(d, d)
         self.attention = nn.Linear(d, 128)
         self.score = nn.Linear(128, 1)
+        # Without it all embeddings start as one common direction and ArcFace hardly learns.
+        self.batch_norm = nn.BatchNorm1d(2 * d, momentum=0.02)
         self.out = nn.Linear(2 * d, config.embedding_dim)
 
-    def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
+    def pool(self, latents: Tensor, weights: Tensor) -> Tensor:
         """Latents `[B, W, d]`, weights `[B, K, W]` in [0, 1] (how much each step belongs to each of
-        K speakers) to embeddings `[B, K, embedding_dim]` of length 1."""
+        K speakers) to weighted attentive means and deviations `[B, K, 2 d]`."""
         frames = F.relu(self.frame(self.norm(latents)))
         scores = self.score(torch.tanh(self.attention(frames))).transpose(1, 2)
         raised = (scores - scores.amax(dim=2, keepdim=True)).exp() * weights + 1e-6
         alpha = raised / raised.sum(dim=2, keepdim=True)
         mean = alpha @ frames
         variance = alpha @ frames.square() - mean.square()
-        statistics = torch.cat([mean, (variance.clamp(min=0.0) + 1e-5).sqrt()], dim=-1)
-        embedding = self.out(statistics)
+        return torch.cat([mean, (variance.clamp(min=0.0) + 1e-5).sqrt()], dim=-1)
+
+    def embed(self, normalized: Tensor) -> Tensor:
+        """Normalized statistics `[..., 2 d]` to embeddings `[..., embedding_dim]` of length 1."""
+        embedding = self.out(normalized)
         return embedding / (embedding.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+
+    def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
+        """Latents `[B, W, d]`, weights `[B, K, W]` to embeddings `[B, K, embedding_dim]`."""
+        norm = self.batch_norm
+        assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        statistics = self.pool(latents, weights)
+        return self.embed((statistics - norm.running_mean) * scale + norm.bias)
 
 
 class AsrHead(nn.Module):
@@ -166,6 +179,24 @@ class SeparationHead(nn.Module):
         fine = F.relu(self.mask_hidden(F.relu(hidden + self.patch(patches)[:, :, None])))
         logits = self.mask(fine).unflatten(-1, (self.config.patch_frames, -1)).flatten(3, 4)
         return torch.softmax(logits, dim=2)
+
+    def whole(
+        self, latents: Tensor, features: Tensor, chunk_steps: int, left_steps: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Whole sequences of N chunks `[B, N C, d]`, as the streaming graph sees them: separated
+        latents `[B, K, N C, d]`, band masks `[B, K, 4 N C, n_mels]`, presence logits `[B, N, K]`.
+        """
+        x, key, value = self.keys(latents)
+        steps = torch.arange(x.shape[1])
+        start = steps[::chunk_steps, None]
+        seen = (steps >= start - left_steps) & (steps < start + chunk_steps)
+        bias = (~seen).to(x.dtype)[None, :, None, None, :] * MASKED
+        slots = self.slots(key, value, bias)
+        hidden = self.hidden(x.unflatten(1, (-1, chunk_steps)), slots)
+        frames = features.unflatten(1, (-1, chunk_steps * self.config.patch_frames))
+        masks = self.masks(hidden, frames).transpose(1, 2).flatten(2, 3)
+        separated = self.latent(hidden).transpose(1, 2).flatten(2, 3)
+        return separated, masks, self.presence(slots)[..., 0]
 
     def forward(
         self,

@@ -140,8 +140,11 @@ class Encoder(nn.Module):
         mixed = (weights @ stacked.flatten(1)).unflatten(1, stacked.shape[1:])
         return Latents(self.norm(layers[-1]), *mixed)
 
-    def forward(self, features: Tensor, chunk_steps: int, left_steps: int | None = None) -> Latents:
-        """Whole utterances `[B, T, n_mels]`, seen as the streaming graph sees them."""
+    def layers(
+        self, features: Tensor, chunk_steps: int, left_steps: int | None = None
+    ) -> list[Tensor]:
+        """The `n_layers + 1` outputs `[B, S, d]` of whole utterances `[B, T, n_mels]`, seen as the
+        streaming graph sees them."""
         patches = self.embed(features)
         x = self.convolve(F.pad(patches, (0, 0, self.config.conv_kernel - 1, 0)))
         steps = torch.arange(x.shape[1])
@@ -152,7 +155,11 @@ class Encoder(nn.Module):
         for block, block_bias in zip(self.blocks, bias, strict=True):
             x = block(x, block_bias[None].to(x.dtype))
             layers.append(x)
-        return self.mixes(layers)
+        return layers
+
+    def forward(self, features: Tensor, chunk_steps: int, left_steps: int | None = None) -> Latents:
+        """Latents of whole utterances `[B, T, n_mels]`, seen as the streaming graph sees them."""
+        return self.mixes(self.layers(features, chunk_steps, left_steps))
 
 
 class Echo(nn.Module):

@@ -8,6 +8,7 @@ import pytest
 from echo_edge.board import (
     Board,
     Throttling,
+    available_mib,
     is_emulated,
     load_average,
     memory_mib,
@@ -254,3 +255,9 @@ def test_this_machine() -> None:
 
     assert board.cores is not None
     assert 0 < use.anonymous_mib <= use.rss_mib <= use.peak_rss_mib
+
+
+def test_available_memory(tmp_path: Path) -> None:
+    assert available_mib(tmp_path) is None
+    meminfo = "MemTotal:        4000000 kB\nMemAvailable:    2048000 kB\n"
+    assert available_mib(write_tree(tmp_path, {"proc/meminfo": meminfo})) == 2000

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from echo_edge_export.calibrate import calibrate, stream
+from echo_edge_export.config import EchoConfig
+from echo_edge_export.model import Echo, chunk_mask
+from echo_edge_export.steps import GRAPH_OUTPUTS, graph_inputs, graph_modules
+
+HEADS = ("diarization", "speaker", "asr", "separation")
+
+
+def test_the_encoder_is_the_papers_25_million() -> None:
+    counts = Echo(EchoConfig()).parameter_counts()
+    print(counts)
+
+    assert counts["encoder"] == pytest.approx(25.3e6, rel=0.01)
+    assert {name for name, count in counts.items() if count > 2e6} == {"encoder"}
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 4, 12, 24, 31])
+@torch.no_grad()
+def test_streaming_is_the_full_forward(
+    small_model: Echo, noise: NDArray[np.float32], chunk_steps: int
+) -> None:
+    streamed = stream(small_model, noise, chunk_steps)
+    size = chunk_steps * small_model.config.step_samples
+    pcm = torch.from_numpy(np.pad(noise, (0, -len(noise) % size)))[None]
+    frontend = small_model.frontend
+    features = frontend.features(frontend.spectrum(frontend.pad(pcm)))
+    full = small_model.encoder(features, chunk_steps)
+
+    torch.testing.assert_close(streamed["features"], features, rtol=0, atol=1e-5)
+    torch.testing.assert_close(streamed["latents"], full.final, rtol=0, atol=1e-5)
+    for head in HEADS:
+        torch.testing.assert_close(
+            streamed[f"latents_{head}"], getattr(full, head), rtol=0, atol=1e-5
+        )
+
+
+@torch.no_grad()
+def test_the_separation_head_sees_the_same_in_whole_and_in_chunks(
+    small_model: Echo, noise: NDArray[np.float32]
+) -> None:
+    chunk, left = 4, small_model.config.left_context_steps
+    streamed = stream(small_model, noise, chunk)
+    latents, features = streamed["latents_separation"], streamed["features"]
+    _, masks, presence = small_model.separation.whole(latents, features, chunk, left)
+
+    torch.testing.assert_close(torch.sigmoid(presence[0]), streamed["presence"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_separated_sources_sum_to_the_mixture(
+    small_model: Echo, noise: NDArray[np.float32]
+) -> None:
+    chunks = stream(small_model, noise, 4)["sources"].sum(1)
+    overlap = small_model.config.overlap_samples
+    total = torch.zeros(len(chunks) * 4 * 640 + overlap)
+    for i, chunk in enumerate(chunks):
+        total[i * 2560 : i * 2560 + chunk.shape[0]] += chunk
+
+    torch.testing.assert_close(
+        total[overlap : overlap + len(noise) - overlap].numpy(),
+        noise[: len(noise) - overlap],
+        rtol=0,
+        atol=1e-4,
+    )
+
+
+def test_chunk_mask_shows_the_own_chunk_and_what_lies_left_of_it() -> None:
+    mask = chunk_mask(6, chunk_steps=2, left_steps=2).int().tolist()
+
+    assert mask == [
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [0, 0, 1, 1, 1, 1],
+        [0, 0, 1, 1, 1, 1],
+    ]
+
+
+@torch.no_grad()
+def test_every_graph_gives_the_outputs_it_is_described_with(small_model: Echo) -> None:
+    inputs = graph_inputs(small_model.config, 4)
+    for name, module in graph_modules(small_model, 4).items():
+        outputs = module(*inputs[name].values())
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        shapes = dict(zip(GRAPH_OUTPUTS[name], (o.shape for o in outputs), strict=True))
+        for state, tensor in inputs[name].items():
+            if f"{state}_next" in shapes:
+                assert shapes[f"{state}_next"] == tensor.shape
+
+
+@torch.no_grad()
+def test_smoothing_changes_nothing_in_float(small_model: Echo, noise: NDArray[np.float32]) -> None:
+    smoothed, calibration = calibrate(small_model, [noise], 4)
+    before, after = stream(small_model, noise, 4), stream(smoothed, noise, 4)
+
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=1e-4, atol=1e-4)
+    assert not torch.equal(
+        smoothed.encoder.blocks[0].fc1.weight, small_model.encoder.blocks[0].fc1.weight
+    )
+    low, high = calibration.ranges["encoder.blocks.0.fc2"]
+    assert low == 0.0  # after a ReLU
+    assert high > 0.0

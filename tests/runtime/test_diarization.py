@@ -1,0 +1,241 @@
+"""Windows of 25 steps every 5, and a segmentation graph that reads the truth from the latents."""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from echo_edge.clustering import LinkRules
+from echo_edge.graph import GraphStream
+from echo_edge.heads.diarization import Activity, DiarizationDecoder
+from echo_edge.manifest import DiarizationSpec, GraphSpec
+
+Array = NDArray[np.float32]
+Graph = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
+WINDOW, HOP, STEP_S = 25, 5, 0.04
+SPEC = DiarizationSpec(WINDOW, HOP, POWERSET, 4)
+ORDERS = list(permutations(range(3)))
+
+
+class _Call:
+    """A function as an engine."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.run = graph
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class _Segmentation:
+    """The true powerset class with speakers numbered differently in each window."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        truth, valid = inputs["latents"][0, :, 0].astype(int), inputs["valid"][0]
+        assert truth.shape == valid.shape == (WINDOW,)
+        order = ORDERS[self.calls % len(ORDERS)]
+        self.calls += 1
+        posteriors = np.full((1, WINDOW, len(POWERSET)), 0.01, np.float32)
+        for step, index in enumerate(truth):
+            active = tuple(sorted(order[speaker] for speaker in POWERSET[index]))
+            posteriors[0, step, POWERSET.index(active)] = 0.94
+        return {"logprobs": np.log(posteriors)}
+
+
+def _embedding(inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The direction of whoever speaks alone where the weights are."""
+    truth, weights = inputs["latents"][0, :, 0].astype(int), inputs["weights"][0]
+    directions = np.zeros((WINDOW, 4), np.float32)
+    for speaker in range(3):
+        directions[truth == POWERSET.index((speaker,)), speaker] = 1.0
+    sums = weights @ directions
+    return {"embeddings": (sums / (np.linalg.norm(sums, axis=1, keepdims=True) + 1e-6))[None]}
+
+
+def _decoder(
+    latency_steps: int, max_clusters: int = 5, segmentation: Graph | None = None
+) -> DiarizationDecoder:
+    def graph(function: Graph) -> GraphStream:
+        return GraphStream(_Call(function), GraphSpec("graph", (), (), {}))
+
+    rules = LinkRules(0.75, 0.6, 0.3, max_clusters)
+    segment = graph(segmentation or _Segmentation())
+    return DiarizationDecoder(segment, graph(_embedding), SPEC, rules, STEP_S, latency_steps)
+
+
+def _truth(*runs: tuple[int, tuple[int, ...]]) -> list[int]:
+    """Powerset class per step, from runs of steps and speakers."""
+    return [POWERSET.index(speakers) for n_steps, speakers in runs for _ in range(n_steps)]
+
+
+def _latents(truth: list[int]) -> Array:
+    return np.array(truth, np.float32).reshape(1, -1, 1)
+
+
+def _decode(
+    decoder: DiarizationDecoder, truth: list[int], cuts: list[int] | None = None
+) -> list[tuple[int, Activity]]:
+    """Each decision with the number of steps that had been pushed then."""
+    bounds = sorted({0, len(truth), *(cuts or range(0, len(truth), 3))})
+    decided = []
+    for start, end in pairwise(bounds):
+        latents = _latents(truth[start:end])
+        decided += [(end, activity) for activity in decoder.push(latents, latents)]
+    return decided + [(len(truth), activity) for activity in decoder.finish()]
+
+
+def _scores(decided: list[tuple[int, Activity]]) -> Array:
+    """All decisions in one; they follow one another without a gap."""
+    at = 0
+    for _, activity in decided:
+        assert activity.first_step == at
+        at += len(activity.scores)
+    return np.concatenate([activity.scores for _, activity in decided])
+
+
+CONVERSATION = _truth(
+    (10, ()), (40, (0,)), (10, ()), (40, (1,)), (8, (0, 1)), (30, (0,)), (40, (2,)), (30, (1,)),
+    (7, ()),
+)  # fmt: skip
+
+
+class TestVoices:
+    @pytest.mark.parametrize("latency_steps", [0, 5, 10, 20, 2**31])
+    def test_are_those_who_speak(self, latency_steps: int) -> None:
+        decoder = _decoder(latency_steps)
+
+        scores = _scores(_decode(decoder, CONVERSATION))
+
+        assert decoder.clusters.count == 3
+        assert scores.shape == (len(CONVERSATION), 5)
+        wrong = [
+            tuple(np.flatnonzero(row >= 0.5).tolist()) != POWERSET[index]
+            for row, index in zip(scores, CONVERSATION, strict=True)
+        ]
+        # A voice is known a window or two after it starts: late for what is decided at once.
+        changes = np.flatnonzero(np.diff(CONVERSATION)) + 1
+        since = np.flatnonzero(wrong)[:, None] - changes
+        assert np.all(((since >= 0) & (since < 10)).any(axis=1))
+        assert sum(wrong) < (10 if latency_steps >= 10 else 30)
+
+    def test_speech_is_counted_once_per_window(self) -> None:
+        decoder = _decoder(0)
+
+        _decode(decoder, _truth((50, (0,))))
+
+        # Windows of 10, 15, 20 steps and six whole ones; that of 5 steps is too short to count.
+        expected = 0.94 * STEP_S * (10 + 15 + 20 + 6 * 25)
+        assert decoder.clusters.speech_s[0] == pytest.approx(expected, rel=0.01)
+
+    def test_no_more_than_allowed(self) -> None:
+        decoder = _decoder(10, max_clusters=2)
+
+        scores = _scores(_decode(decoder, CONVERSATION))
+
+        assert decoder.clusters.count == scores.shape[1] == 2
+
+    @pytest.mark.parametrize(
+        "truth",
+        [
+            pytest.param(_truth((100, ())), id="silence"),
+            pytest.param(_truth((40, ()), (3, (0,)), (40, ())), id="a sound too short"),
+            pytest.param(_truth((100, (0, 1))), id="nobody is ever alone"),
+            pytest.param([], id="nothing"),
+        ],
+    )
+    def test_none(self, truth: list[int]) -> None:
+        decoder = _decoder(10)
+
+        decided = _decode(decoder, truth)
+
+        assert decoder.clusters.count == 0
+        assert sum(len(activity.scores) for _, activity in decided) == len(truth)
+        assert all(not activity.scores.any() for _, activity in decided)
+
+
+class TestLatency:
+    @pytest.mark.parametrize("latency_steps", [0, 1, 5, 7, 20])
+    def test_no_decision_is_held_back_longer(self, latency_steps: int) -> None:
+        decided = _decode(_decoder(latency_steps), CONVERSATION, list(range(len(CONVERSATION))))
+
+        pushed, n_decided = np.zeros(len(CONVERSATION) + 1, int), 0
+        for n_pushed, activity in decided:
+            pushed[n_decided : n_decided + len(activity.scores)] = n_pushed
+            n_decided += len(activity.scores)
+        waited = pushed[:-1] - np.arange(len(CONVERSATION))
+        assert n_decided == len(CONVERSATION)
+        assert waited.max() == latency_steps + HOP
+        assert waited[: -latency_steps - HOP].min() > latency_steps
+
+    @pytest.mark.parametrize("latency_steps", [WINDOW - HOP, WINDOW, 2**31])
+    def test_is_at_most_what_a_window_sees(self, latency_steps: int) -> None:
+        decided = _decode(_decoder(latency_steps), CONVERSATION)
+        longest = _decode(_decoder(WINDOW - HOP), CONVERSATION)
+
+        np.testing.assert_array_equal(_scores(decided), _scores(longest))
+        assert [pushed for pushed, _ in decided] == [pushed for pushed, _ in longest]
+
+
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 40), st.sampled_from(POWERSET)), max_size=8),
+    cuts=st.lists(st.integers(0, 300), max_size=12),
+    latency_steps=st.sampled_from([0, 3, 10, 2**31]),
+)
+def test_any_chunking_gives_the_same_decisions(
+    runs: list[tuple[int, tuple[int, ...]]], cuts: list[int], latency_steps: int
+) -> None:
+    truth = _truth(*runs)
+    whole, pieces = _decoder(latency_steps), _decoder(latency_steps)
+
+    decided = _decode(pieces, truth, [cut for cut in cuts if cut < len(truth)] or [0])
+    expected = _decode(whole, truth, [0])
+
+    if not truth:
+        assert decided == expected == []
+        return
+    np.testing.assert_array_equal(_scores(decided), _scores(expected))
+    np.testing.assert_array_equal(pieces.clusters.centroids, whole.clusters.centroids)
+
+
+def test_steps_that_do_not_exist_have_no_vote() -> None:
+    """A graph that hears a speaker even in the padding before the first step."""
+
+    def everywhere(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        valid = inputs["valid"][0]
+        seen.append(int(valid.sum()))
+        assert np.all(np.diff(valid) >= 0)
+        assert np.all(inputs["latents"][0, valid == 0] == 0)
+        posteriors = np.full((1, WINDOW, len(POWERSET)), 1e-6, np.float32)
+        posteriors[0, :, 1] = 1.0
+        return {"logprobs": np.log(posteriors)}
+
+    seen: list[int] = []
+    decoder = _decoder(0, segmentation=everywhere)
+
+    scores = _scores(_decode(decoder, _truth((12, (0,)))))
+
+    assert seen == [5, 10, 12]
+    assert decoder.clusters.speech_s[0] == pytest.approx(STEP_S * (10 + 12), rel=1e-3)
+    assert scores.max() <= 1.0 + 1e-5
+
+
+def test_memory_does_not_grow() -> None:
+    decoder = _decoder(10)
+    sizes = []
+    for _ in range(40):
+        latents = _latents(_truth((12, (0,))))
+        decoder.push(latents, latents)
+        arrays = [v for v in vars(decoder).values() if isinstance(v, np.ndarray)]
+        assert decoder._latents is not None
+        sizes.append(sum(a.nbytes for a in (*arrays, *decoder._latents)))
+
+    assert max(sizes[5:]) <= max(sizes[:15])

@@ -1,0 +1,158 @@
+import pytest
+
+from echo_edge.clustering import Grouping
+from echo_edge.labels import Labels
+from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
+from echo_edge.turns import VoiceTurn
+
+STEP_S = 0.5
+
+
+def _voiced(voice: int, start: int, end: int) -> VoiceTurn:
+    return VoiceTurn(voice, start, end, 0.9)
+
+
+def _turns(result: Result) -> list[tuple[float, float, str]]:
+    return [(turn.start_s, turn.end_s, turn.speaker) for turn in result.turns]
+
+
+def _word(text: str) -> Word:
+    return Word(0.0, 1.0, text, None, 0.8)
+
+
+class TestAtOnce:
+    def test_numbered_by_appearance_and_never_changed(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_turns([_voiced(7, 0, 2), _voiced(3, 2, 4)])
+
+        assert _turns(labels.take(9.0, everything=False)) == [
+            (0.0, 1.0, "speaker_1"),
+            (1.0, 2.0, "speaker_2"),
+        ]
+        labels.add_turns([_voiced(0, 4, 6), _voiced(7, 6, 8)])
+        assert _turns(labels.take(9.0, everything=True)) == [
+            (2.0, 3.0, "speaker_3"),
+            (3.0, 4.0, "speaker_1"),
+        ]
+
+    def test_given_out_once(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_turns([_voiced(0, 0, 2)])
+        labels.add_words([(_word("a"), 0)])
+
+        first, second = labels.take(1.0, everything=False), labels.take(2.0, everything=True)
+
+        assert (len(first.turns), len(first.words)) == (1, 1)
+        assert (second.turns, second.words, second.duration_s) == ((), (), 2.0)
+        assert second.speakers == first.speakers == (Speaker("speaker_1", None, 1.0),)
+        assert second.speaker_count == SpeakerCount(1, 0.5)
+
+    def test_words_have_the_label_of_their_voice(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_turns([_voiced(4, 0, 2), _voiced(2, 1, 3)])
+        labels.add_words([(_word("a"), 2), (_word("b"), None), (_word("c"), 4)])
+
+        words = labels.take(2.0, everything=False).words
+
+        assert [(word.text, word.speaker) for word in words] == [
+            ("a", "speaker_2"),
+            ("b", None),
+            ("c", "speaker_1"),
+        ]
+
+    def test_speaker_of_a_word_is_one_of_the_speakers(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_words([(_word("a"), 7)])
+
+        early = labels.take(2.0, everything=False)
+        labels.add_turns([_voiced(7, 0, 4)])
+        late = labels.take(3.0, everything=False)
+
+        assert early.words[0].speaker == "speaker_1"
+        assert early.speakers == (Speaker("speaker_1", None, 0.0),)
+        assert late.speakers == (Speaker("speaker_1", None, 2.0),)
+        assert early.speaker_count == late.speaker_count == SpeakerCount(1, 0.5)
+
+    def test_a_turn_ends_with_the_audio(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_turns([_voiced(0, 0, 4)])
+
+        result = labels.take(1.75, everything=True)
+
+        assert result.turns == (Turn(0.0, 1.75, "speaker_1", 0.9),)
+        assert result.speakers == (Speaker("speaker_1", None, 1.75),)
+
+    def test_nobody(self) -> None:
+        assert Labels(STEP_S, deferred=False).take(3.0, everything=True) == Result(
+            duration_s=3.0, speaker_count=SpeakerCount(0, 0.5)
+        )
+
+
+class TestDeferred:
+    def test_nothing_before_the_end(self) -> None:
+        labels = Labels(STEP_S, deferred=True)
+        labels.add_turns([_voiced(0, 0, 2)])
+        labels.add_words([(_word("a"), 0)])
+
+        assert labels.take(1.0, everything=False) == Result(duration_s=1.0)
+        labels.group(Grouping((0,), 0.7))
+        result = labels.take(1.0, everything=True)
+        assert (len(result.turns), len(result.words)) == (1, 1)
+        assert result.speaker_count == SpeakerCount(1, 0.7)
+
+    @pytest.mark.parametrize(
+        ("turns", "expected"),
+        [
+            pytest.param(
+                [(0, 4, 6), (1, 0, 2)], [(0, 2, "speaker_1"), (4, 6, "speaker_2")], id="sorted"
+            ),
+            pytest.param([(0, 0, 2), (2, 2, 4)], [(0, 4, "speaker_1")], id="touching ones join"),
+            pytest.param([(0, 0, 4), (2, 1, 3)], [(0, 4, "speaker_1")], id="one within another"),
+            pytest.param(
+                [(0, 0, 2), (2, 3, 4)],
+                [(0, 2, "speaker_1"), (3, 4, "speaker_1")],
+                id="a pause stays",
+            ),
+            pytest.param(
+                [(0, 0, 4), (1, 2, 6), (2, 4, 8)],
+                [(0, 8, "speaker_1"), (2, 6, "speaker_2")],
+                id="around another speaker",
+            ),
+            pytest.param(
+                [(0, 0, 4), (1, 2, 6)],
+                [(0, 4, "speaker_1"), (2, 6, "speaker_2")],
+                id="different speakers overlap",
+            ),
+        ],
+    )
+    def test_voices_0_and_2_are_one_person(
+        self, turns: list[tuple[int, int, int]], expected: list[tuple[int, int, str]]
+    ) -> None:
+        labels = Labels(STEP_S, deferred=True)
+        labels.add_turns([_voiced(*turn) for turn in turns])
+        labels.group(Grouping((0, 1, 0), 0.9))
+
+        found = _turns(labels.take(99.0, everything=True))
+
+        assert found == [(start * STEP_S, end * STEP_S, name) for start, end, name in expected]
+
+    def test_words_of_merged_voices_have_one_label(self) -> None:
+        labels = Labels(STEP_S, deferred=True)
+        labels.add_turns([_voiced(0, 0, 2), _voiced(2, 4, 6)])
+        labels.add_words([(_word("a"), 2), (_word("b"), 0)])
+        labels.group(Grouping((0, 1, 0), 0.9))
+
+        words = labels.take(9.0, everything=True).words
+
+        assert [word.speaker for word in words] == ["speaker_1", "speaker_1"]
+
+    def test_a_voice_without_a_turn_is_nobody(self) -> None:
+        labels = Labels(STEP_S, deferred=True)
+        labels.add_turns([_voiced(0, 0, 2)])
+        labels.add_words([(_word("a"), 1), (_word("b"), 0)])
+        labels.group(Grouping((0, 1), 0.9))
+
+        result = labels.take(9.0, everything=True)
+
+        assert [word.speaker for word in result.words] == [None, "speaker_1"]
+        assert result.speakers == (Speaker("speaker_1", None, 1.0),)

@@ -1,0 +1,240 @@
+"""Streams of a pretend model (conftest.py), whose right answers are known."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from echo_edge.results import Result
+from echo_edge.session import Session
+
+Array = NDArray[np.float32]
+Said = tuple[float, tuple[int, ...], int]
+Speak = Callable[[list[Said]], Array]
+
+A, B, C, SPACE = 2, 3, 4, 1
+CONVERSATION: list[Said] = [
+    (1.0, (0,), A), (0.2, (0,), SPACE), (0.8, (0,), B), (1.2, (), 0),
+    (1.0, (1,), C), (0.2, (1,), SPACE), (0.4, (0, 1), A), (1.0, (0,), A), (0.6, (), SPACE),
+    (1.6, (2,), B), (0.2, (), SPACE), (1.2, (1,), A), (0.2, (1,), SPACE), (0.8, (1,), C),
+]  # fmt: skip
+CUT = 300
+"""Samples left out at the end, so that the length is no multiple of a step or chunk."""
+
+# The session is immutable: using it for many examples is the point.
+shared_session = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Everything a stream gave out."""
+
+    results: list[Result]
+    sources: Array
+
+    @property
+    def whole(self) -> Result:
+        """As `process` joins it."""
+        last = self.results[-1]
+        turns = tuple(turn for result in self.results for turn in result.turns)
+        words = tuple(word for result in self.results for word in result.words)
+        return replace(last, turns=turns, words=words)
+
+
+def _listen(session: Session, pcm: Array, cuts: list[int], latency_s: float) -> Heard:
+    pieces: list[Array] = [np.zeros((3, 0), np.float32)]
+    stream = session.stream(latency_s, on_sources=lambda piece: pieces.append(piece.copy()))
+    bounds = [0, *sorted(cut % (len(pcm) + 1) for cut in cuts), len(pcm)]
+    # Cuts may coincide: a push of no samples changes nothing.
+    parts = [pcm[start:end] for start, end in pairwise(bounds)]
+    results = [stream.push(part) for part in parts]
+    return Heard([*results, stream.finish()], np.concatenate(pieces, axis=1))
+
+
+def _spans(result: Result) -> list[tuple[str, float, float]]:
+    return [(t.speaker, round(t.start_s, 2), round(t.end_s, 2)) for t in result.turns]
+
+
+def _texts(result: Result) -> list[tuple[str, str | None]]:
+    return [(word.text, word.speaker) for word in result.words]
+
+
+def _check(result: Result, n_samples: int) -> None:
+    """What holds for every whole result."""
+    duration_s = n_samples / 16000
+    assert result.duration_s == duration_s
+    for item in (*result.turns, *result.words):
+        assert 0 <= item.start_s <= item.end_s <= duration_s
+        assert 0 < item.confidence <= 1 + 1e-6
+    assert all(turn.start_s < turn.end_s for turn in result.turns)
+    names = [speaker.id for speaker in result.speakers]
+    assert names == [f"speaker_{n + 1}" for n in range(len(names))]
+    assert result.speaker_count.value == len(names)
+    assert {turn.speaker for turn in result.turns} <= set(names)
+    assert {word.speaker for word in result.words} <= {*names, None}
+    for speaker in result.speakers:
+        own = sorted((t.start_s, t.end_s) for t in result.turns if t.speaker == speaker.id)
+        assert speaker.speech_s == pytest.approx(sum(end - start for start, end in own))
+        assert all(a[1] <= b[0] for a, b in pairwise(own))
+
+
+class TestPretendModel:
+    @pytest.mark.parametrize("latency_s", [0.4, math.inf])
+    def test_turns_and_words_are_what_was_said(
+        self, fake_session: Session, spoken: Speak, latency_s: float
+    ) -> None:
+        pcm = spoken(CONVERSATION)[:-CUT]
+
+        result = fake_session.process(pcm, latency_s)
+
+        _check(result, len(pcm))
+        # By end time while it streams, by start time at the end: only the overlap shows it.
+        assert sorted(_spans(result), key=lambda span: span[1]) == [
+            ("speaker_1", 0.0, 2.0),
+            ("speaker_2", 3.2, pytest.approx(4.8, abs=0.25)),
+            ("speaker_1", pytest.approx(4.4, abs=0.4), 5.8),
+            ("speaker_3", 6.4, 8.0),
+            ("speaker_2", 8.2, pytest.approx(10.4, abs=0.02)),
+        ]
+        assert _texts(result) == [
+            ("a", "speaker_1"),
+            ("b", "speaker_1"),
+            ("c", "speaker_2"),
+            ("a", "speaker_1"),
+            ("b", "speaker_3"),
+            ("a", "speaker_2"),
+            ("c", "speaker_2"),
+        ]
+
+    @shared_session
+    @given(
+        said=st.lists(
+            st.tuples(
+                st.floats(0.04, 1.6),
+                st.sampled_from([(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]),
+                st.sampled_from([0, SPACE, A, B, C]),
+            ),
+            max_size=12,
+        ),
+        cut=st.integers(0, 639),
+        cuts=st.lists(st.integers(0, 10**6), max_size=12),
+        latency_s=st.sampled_from([0.0, 0.4, 2.0, math.inf]),
+    )
+    def test_any_chunking_gives_the_same_result(
+        self,
+        fake_session: Session,
+        spoken: Speak,
+        said: list[Said],
+        cut: int,
+        cuts: list[int],
+        latency_s: float,
+    ) -> None:
+        pcm = spoken(said)
+        pcm = pcm[: len(pcm) - cut] if len(pcm) else pcm
+
+        pieces = _listen(fake_session, pcm, cuts, latency_s)
+
+        assert pieces.whole == fake_session.process(pcm, latency_s)
+        _check(pieces.whole, len(pcm))
+        assert pieces.sources.shape == (3, len(pcm))
+        np.testing.assert_array_equal(
+            pieces.sources, _listen(fake_session, pcm, [], latency_s).sources
+        )
+
+    @pytest.mark.parametrize("size", [1, 7, 640, 1279, 1280, 1281, 20000])
+    def test_every_block_size(self, fake_session: Session, spoken: Speak, size: int) -> None:
+        pcm = spoken(CONVERSATION[:5])[:-CUT]
+        if size == 1:
+            pcm = pcm[: 16000 // 4 + 1]
+
+        pieces = _listen(fake_session, pcm, list(range(size, len(pcm), size)), 0.4)
+
+        assert pieces.whole == fake_session.process(pcm, 0.4)
+
+    def test_final_turns_never_change(self, fake_session: Session, spoken: Speak) -> None:
+        pcm = spoken(CONVERSATION * 2)
+        heard = _listen(fake_session, pcm, list(range(0, len(pcm), 4000)), 0.4)
+
+        assert sum(bool(result.turns) for result in heard.results) > 5
+        names: list[str] = []
+        spoken_s: dict[str, float] = {}
+        for before, result in pairwise([Result(), *heard.results]):
+            # What is new was not heard before, and speakers keep their names and their speech.
+            ids = [speaker.id for speaker in result.speakers]
+            assert ids[: len(names)] == names
+            assert all(s.speech_s >= spoken_s.get(s.id, 0.0) for s in result.speakers)
+            assert all(turn.end_s > before.duration_s - 4.0 for turn in result.turns)
+            names, spoken_s = ids, {s.id: s.speech_s for s in result.speakers}
+        _check(heard.whole, len(pcm))
+
+    @pytest.mark.parametrize("latency_s", [0.4, math.inf])
+    def test_two_streams_of_one_session_do_not_meet(
+        self, fake_session: Session, spoken: Speak, latency_s: float
+    ) -> None:
+        recordings = [spoken(CONVERSATION)[:-CUT], spoken(CONVERSATION[::-1])]
+        streams = [fake_session.stream(latency_s) for _ in recordings]
+        found: list[list[Result]] = [[], []]
+        for start in range(0, max(map(len, recordings)), 1500):
+            for stream, pcm, results in zip(streams, recordings, found, strict=True):
+                results.append(stream.push(pcm[start : start + 1500]))
+        for stream, pcm, results in zip(streams, recordings, found, strict=True):
+            results.append(stream.finish())
+            whole = Heard(results, np.zeros((3, 0))).whole
+            assert whole == fake_session.process(pcm, latency_s)
+
+    @pytest.mark.parametrize(
+        ("limits", "n_speakers"),
+        [
+            pytest.param({}, 3, id="free"),
+            pytest.param({"max_speakers": 2}, 2, id="at most 2"),
+            pytest.param({"max_speakers": 1}, 1, id="at most 1"),
+            pytest.param({"min_speakers": 2, "max_speakers": 2}, 2, id="exactly 2"),
+            pytest.param({"min_speakers": 3}, 3, id="at least 3"),
+            pytest.param({"min_speakers": 3, "max_speakers": 3}, 3, id="exactly 3"),
+        ],
+    )
+    @pytest.mark.parametrize("latency_s", [0.4, math.inf])
+    def test_number_of_speakers(
+        self,
+        fake_session: Session,
+        spoken: Speak,
+        limits: dict[str, int],
+        n_speakers: int,
+        latency_s: float,
+    ) -> None:
+        pcm = spoken(CONVERSATION)
+
+        result = fake_session.process(pcm, latency_s, **limits)
+
+        assert result.speaker_count.value == len(result.speakers) == n_speakers
+        _check(result, len(pcm))
+
+    def test_alike_voices_stay_apart_only_where_asked(
+        self, fake_session: Session, spoken: Speak, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two voices too unlike to be linked at once, alike enough to be one at the end."""
+        speaker = fake_session.engines["speaker"]
+        run = speaker.run
+
+        def alike(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            embeddings = run(inputs)["embeddings"]
+            mixed = embeddings @ np.array([[1.0], [0.9]] + 4 * [[0.0]], np.float32)
+            both = np.concatenate([mixed, 0.9 * embeddings[..., 1:2], embeddings[..., 2:]], axis=2)
+            length = np.linalg.norm(both, axis=2, keepdims=True)
+            return {"embeddings": (both / (length + 1e-6)).astype(np.float32)}
+
+        monkeypatch.setattr(speaker, "run", alike)
+        pcm = spoken([(2.0, (0,), A), (1.2, (), 0), (2.0, (1,), B)])
+
+        counts = [
+            fake_session.process(pcm, min_speakers=minimum).speaker_count.value
+            for minimum in (1, 2)
+        ]
+
+        assert counts == [1, 2]

@@ -1,0 +1,125 @@
+"""Streams of the bundle that ships: its own kernels keep the promises that test_session.py tests
+with a pretend model."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+import echo_edge
+from echo_edge import Result, Session, Stream
+
+Array = NDArray[np.float32]
+
+CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
+
+
+@pytest.fixture(scope="module")
+def real(default_bundle: Path) -> Session:
+    return echo_edge.load(default_bundle)
+
+
+@pytest.fixture(scope="module")
+def pcm() -> Array:
+    """13.3 s, which no chunk divides."""
+    samples, _ = soundfile.read(CONVERSATION, 13 * 16000 + 4801, dtype="float32")
+    return np.asarray(samples)
+
+
+class Listener:
+    """One stream and everything that comes out of it."""
+
+    def __init__(self, session: Session, latency_s: float) -> None:
+        self._pieces = [np.zeros((3, 0), np.float32)]
+        self._parts: list[Result] = []
+        self._stream: Stream = session.stream(latency_s, on_sources=self._pieces.append)
+
+    def push(self, pcm: Array) -> None:
+        self._parts.append(self._stream.push(pcm))
+
+    def finish(self) -> tuple[Result, Array]:
+        last = self._stream.finish()
+        parts = [*self._parts, last]
+        turns = tuple(turn for part in parts for turn in part.turns)
+        words = tuple(word for part in parts for word in part.words)
+        whole = Result(turns, words, last.duration_s, last.speakers, last.speaker_count)
+        return whole, np.concatenate(self._pieces, axis=1)
+
+
+def _listen(session: Session, latency_s: float, pieces: Iterable[Array]) -> tuple[Result, Array]:
+    listener = Listener(session, latency_s)
+    for piece in pieces:
+        listener.push(piece)
+    return listener.finish()
+
+
+def _cut(pcm: Array, size: int) -> list[Array]:
+    return np.split(pcm, range(size, len(pcm), size))
+
+
+@pytest.mark.parametrize("latency_s", [math.inf, 2.0])
+def test_any_cutting_gives_the_same(real: Session, pcm: Array, latency_s: float) -> None:
+    whole = real.process(pcm, latency_s)
+    assert whole.turns
+    heard = [_listen(real, latency_s, _cut(pcm, size)) for size in (160, 16_001, len(pcm))]
+
+    for result, sources in heard:
+        assert result == whole
+        np.testing.assert_array_equal(sources, heard[0][1])
+        assert sources.shape == (3, len(pcm))
+    assert np.abs(heard[0][1]).max() > 0.01
+
+
+def test_streams_share_nothing(real: Session, pcm: Array) -> None:
+    pieces = [_cut(pcm, 5000), _cut(np.ascontiguousarray(pcm[::-1]), 30_000)]
+    listeners = [Listener(real, 1.0) for _ in pieces]
+    for turn in range(max(map(len, pieces))):
+        for listener, mine in zip(listeners, pieces, strict=True):
+            if turn < len(mine):
+                listener.push(mine[turn])
+
+    for listener, mine in zip(listeners, pieces, strict=True):
+        result, sources = listener.finish()
+        alone, alone_sources = _listen(real, 1.0, [np.concatenate(mine)])
+        assert result == alone
+        np.testing.assert_array_equal(sources, alone_sources)
+
+
+@pytest.mark.parametrize("latency_s", [math.inf, 2.0])
+@pytest.mark.parametrize("n_samples", [0, 1, 7681, 40_000])
+def test_silence(real: Session, latency_s: float, n_samples: int) -> None:
+    result, sources = _listen(real, latency_s, [np.zeros(n_samples, np.float32)])
+
+    assert (result.turns, result.words, result.speakers) == ((), (), ())
+    assert (result.speaker_count.value, result.duration_s) == (0, n_samples / 16000)
+    assert sources.shape == (3, n_samples)
+
+
+@pytest.mark.parametrize("latency_s", [math.inf, 0.5])
+def test_one_speaker_at_most(real: Session, pcm: Array, latency_s: float) -> None:
+    result = real.process(pcm, latency_s, max_speakers=1)
+
+    assert [speaker.id for speaker in result.speakers] == ["speaker_1"]
+    assert {turn.speaker for turn in result.turns} == {"speaker_1"}
+
+
+@pytest.mark.parametrize("kind", ["clipped", "noise", "loud", "tiny"])
+def test_hostile_audio_gives_finite_results(real: Session, pcm: Array, kind: str) -> None:
+    audio = {
+        "clipped": np.sign(pcm),
+        "noise": np.random.default_rng(0).uniform(-1, 1, len(pcm)).astype(np.float32),
+        "loud": pcm * np.float32(1e6),
+        "tiny": pcm * np.float32(1e-30),
+    }[kind]
+
+    result, sources = _listen(real, 2.0, [audio[:40_000]])
+
+    assert np.isfinite(sources).all()
+    assert result.duration_s == 2.5
+    for item in (*result.turns, *result.words):
+        assert 0.0 <= item.start_s <= item.end_s <= 2.5
+        assert 0.0 <= item.confidence <= 1.0 + 1e-6

@@ -1,0 +1,127 @@
+"""The data pipeline on a small corpus made here: exact labels, same seed same batch, no leaks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from training.augment import active_steps, change_speed
+from training.batches import Batches, BatchSpec, difficulty
+from training.data import Corpus, check_split, load_corpus, normalize_text
+from training.mixtures import STEP_SAMPLES, conversation
+
+RATE = 16_000
+
+
+def write_split(root: Path, speakers: list[str], seed: int) -> Path:
+    """Four utterances of 2 s per speaker: half a second of silence around a buzz of their own."""
+    rng = np.random.default_rng(seed)
+    root.mkdir(parents=True)
+    rows = ["utt\tfile\tstart_s\tdur_s\tspeaker\tlang\ttext\tsource"]
+    for number, speaker in enumerate(speakers):
+        pieces = []
+        for i in range(4):
+            time = np.arange(2 * RATE) / RATE
+            tone = np.sign(np.sin(2 * np.pi * (90 + 17 * number) * time)) * 0.2
+            tone *= (time > 0.5) & (time < 1.5)
+            pieces.append(tone + rng.normal(0, 1e-4, len(tone)))
+            rows.append(
+                f"{speaker}_{i}\t{speaker}.flac\t{2 * i}.0\t2.0\t{speaker}\ten\tHello, World!\ttts"
+            )
+        soundfile.write(root / f"{speaker}.flac", np.concatenate(pieces), RATE)
+    (root / "index.tsv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    root = tmp_path_factory.mktemp("data")
+    names = [f"s{i}" for i in range(5)]
+    return load_corpus([write_split(root / "train", names, 0)], root / "cache")
+
+
+def test_utterances_are_cut_where_the_index_says(corpus: Corpus) -> None:
+    utterance = corpus.utterances[6]
+    pcm = corpus.pcm(utterance)
+
+    assert (utterance.speaker, utterance.text, len(pcm)) == ("s1", "hello world", 2 * RATE)
+    assert np.abs(pcm[: RATE // 4]).max() < 0.01
+    assert np.abs(pcm[RATE : RATE + 100]).max() > 0.15
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("LOOK AT THIS BIG JEEP", "look at this big jeep"),
+        ("don't \"stop\"; it's -- fine.", "don't stop it's fine"),
+        ("<UNSURE>Hello</UNSURE> um", "hello um"),
+        ("in 1984", ""),
+        ("", ""),
+    ],
+)
+def test_normalize_text(text: str, expected: str) -> None:
+    assert normalize_text(text) == expected
+
+
+def test_a_speaker_in_both_splits_is_refused(tmp_path: Path) -> None:
+    train = load_corpus([write_split(tmp_path / "a", ["x", "y"], 0)], tmp_path / "a_cache")
+    other = load_corpus([write_split(tmp_path / "b", ["z"], 0)], tmp_path / "b_cache")
+    leaky = load_corpus([write_split(tmp_path / "c", ["y", "z"], 0)], tmp_path / "c_cache")
+
+    check_split(train, other)
+    with pytest.raises(ValueError, match="speaker in both splits: y"):
+        check_split(train, leaky)
+
+
+def test_active_steps_close_short_gaps_only() -> None:
+    pcm = np.zeros(40 * STEP_SAMPLES, np.float32)
+    pcm[10 * STEP_SAMPLES : 14 * STEP_SAMPLES] = 0.3
+    pcm[18 * STEP_SAMPLES : 20 * STEP_SAMPLES] = 0.3
+    pcm[32 * STEP_SAMPLES : 34 * STEP_SAMPLES] = 0.3
+
+    assert np.flatnonzero(active_steps(pcm)).tolist() == [*range(10, 20), 32, 33]
+    assert not active_steps(np.zeros(6400, np.float32)).any()
+
+
+def test_speed_changes_length() -> None:
+    pcm = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+
+    assert len(change_speed(pcm, 1.1)) == pytest.approx(RATE / 1.1, abs=2)
+    assert change_speed(pcm, 1.0) is pcm
+
+
+@pytest.mark.parametrize("n_speakers", [1, 2, 3])
+def test_conversations_are_labelled_exactly(corpus: Corpus, n_speakers: int) -> None:
+    rng = np.random.default_rng((1, n_speakers))
+    mix = conversation(corpus, corpus.by_speaker(), None, 10.0, n_speakers, rng)
+    power = (mix.sources.reshape(3, -1, STEP_SAMPLES) ** 2).mean(2)
+
+    assert len(set(mix.speakers)) == n_speakers
+    assert not mix.active[n_speakers:].any()
+    assert not mix.sources[n_speakers:].any()
+    for active, row in zip(mix.active[:n_speakers], power, strict=False):
+        if active.any():
+            assert row[active].mean() > 100 * row[~active].mean()
+    assert np.abs(mix.pcm).max() <= 1.0
+
+
+def test_batches_are_a_function_of_the_step(corpus: Corpus) -> None:
+    spec = BatchSpec(read_items=2, conversations=1)
+    first, again = Batches(corpus, None, spec, seed=4), Batches(corpus, None, spec, seed=4)
+    batch, same, other = first[900], again[900], first[901]
+
+    torch.testing.assert_close(same.pcm, batch.pcm)
+    torch.testing.assert_close(same.mixture, batch.mixture)
+    assert other.pcm.shape != batch.pcm.shape or not torch.equal(other.pcm, batch.pcm)
+    assert batch.active.shape[1] * STEP_SAMPLES == batch.pcm.shape[1]
+    assert int(batch.target_lengths.sum()) == len(batch.targets)
+    assert batch.mixture_voices.max() < first.n_voices
+
+
+def test_difficulty_ramps_from_easy_to_full() -> None:
+    ramp = [difficulty(step) for step in range(0, 3000, 100)]
+
+    assert (ramp[0], ramp[-1]) == (0.0, 1.0)
+    assert ramp == sorted(ramp)
