@@ -30,7 +30,7 @@ from echo_edge.bench_measure import (
 from echo_edge.bench_record import Conditions, Measurement, Record, make_record
 from echo_edge.board import read_board
 from echo_edge.bundle import Bundle, find_bundle, open_bundle
-from echo_edge.engines import engine_version
+from echo_edge.engines import check_engine
 from echo_edge.errors import AudioError, OutputError, UsageError
 from echo_edge.selftest import run_selftest
 from echo_edge.session import MOST_THREADS, load
@@ -131,7 +131,7 @@ def _measure(
 
 def _open(folder: str | None) -> Bundle:
     bundle = open_bundle(find_bundle(folder))
-    engine_version(bundle.manifest.engine.name)  # an absent engine is said before anything runs
+    check_engine(bundle.manifest.engine)  # an absent engine is said before anything runs
     return bundle
 
 

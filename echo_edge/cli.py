@@ -98,14 +98,30 @@ def add_bundle_option(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", help="any audio file; - reads 16 kHz mono s16le PCM from stdin")
     add_bundle_option(parser)
-    parser.add_argument("--threads", type=int, default=1, help="engine threads (default 1)")
-    parser.add_argument("--format", choices=formats.FORMAT_NAMES, default="txt")
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="engine threads (default 1)"
+    )
+    parser.add_argument(
+        "--format", choices=formats.FORMAT_NAMES, default="txt", help="of the result (default txt)"
+    )
     parser.add_argument("--out", metavar="FILE", help="write there instead of to stdout")
     parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
-    parser.add_argument("--min-speakers", type=int, default=1)
-    parser.add_argument("--max-speakers", type=int, default=MOST_SPEAKERS)
     parser.add_argument(
-        "--latency-s", type=float, default=math.inf, help="hold decisions back at most this long"
+        "--min-speakers", type=int, default=1, metavar="N", help="at least so many (default 1)"
+    )
+    parser.add_argument(
+        "--max-speakers",
+        type=int,
+        default=MOST_SPEAKERS,
+        metavar="N",
+        help=f"at most so many (default {MOST_SPEAKERS})",
+    )
+    parser.add_argument(
+        "--latency-s",
+        type=float,
+        default=math.inf,
+        metavar="S",
+        help="hold decisions back at most this long (default: decide at the end)",
     )
     parser.set_defaults(run=_run)
 
@@ -116,6 +132,8 @@ def _run(args: argparse.Namespace) -> int:
         blocks, total_s = audio.pcm_blocks(sys.stdin.buffer), None
     else:
         blocks, total_s = audio.read_blocks(args.audio), audio.duration_s(args.audio)
+    if args.out is not None:
+        formats.check_folder(args.out)  # to fail now rather than after the work
     started = time.monotonic()
     with load(find_bundle(args.bundle), args.threads) as session:
         result, broken = _process(session, blocks, total_s, args)
@@ -126,7 +144,7 @@ def _run(args: argparse.Namespace) -> int:
             bundle=bundle_info(session),
             timing=_timing(time.monotonic() - started, result.duration_s),
         )
-    if args.out:
+    if args.out is not None:
         formats.save(text, args.out)
     else:
         sys.stdout.write(text)
@@ -201,7 +219,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     ):
         command = actions.add_parser(name, help=text)
         command.add_argument("bundle", nargs="?", metavar="DIR", help="default: as for run")
-        command.add_argument("--json", action="store_true")
+        command.add_argument("--json", action="store_true", help="as JSON, for programs")
         command.set_defaults(run=action)
 
 

@@ -175,6 +175,16 @@ def save(text: str, path: str | PathLike[str]) -> None:
         ) from error
 
 
+def check_folder(path: str | PathLike[str]) -> None:
+    """Raise OutputError if `save` could not write a file called `path`, for its folder's sake."""
+    folder = Path(path).parent
+    if not os.fspath(path) or Path(path).is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{path}: cannot be written: expected a file name in a folder that exists and is "
+            "writable: choose another"
+        )
+
+
 @dataclass(frozen=True)
 class _Cue:
     """A line of text on the screen."""

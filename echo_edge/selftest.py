@@ -117,6 +117,9 @@ def run_selftest(session: Session) -> SelfTest:
         raise BundleError(f"{bundle.path.name}: holds no self-test: export it again")
     expected = json.loads((bundle.path / EXPECTED).read_text(encoding="utf-8"))
     measured = trace(session, read_clip(bundle))
+    absent = sorted(set(expected) - set(measured))
+    if absent:
+        raise BundleError(f"{AUDIO}: too short to compare {', '.join(absent)}: export it again")
     found = {
         name: sqnr_db(np.load(bundle.path / "selftest" / entry["file"]), measured[name])
         for name, entry in expected.items()

@@ -18,7 +18,7 @@ from echo_edge.audio import LOUDEST
 from echo_edge.bundle import Bundle, open_bundle
 from echo_edge.clustering import LinkRules, group_clusters
 from echo_edge.engines import Engine, check_engine, open_engine
-from echo_edge.errors import AudioError, UsageError
+from echo_edge.errors import AudioError, BundleError, UsageError
 from echo_edge.graph import GraphStream
 from echo_edge.heads.asr import AsrDecoder
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
@@ -37,6 +37,18 @@ MOST_THREADS = 256
 """More can only be a mistake, and would bring the machine to a halt."""
 
 
+DECODING = {
+    "active_threshold",
+    "continuity_weight",
+    "gap_s",
+    "group_threshold",
+    "link_threshold",
+    "new_voice_s",
+    "shortest_turn_s",
+}
+"""Thresholds of the decoders that a manifest must give."""
+
+
 def load(path: str | PathLike[str], threads: int = 1) -> "Session":
     """Verify the bundle in the folder `path` and load its graphs.
 
@@ -47,6 +59,12 @@ def load(path: str | PathLike[str], threads: int = 1) -> "Session":
         raise UsageError(f"threads: found {threads}, expected 1 to {MOST_THREADS}")
     bundle = open_bundle(path)
     manifest = bundle.manifest
+    missing = sorted(DECODING - set(manifest.decoding))
+    if missing:
+        raise BundleError(
+            f"manifest.json: decoding: found no {', '.join(missing)}, expected "
+            f"{', '.join(sorted(DECODING))}: export the bundle again"
+        )
     check_engine(manifest.engine)
     engines: dict[str, Engine] = {}
     for name, spec in manifest.graphs.items():

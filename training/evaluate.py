@@ -78,11 +78,12 @@ def turns_of(active: NDArray[np.bool_]) -> list[tuple[float, float, str]]:
     return turns
 
 
-def simulated(corpus: Corpus, n: int, seconds: float) -> list[Mixture]:
-    """Seeded conversations of 2 or 3 unseen voices, rooms left out, noise as in training."""
+def simulated(corpus: Corpus, n: int, seconds: float, seed: int = 77) -> list[Mixture]:
+    """Seeded conversations of 2 or 3 unseen voices, rooms left out, noise as in training. Tuning
+    uses another seed than evaluation."""
     voices = {name: pool for name, pool in corpus.by_speaker().items() if len(pool) >= 8}
     return [
-        conversation(corpus, voices, None, seconds, 2 + i % 2, np.random.default_rng((77, i)))
+        conversation(corpus, voices, None, seconds, 2 + i % 2, np.random.default_rng((seed, i)))
         for i in range(n)
     ]
 

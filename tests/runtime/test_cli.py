@@ -157,7 +157,7 @@ def test_unwritable_output(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param("--threads 0", "threads: found 0, expected 1 or more", id="threads"),
+        pytest.param("--threads 0", "threads: found 0, expected 1 to 256", id="threads"),
         pytest.param("--latency-s -1", "latency_s: found -1.0, expected 0 or more", id="latency"),
         pytest.param("--latency-s nan", "latency_s: found nan", id="latency nan"),
         pytest.param("--min-speakers 3 --max-speakers 2", "speakers: found 3 to 2", id="min > max"),

@@ -3,11 +3,14 @@ with a pretend model."""
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import echo_edge
@@ -25,8 +28,8 @@ def real(default_bundle: Path) -> Session:
 
 @pytest.fixture(scope="module")
 def pcm() -> Array:
-    """13.3 s, which no chunk divides."""
-    samples, _ = soundfile.read(CONVERSATION, 13 * 16000 + 4801, dtype="float32")
+    """21.3 s, which no chunk divides; windows of 10 s slide over most of it."""
+    samples, _ = soundfile.read(CONVERSATION, 21 * 16000 + 4801, dtype="float32")
     return np.asarray(samples)
 
 
@@ -42,12 +45,15 @@ class Listener:
         self._parts.append(self._stream.push(pcm))
 
     def finish(self) -> tuple[Result, Array]:
-        last = self._stream.finish()
-        parts = [*self._parts, last]
-        turns = tuple(turn for part in parts for turn in part.turns)
-        words = tuple(word for part in parts for word in part.words)
-        whole = Result(turns, words, last.duration_s, last.speakers, last.speaker_count)
+        whole = _joined([*self._parts, self._stream.finish()])
         return whole, np.concatenate(self._pieces, axis=1)
+
+
+def _joined(parts: list[Result]) -> Result:
+    """As `process` joins what `push` and `finish` gave."""
+    turns = tuple(turn for part in parts for turn in part.turns)
+    words = tuple(word for part in parts for word in part.words)
+    return replace(parts[-1], turns=turns, words=words)
 
 
 def _listen(session: Session, latency_s: float, pieces: Iterable[Array]) -> tuple[Result, Array]:
@@ -72,6 +78,20 @@ def test_any_cutting_gives_the_same(real: Session, pcm: Array, latency_s: float)
         np.testing.assert_array_equal(sources, heard[0][1])
         assert sources.shape == (3, len(pcm))
     assert np.abs(heard[0][1]).max() > 0.01
+
+
+@settings(max_examples=4, derandomize=True)
+@given(
+    cuts=st.lists(st.integers(0, 21 * 16000 + 4801), max_size=20),
+    latency_s=st.sampled_from([math.inf, 2.0]),
+)
+def test_cutting_anywhere_gives_the_same(
+    real: Session, pcm: Array, cuts: list[int], latency_s: float
+) -> None:
+    stream = real.stream(latency_s)
+    parts = [stream.push(piece) for piece in np.split(pcm, sorted(cuts))]
+
+    assert _joined([*parts, stream.finish()]) == real.process(pcm, latency_s)
 
 
 def test_streams_share_nothing(real: Session, pcm: Array) -> None:

@@ -70,3 +70,22 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert caught.value.code == 0
     listed = set(re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE))
     assert listed == {"run", "bench", "bundle", "doctor", "export"}
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "bench", "bundle", "bundle info", "bundle verify", "doctor", "export"]
+)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from echo_edge import cli
+
+    if command == "export":
+        pytest.importorskip("torch", reason="export runs on a workstation")
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command.split(), "--help"])
+
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: echo-edge {command} ")
+    # What an option does stands on its line or, indented further, on the next.
+    silent = re.findall(r"^  (--\S+)(?: \S+)?$(?!\n {10})", text, re.MULTILINE)
+    assert silent == []

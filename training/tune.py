@@ -1,0 +1,123 @@
+"""Decoder thresholds by search on development conversations: lowest DER, unknown speaker count.
+
+The encoder runs once per conversation; the search replays its latents through the real decoders.
+
+    python -m training.tune --data DATA --bundle echo_edge/default_bundle
+"""
+
+import argparse
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.engines import Engine
+from echo_edge.engines.null import NullEngine
+from echo_edge.session import Session, load
+
+from .data import load_corpus
+from .evaluate import Der, simulated, turns_of
+from .mixtures import Mixture
+
+Array = NDArray[np.float32]
+GRID = {
+    "link_threshold": (0.6, 0.75, 0.9, 1.05),
+    "continuity_weight": (0.4, 0.7),
+    "group_threshold": (0.4, 0.5, 0.6, 0.7),
+    "active_threshold": (0.4, 0.5),
+}
+LATENCIES_S = (2.0, float("inf"))
+
+
+class Recorder:
+    """An engine that keeps what another one answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.kept = engine, list[dict[str, Array]]()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Pass through and remember."""
+        outputs = self.engine.run(inputs)
+        self.kept.append({k: v for k, v in outputs.items() if k.startswith("latents")})
+        return outputs
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class Replayer:
+    """An engine that gives recorded answers, in order; states stay zero."""
+
+    def __init__(self, kept: list[dict[str, Array]], rest: dict[str, Array]) -> None:
+        self.answers, self.rest = iter(kept), rest
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002
+        """The next answer."""
+        return {**self.rest, **next(self.answers)}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def record(session: Session, pcm: Array) -> list[dict[str, Array]]:
+    """The encoder's latents over one conversation."""
+    recorder = Recorder(session.engines["encoder"])
+    Session(session.bundle, session.threads, {**session.engines, "encoder": recorder}).process(pcm)
+    return recorder.kept
+
+
+def score(
+    session: Session,
+    mixtures: list[Mixture],
+    recorded: list[list[dict[str, Array]]],
+    decoding: dict[str, float],
+    latency_s: float,
+) -> float:
+    """DER in per cent of all conversations with these thresholds."""
+    manifest = session.bundle.manifest
+    bundle = replace(
+        session.bundle, manifest=replace(manifest, decoding={**manifest.decoding, **decoding})
+    )
+    null = {name: NullEngine(spec) for name, spec in manifest.graphs.items()}
+    rest = null["encoder"].run({})
+    der = Der()
+    for mixture, kept in zip(mixtures, recorded, strict=True):
+        engines: dict[str, Engine] = {
+            **session.engines,
+            "frontend": null["frontend"],
+            "asr": null["asr"],
+            "encoder": Replayer(kept, rest),
+        }
+        der.add(
+            turns_of(mixture.active), Session(bundle, 1, engines).process(mixture.pcm, latency_s)
+        )
+    return der.figures("x")["x.der"]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--conversations", type=int, default=8)
+    args = parser.parse_args()
+    corpus = load_corpus([args.data / "dev"], args.cache / "dev")
+    mixtures = simulated(corpus, args.conversations, 60.0, seed=78)
+    with load(args.bundle, threads=2) as session:
+        recorded = [record(session, mixture.pcm) for mixture in mixtures]
+        rows = []
+        for values in itertools.product(*GRID.values()):
+            decoding = dict(zip(GRID, values, strict=True))
+            ders = [score(session, mixtures, recorded, decoding, s) for s in LATENCIES_S]
+            rows.append((sum(ders), ders, decoding))
+            print(f"{ders[0]:6.2f} {ders[1]:6.2f}  {decoding}", flush=True)
+    best = min(rows, key=lambda row: row[0])
+    print(f"best: DER {best[1][0]:.2f} at 2 s, {best[1][1]:.2f} at the end: {best[2]}")
+
+
+if __name__ == "__main__":
+    main()
