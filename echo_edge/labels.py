@@ -25,10 +25,12 @@ class Labels:
     def add_turns(self, turns: list[VoiceTurn]) -> None:
         """Turns that are final but for their label."""
         self._turns += turns
+        self._name_now([turn.voice for turn in turns])
 
     def add_words(self, words: list[tuple[Word, int | None]]) -> None:
         """Words that are final but for their label."""
         self._words += words
+        self._name_now([voice for _, voice in words if voice is not None])
 
     def group(self, grouping: Grouping) -> None:
         """Which voices are one speaker; called once, before the last `take`, when deferred."""
@@ -73,6 +75,12 @@ class Labels:
             return None
         # At the end it is known who has a turn: too short a sound makes nobody a speaker.
         return self._names.get(self._group(voice)) if self.deferred else self._name(voice)
+
+    def _name_now(self, voices: list[int]) -> None:
+        """Number voices as they come: how often results are taken must not matter."""
+        if not self.deferred:
+            for voice in voices:
+                self._name(voice)
 
     def _name(self, voice: int) -> str:
         return self._names.setdefault(self._group(voice), f"speaker_{len(self._names) + 1}")

@@ -82,7 +82,7 @@ def score(
         session.bundle, manifest=replace(manifest, decoding={**manifest.decoding, **decoding})
     )
     null = {name: NullEngine(spec) for name, spec in manifest.graphs.items()}
-    rest = null["encoder"].run({})
+    rest = {t.name: np.zeros(t.shape, np.float32) for t in manifest.graphs["encoder"].outputs}
     der = Der()
     for mixture, kept in zip(mixtures, recorded, strict=True):
         engines: dict[str, Engine] = {

@@ -62,12 +62,9 @@ class Block(nn.Module):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`[B, S, d]` to query, key, value `[B, H, S, d/H]` and gate `[B, H, S, 1]`."""
         d = x.shape[-1]
-        joint = self.qkv_gate(self.norm1(x))
-        query, key, value = (
-            part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-            for part in joint[..., : 3 * d].split(d, dim=-1)
-        )
-        gate = joint[..., 3 * d :].sigmoid().transpose(1, 2)[..., None]
+        parts = self.qkv_gate(self.norm1(x)).split([d, d, d, self.n_heads], dim=-1)
+        query, key, value = (p.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for p in parts[:3])
+        gate = parts[3].sigmoid().transpose(1, 2)[..., None]
         return query, key, value, gate
 
     def with_null(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,13 +51,13 @@ class EncoderStep(nn.Module):
         for i, block in enumerate(self.blocks):
             query, key, value, gate = block.project(x)
             cached_key, cached_value = key_cache[i : i + 1], value_cache[i : i + 1]
+            query = query * query.shape[-1] ** -0.5
             scores = [query @ k.transpose(-1, -2) for k in (block.null_key[None], cached_key, key)]
-            scaled = torch.cat(scores, dim=-1) * query.shape[-1] ** -0.5
             # The null value is zero. Cached and new steps stay apart: joining them would copy the
             # whole cache in every layer, which costs as much as a quarter of the int8 step.
-            weights = torch.softmax(scaled + bias[i : i + 1], dim=-1)
-            attended = weights[..., 1 : 1 + self.left] @ cached_value
-            attended = attended + weights[..., 1 + self.left :] @ value
+            weights = torch.softmax(torch.cat(scores, dim=-1) + bias[i : i + 1], dim=-1)
+            _, old, new = weights.split([1, self.left, x.shape[1]], dim=-1)
+            attended = old @ cached_value + new @ value
             x = block.finish(x, attended * gate)
             layers.append(x)
             keys.append(key)

@@ -87,7 +87,7 @@ class Lowering:
         target = str(node.target).removeprefix("aten.")
         if "getitem" in target:
             self.names[node] = self.names[node.args[0]][node.args[1]]
-        elif target in ("split.Tensor", "chunk.default"):
+        elif target in ("split.Tensor", "split_with_sizes.default", "split.sizes", "chunk.default"):
             self.names[node] = self.split(node)
         elif target == "unbind.int":
             self.names[node] = self.unbind(node)

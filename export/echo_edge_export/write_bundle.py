@@ -36,9 +36,9 @@ BOARDS = ("aarch64", "x86-64")
 
 DECODING = {
     "active_threshold": 0.5,
-    "continuity_weight": 0.6,
+    "continuity_weight": 0.7,
     "gap_s": 0.4,
-    "group_threshold": 0.55,
+    "group_threshold": 0.7,
     "link_threshold": 0.75,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,

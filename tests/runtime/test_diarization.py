@@ -62,14 +62,17 @@ def _embedding(inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _decoder(
-    latency_steps: int, max_clusters: int = 5, segmentation: Graph | None = None
+    latency_steps: int,
+    max_clusters: int = 5,
+    segmentation: Graph | None = None,
+    embedding: Graph = _embedding,
 ) -> DiarizationDecoder:
     def graph(function: Graph) -> GraphStream:
         return GraphStream(_Call(function), GraphSpec("graph", (), (), {}))
 
     rules = LinkRules(0.75, 0.6, 0.3, max_clusters)
     segment = graph(segmentation or _Segmentation())
-    return DiarizationDecoder(segment, graph(_embedding), SPEC, rules, STEP_S, latency_steps)
+    return DiarizationDecoder(segment, graph(embedding), SPEC, rules, STEP_S, latency_steps)
 
 
 def _truth(*runs: tuple[int, tuple[int, ...]]) -> list[int]:
@@ -135,6 +138,20 @@ class TestVoices:
         # Windows of 10, 15, 20 steps and six whole ones; that of 5 steps is too short to count.
         expected = 0.94 * STEP_S * (10 + 15 + 20 + 6 * 25)
         assert decoder.clusters.speech_s[0] == pytest.approx(expected, rel=0.01)
+
+    def test_are_told_apart_by_what_they_say_alone(self) -> None:
+        def spy(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            weights.append(inputs["weights"][0].sum(0))
+            return _embedding(inputs)
+
+        weights: list[Array] = []
+        truth = _truth((9, (0,)), (8, (0, 1)), (8, (1,)))
+
+        _decode(_decoder(0, embedding=spy), truth)
+
+        alone = np.array([len(POWERSET[index]) == 1 for index in truth])
+        assert np.all(weights[-1][alone] > 0.9)
+        assert np.all(weights[-1][~alone] < 0.1)
 
     def test_no_more_than_allowed(self) -> None:
         decoder = _decoder(10, max_clusters=2)

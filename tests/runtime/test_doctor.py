@@ -129,7 +129,10 @@ def test_a_bundle_that_breaks_its_promise(null_bundle: Path, diagnose, damage, b
     assert [n for n, c in checks.items() if c["needed"] and c["status"] != "ok"] == [broken]
 
 
-def test_no_bundle_anywhere(diagnose) -> None:
+def test_no_bundle_anywhere(diagnose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("echo_edge.bundle.__file__", str(tmp_path / "bundle.py"))
+    monkeypatch.setenv("ECHO_EDGE_ROOT", str(tmp_path))
+    monkeypatch.delenv("ECHO_EDGE_BUNDLE", raising=False)
     code, checks = diagnose()
     assert code == 1
     assert checks["bundle"]["status"] == "missing"

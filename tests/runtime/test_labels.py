@@ -73,6 +73,17 @@ class TestAtOnce:
         assert late.speakers == (Speaker("speaker_1", None, 2.0),)
         assert early.speaker_count == late.speaker_count == SpeakerCount(1, 0.5)
 
+    @pytest.mark.parametrize("often", [True, False])
+    def test_numbers_do_not_depend_on_how_often_results_are_taken(self, often: bool) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_words([(_word("a"), 5)])
+        parts = [labels.take(2.0, everything=False)] if often else []
+        labels.add_turns([_voiced(3, 0, 4), _voiced(5, 0, 8)])
+        parts.append(labels.take(4.0, everything=True))
+
+        assert [word.speaker for part in parts for word in part.words] == ["speaker_1"]
+        assert [t.speaker for part in parts for t in part.turns] == ["speaker_2", "speaker_1"]
+
     def test_a_turn_ends_with_the_audio(self) -> None:
         labels = Labels(STEP_S, deferred=False)
         labels.add_turns([_voiced(0, 0, 4)])

@@ -28,7 +28,9 @@ CUT = 300
 """Samples left out at the end, so that the length is no multiple of a step or chunk."""
 
 # The session is immutable: using it for many examples is the point.
-shared_session = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+shared_session = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40
+)
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,19 @@ class TestPretendModel:
         np.testing.assert_array_equal(
             pieces.sources, _listen(fake_session, pcm, [], latency_s).sources
         )
+
+    def test_a_word_within_a_long_turn_that_another_interrupts(
+        self, fake_session: Session, spoken: Speak
+    ) -> None:
+        """The word is out before the first turn ends, and that of the other ends before it."""
+        pauses: list[Said] = [(0.2, (1,), 0), (0.2, (0, 1), 0), (0.2, (1,), 0)]
+        pcm = spoken([(1.0, (0,), A), (0.2, (0,), SPACE), *pauses, (2.0, (0,), 0)])
+
+        whole = fake_session.process(pcm, 0.4)
+
+        assert [turn.speaker for turn in whole.turns] == ["speaker_2", "speaker_1"]
+        assert _texts(whole) == [("a", "speaker_1")]
+        assert _listen(fake_session, pcm, list(range(0, len(pcm), 640)), 0.4).whole == whole
 
     @pytest.mark.parametrize("size", [1, 7, 640, 1279, 1280, 1281, 20000])
     def test_every_block_size(self, fake_session: Session, spoken: Speak, size: int) -> None:

@@ -142,6 +142,28 @@ class TestLittle:
         assert sources.shape == (3, n_samples)
         assert not sources.any()
 
+    @pytest.mark.parametrize(
+        ("n_samples", "n_steps"), [(1, 1), (640, 1), (641, 2), (1280, 2), (1281, 3)]
+    )
+    def test_only_steps_that_were_heard_are_looked_at(
+        self,
+        fake_session: Session,
+        monkeypatch: pytest.MonkeyPatch,
+        n_samples: int,
+        n_steps: int,
+    ) -> None:
+        diarization = fake_session.engines["diarization"]
+        run, seen = diarization.run, []
+
+        def spy(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            seen.append(int(inputs["valid"].sum()))
+            return run(inputs)
+
+        monkeypatch.setattr(diarization, "run", spy)
+        fake_session.process(np.zeros(n_samples, np.float32))
+
+        assert seen == [n_steps]
+
     @pytest.mark.parametrize("latency_s", [0.0, math.inf])
     def test_words_written_after_the_audio_are_said_within_it(
         self, fake_session: Session, spoken: Speak, latency_s: float

@@ -78,6 +78,12 @@ def _write(folder: Path, *voices: Array) -> SourceWriter:
             id="over all turns",
         ),
         pytest.param(
+            [_tone(4, (0, 1, 0.5), (1, 4, 0.4))],
+            [_turn(0, 1, "a"), _turn(1, 4, "b")],
+            {"source_1.wav": "b"},
+            id="over whole turns",
+        ),
+        pytest.param(
             [_tone(4, (0, 1, 0.5))], [_turn(2, 4, "a")], {"source_1.wav": None}, id="no turn there"
         ),
         pytest.param([_tone(4, (0, 1, 0.5))], [], {"source_1.wav": None}, id="no turns"),

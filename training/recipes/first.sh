@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The first short training, from nothing to a shipped bundle: about 80 minutes on 2 quiet CPU cores.
+# The first short training, from nothing to a shipped bundle: about 90 minutes on 2 quiet CPU cores.
 # Every step resumes where it stopped. Usage: training/recipes/first.sh DATA (see training/README.md)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,11 +13,11 @@ python=${PYTHON:-.venv/bin/python}
   "$python" -m training.joint --data "$data" --out runs/joint --steps 2300 --decay 0.1
 touch runs/joint/finetune
 # ... then mostly clear reading, which is what so short a training can learn to spell.
-"$python" -m training.joint --data "$data" --out runs/joint --steps 2800 \
+"$python" -m training.joint --data "$data" --out runs/joint --steps 2560 \
   --read-items 6 --conversations 1 --roughness 0.2
 # The encoder frozen: separation from scratch, diarization and speaker further.
 "$python" -m training.heads --data "$data" --start runs/joint/model.safetensors \
-  --arcface runs/joint/state.pt --steps 250
+  --arcface runs/joint/state.pt --steps 220
 "$python" -m training.ship --data "$data" --start runs/heads/model.safetensors \
   --out models/echo-25m.safetensors
 make bundle
