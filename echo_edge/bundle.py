@@ -62,6 +62,7 @@ def open_bundle(path: str | PathLike[str]) -> Bundle:
         for name, spec in sorted(manifest.files.items()):
             _check_file(folder, name, spec)
         tokens = _parse_tokens(_read(folder, manifest.asr.tokens, _MAX_TOKENS_BYTES + 1), manifest)
+        _check_token_count(len(tokens), manifest)
     except OSError as error:
         raise BundleError(
             f"{path}: cannot be read ({error.strerror}): check its permissions"
@@ -158,6 +159,15 @@ def _check_file(folder: Path, name: str, spec: FileSpec) -> None:
         raise BundleError(
             f"{name}: found sha256 {digest.hexdigest()}, expected {spec.sha256}: {_RENEW}"
         )
+
+
+def _check_token_count(n_tokens: int, manifest: Manifest) -> None:
+    for tensor in manifest.graphs["asr"].outputs:
+        if tensor.name == "logprobs" and tensor.shape[-1] != n_tokens:
+            raise BundleError(
+                f"{manifest.asr.tokens}: found {n_tokens} tokens, expected {tensor.shape[-1]}, "
+                f"one for each output of the asr graph: {_RENEW}"
+            )
 
 
 def _parse_tokens(text: bytes, manifest: Manifest) -> tuple[str, ...]:

@@ -129,6 +129,7 @@ def test_refuses(tiny_bundle: Path, message: str, attack: Callable[[Path], objec
         (b"", "line 1: found '', expected '<blank>'"),
         (b"a\n<blank>\n", "line 1: found 'a', expected '<blank>'"),
         (b"<blank>\na\na\n", "line 3: found 'a' again"),
+        (b"<blank>\n<space>\na\nb\n", "found 4 tokens, expected 5"),
         (b"<blank>\n\na\n", "line 2: found ''"),
         (b"<blank>\na\n\n", "line 3: found ''"),
         (b"<blank>\r\na\r\n", r"line 1: found '<blank>\r'"),
@@ -151,9 +152,9 @@ def test_refuses_tokens(tiny_bundle: Path, text: bytes, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
-        (b"<blank>\n<space>\n'\n", ("<blank>", " ", "'")),
-        (b"<blank>\na", ("<blank>", "a")),
-        ("<blank>\nß\nth\n".encode(), ("<blank>", "ß", "th")),
+        (b"<blank>\n<space>\n'\na\nb\n", ("<blank>", " ", "'", "a", "b")),
+        (b"<blank>\na\nb\nc\nd", ("<blank>", "a", "b", "c", "d")),
+        ("<blank>\nß\nth\ne\nf\n".encode(), ("<blank>", "ß", "th", "e", "f")),
     ],
 )
 def test_reads_tokens(tiny_bundle: Path, text: bytes, tokens: tuple[str, ...]) -> None:
