@@ -267,6 +267,3 @@ def _bundle_verify(args: argparse.Namespace) -> int:
             "update the engine or use another bundle"
         )
     return 0
-
-
-__all__ = ["UsageError", "add_bundle_option", "bundle_info", "main"]

@@ -80,8 +80,6 @@ class StreamOptions:
     """How long a decision may be held back; infinity decides at the end, with all evidence."""
     min_speakers: int = 1
     max_speakers: int = MOST_SPEAKERS
-    separate: bool = False
-    """Whether `push` and `finish` also give separated waveforms to `on_sources`."""
 
     def __post_init__(self) -> None:
         if not self.latency_s >= 0.0:
@@ -116,7 +114,7 @@ class Session:
         `on_sources` receives separated waveforms `[K, samples]` as they become final; without it
         the separation graph does not run.
         """
-        options = StreamOptions(latency_s, min_speakers, max_speakers, on_sources is not None)
+        options = StreamOptions(latency_s, min_speakers, max_speakers)
         return Stream(self, options, on_sources)
 
     def process(

@@ -15,13 +15,13 @@ from echo_edge_export.config import TOKENS
 from echo_edge_export.model import Echo
 
 from .data import Corpus, Utterance
-from .losses import powerset_loss, powerset_targets
+from .losses import ORDERS, powerset_targets
 from .mixtures import conversation
 
 CHUNK_STEPS = 12
 
 
-def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> "tuple[Tensor, ...]":
+def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Tensor, ...]:
     """PCM `[B, N]` to (final, diarization, speaker, asr, separation) latents `[B, S, d]`."""
     features = model.frontend.features(model.frontend.spectrum(model.frontend.pad(pcm)))
     latents = model.encoder(features, chunk_steps)
@@ -94,8 +94,7 @@ def powerset_error(model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12)
         latents = encode(model, torch.from_numpy(mix.pcm)[None])[1]
         logprobs = model.diarization(latents, torch.ones(1, latents.shape[1]))
         active = torch.from_numpy(mix.active).float()[None]
-        orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-        losses = [powerset_targets(active[:, order]) != logprobs.argmax(-1) for order in orders]
+        losses = [powerset_targets(active[:, order]) != logprobs.argmax(-1) for order in ORDERS]
         wrong += min(float(loss.sum()) for loss in losses)
         total += latents.shape[1]
     return 100.0 * wrong / total
@@ -118,6 +117,3 @@ def quick_look(model: Echo, corpus: Corpus, n_utterances: int = 60) -> dict[str,
     figures["powerset"] = powerset_error(model, corpus, seed=2)
     model.train()
     return figures
-
-
-__all__ = ["equal_error_rate", "error_rates", "powerset_loss", "quick_look", "transcripts"]
