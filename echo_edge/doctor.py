@@ -15,6 +15,7 @@ from pathlib import Path
 
 from echo_edge import board
 from echo_edge.bundle import find_bundle
+from echo_edge.cli import add_bundle_option
 from echo_edge.engines import ENGINES, engine_version
 from echo_edge.errors import EchoError
 
@@ -36,9 +37,7 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `echo-edge doctor`."""
-    parser.add_argument(
-        "--bundle", metavar="DIR", help="default: $ECHO_EDGE_BUNDLE, the installed or shipped one"
-    )
+    add_bundle_option(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 

@@ -165,7 +165,8 @@ class Stream:
         manifest = session.bundle.manifest
         self._chunk = manifest.audio.chunk_samples
         self._step = manifest.streaming.step_samples
-        self._step_s = self._step / manifest.audio.sample_rate
+        self._sample_rate = manifest.audio.sample_rate
+        self._step_s = self._step / self._sample_rate
         self._pending = np.zeros(0, np.float32)
         self._heard = 0
         self._finished = False
@@ -231,7 +232,7 @@ class Stream:
         if n_last:
             self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
         self._finished = True
-        self._words.add(self._asr.finish(self._heard / 16000))
+        self._words.add(self._asr.finish(self._heard / self._sample_rate))
         self._settle(self._diarization.finish(), everything=True)
         self._emit(self._separation.finish())
         if self._labels.deferred:
@@ -256,7 +257,7 @@ class Stream:
         """One chunk through all graphs; only the first `n_samples` are real."""
         front = self._frontend.run(pcm=chunk[None])
         latents = self._encoder.run(features=front["features"])
-        self._words.add(self._asr.push(latents["latents_asr"], self._heard / 16000))
+        self._words.add(self._asr.push(latents["latents_asr"], self._heard / self._sample_rate))
         n_steps = math.ceil(n_samples / self._step)
         decided = self._diarization.push(
             latents["latents_diarization"][:, :n_steps], latents["latents_speaker"][:, :n_steps]
@@ -285,7 +286,7 @@ class Stream:
                 self._on_sources(sources)
 
     def _result(self) -> Result:
-        return self._labels.take(self._heard / 16000, everything=self._finished)
+        return self._labels.take(self._heard / self._sample_rate, everything=self._finished)
 
 
 def _checked(pcm: Array, n_before: int) -> Array:

@@ -126,6 +126,17 @@ def _build_cache(roots: list[Path], listing: Path, array: Path) -> None:
     listing.write_text(json.dumps([asdict(u) for u in utterances]))
 
 
+def load_splits(data: Path, cache: Path) -> tuple[Corpus, Corpus]:
+    """Training corpus (`data/train` and, where it was made, `cache/tts`) and development corpus.
+
+    Raises ValueError if they share a speaker.
+    """
+    roots = [data / "train", *(path for path in [cache / "tts"] if path.exists())]
+    train, dev = load_corpus(roots, cache / "train"), load_corpus([data / "dev"], cache / "dev")
+    check_split(train, dev)
+    return train, dev
+
+
 def check_split(train: Corpus, dev: Corpus) -> None:
     """Raise ValueError if a speaker or an utterance is in both splits."""
     for field in ("speaker", "id"):

@@ -18,7 +18,7 @@ from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.model import Echo, Latents
 
 from .batches import Batch, Batches, BatchSpec, default_rooms, loader
-from .data import check_split, load_corpus
+from .data import load_splits
 from .joint import AAM_WEIGHT, features_of, voice_loss
 from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, powerset_loss, separation_loss
@@ -100,10 +100,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    roots = [args.data / "train"] + [p for p in [args.cache / "tts"] if p.exists()]
-    corpus = load_corpus(roots, args.cache / "train")
-    dev = load_corpus([args.data / "dev"], args.cache / "dev")
-    check_split(corpus, dev)
+    corpus, dev = load_splits(args.data, args.cache)
     batches = Batches(corpus, default_rooms(args.cache), SPEC, args.seed, easy_start=False)
     start = load_checkpoint(args.start)
     model = start.model.train()

@@ -17,7 +17,7 @@ from echo_edge_export.checkpoint import save_checkpoint
 from echo_edge_export.model import Echo, Latents
 
 from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loader
-from .data import check_split, load_corpus
+from .data import load_splits
 from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, ctc_loss, powerset_loss
 from .metrics import quick_look
@@ -140,10 +140,7 @@ def main() -> None:
     args = parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    train_roots = [args.data / "train"] + [p for p in [args.cache / "tts"] if p.exists()]
-    corpus = load_corpus(train_roots, args.cache / "train")
-    dev = load_corpus([args.data / "dev"], args.cache / "dev")
-    check_split(corpus, dev)
+    corpus, dev = load_splits(args.data, args.cache)
     spec = BatchSpec(args.read_items, conversations=args.conversations)
     batches = Batches(corpus, default_rooms(args.cache), spec, args.seed, roughness=args.roughness)
     model = Echo()

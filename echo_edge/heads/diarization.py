@@ -65,11 +65,11 @@ class DiarizationDecoder:
 
     def push(self, diarization: Array, speaker: Array) -> list[Activity]:
         """What became decided with these latents, both `[1, n, d]`."""
-        new = (diarization, speaker)
-        old = self._latents
-        joined = new if old is None else tuple(np.concatenate(p, 1) for p in zip(old, new))  # noqa: B905
-        self._latents = (joined[0], joined[1])
         self._steps += diarization.shape[1]
+        if self._latents is not None:
+            diarization = np.concatenate([self._latents[0], diarization], axis=1)
+            speaker = np.concatenate([self._latents[1], speaker], axis=1)
+        self._latents = (diarization, speaker)
         decided = []
         while self._steps - self._done >= self._hop:
             decided.append(self._advance(self._done + self._hop, self._latency))

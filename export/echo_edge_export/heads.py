@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import MASKED, attend
 from .config import POWERSET, TOKENS, EchoConfig
 from .frontend import Synthesis, mel_filters
-
-MASKED = -1e4
 
 
 class SmallBlock(nn.Module):
@@ -27,8 +26,7 @@ class SmallBlock(nn.Module):
         """`[B, W, d]` under a score bias `[B, 1, 1, W]`."""
         qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = (qkv[:, :, i].transpose(1, 2) for i in range(3))
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        attended = torch.softmax(scores + bias, dim=-1) @ value
+        attended = attend(query, key, value, bias)
         x = x + self.proj(attended.transpose(1, 2).flatten(2))
         return x + self.fc2(F.relu(self.fc1(self.norm2(x))))
 

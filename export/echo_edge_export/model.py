@@ -11,12 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import MASKED, attend
 from .config import TASKS, EchoConfig
 from .frontend import Frontend
 from .heads import AsrHead, DiarizationHead, SeparationHead, SpeakerHead
-
-MASKED = -1e4
-"""Added to the score of a key that may not be seen; finite, so that int8 ranges stay finite."""
 
 
 def chunk_mask(n_steps: int, chunk_steps: int, left_steps: int) -> Tensor:
@@ -28,12 +26,6 @@ def chunk_mask(n_steps: int, chunk_steps: int, left_steps: int) -> Tensor:
     steps = torch.arange(n_steps)
     start = (steps // chunk_steps * chunk_steps)[:, None]
     return (steps >= start - left_steps) & (steps < start + chunk_steps)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Attention on `[..., steps, width]` with an added score bias; plain products, no fused op."""
-    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-    return torch.softmax(scores + bias, dim=-1) @ value
 
 
 class Block(nn.Module):

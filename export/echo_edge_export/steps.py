@@ -6,8 +6,9 @@ These modules hold no weights of their own; every exporter takes them whole.
 import torch
 from torch import Tensor, nn
 
+from .attention import MASKED
 from .config import POWERSET, EchoConfig
-from .model import MASKED, Block, Echo
+from .model import Block, Echo
 
 
 def _roll(cache: Tensor, new: Tensor) -> Tensor:
