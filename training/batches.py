@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from echo_edge_export.config import TOKENS
 
+from .align import FRAME, Alignment
 from .augment import SPEEDS, active_steps, add_noise, change_speed, level_gain, reverberate, tilt
 from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
 from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, conversation
@@ -25,16 +26,18 @@ SOURCE_WEIGHTS = {
     "librispeech_dev-clean_mp3": 3.0,
     "ljspeech": 2.0,
     "speechocean762": 1.5,
-    "tts": 1.0,
+    "tts": 0.8,
     "fsdd": 0.6,
     "mycroft_community": 0.3,
     "picovoice_wake": 0.1,
 }
 """How often a second of each transcribed source is drawn."""
 
-EASY_STEPS, RAMP_STEPS = 500, 700
-"""CTC stays on its blank plateau for long on varied real speech, and leaves it within some hundred
-steps on clear synthetic speech: training starts there and ramps to the full difficulty."""
+PHONE_SAMPLES = 2 * FRAME
+"""One phone label per CTC frame: 20 ms."""
+
+EASY_STEPS, RAMP_STEPS = 300, 1000
+"""Training starts with short, clean items under full context and ramps to the full task."""
 
 
 def difficulty(step: int) -> float:
@@ -52,6 +55,8 @@ class Batch:
     """Characters of all U items, concatenated, int64."""
     target_lengths: Tensor
     """`[U]`."""
+    phones: Tensor
+    """`[U, N / 320]` index of the phone at every CTC frame, int64; -100 where unknown."""
     active: Tensor
     """`[U, N / 640]` in {0, 1}."""
     voices: Tensor
@@ -73,11 +78,39 @@ class BatchSpec:
     """How much of what a batch holds."""
 
     read_items: int = 5
-    read_s: tuple[float, float] = (3.0, 9.0)
+    read_s: tuple[float, float] = (4.0, 12.0)
     conversations: int = 3
     conversation_s: float = 10.0
     full_context: float = 0.4
     """Share of steps trained with unlimited context instead of chunks."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One voice reading: clean and coloured PCM `[N]`, text, phones `[N / 320]`, speaker class."""
+
+    clean: Pcm
+    pcm: Pcm
+    text: str
+    phones: NDArray[np.int64]
+    voice: int
+
+
+def mark_phones(
+    phones: NDArray[np.int64],
+    labels: NDArray[np.uint8] | None,
+    start: int,
+    speed: float,
+    n_samples: int,
+) -> None:
+    """Write an utterance's labels (one per 160 samples, None where unknown) played `speed` times
+    faster from sample `start` on into the item's `phones` (one per 320 samples)."""
+    first, last = -(-start // PHONE_SAMPLES), (start + n_samples) // PHONE_SAMPLES
+    if labels is None:
+        phones[first:last] = -100
+        return
+    at = (np.arange(first, last) * PHONE_SAMPLES - start) * speed / FRAME
+    phones[first:last] = labels[np.minimum(np.rint(at).astype(int), len(labels) - 1)]
 
 
 class Batches(Dataset[Batch]):
@@ -89,10 +122,12 @@ class Batches(Dataset[Batch]):
         rooms: NDArray[np.float32] | None,
         spec: BatchSpec,
         seed: int,
+        alignment: Alignment,
         easy_start: bool = True,
         roughness: float = 1.0,
     ) -> None:
         self.corpus, self.rooms, self.spec, self.seed = corpus, rooms, spec, seed
+        self.alignment = alignment
         self.easy_start, self.roughness = easy_start, roughness
         self.voices = corpus.by_speaker()
         self.classes = {name: i for i, name in enumerate(sorted(self.voices))}
@@ -115,40 +150,34 @@ class Batches(Dataset[Batch]):
     def __len__(self) -> int:
         return 1 << 40
 
-    def _read(
-        self, seconds: float, hard: float, rng: np.random.Generator
-    ) -> tuple[Pcm, Pcm, str, int]:
-        """One voice reading about `seconds`: clean PCM, noisy PCM, text, speaker class or -1."""
-        boost = [1.0 + 11.0 * (1.0 - hard) * (name == "tts") for name in self.source_names]
-        weights = self.source_weights * boost
-        source = str(rng.choice(self.source_names, p=weights / weights.sum()))
-        groups = self.texts[source]
-        speakers = list(groups)
-        sizes = np.array([len(groups[s]) for s in speakers], dtype=float)
-        speaker = speakers[int(rng.choice(len(speakers), p=sizes / sizes.sum()))]
+    def _speaker(self, rng: np.random.Generator) -> list[Utterance]:
+        """Transcribed utterances of one voice, drawn by source, then by how much it reads."""
+        weights = self.source_weights
+        groups = self.texts[str(rng.choice(self.source_names, p=weights / weights.sum()))]
+        sizes = np.array([len(group) for group in groups.values()], dtype=float)
+        return list(groups.values())[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
+
+    def _read(self, seconds: float, hard: float, rng: np.random.Generator) -> Reading:
+        """One voice reading about `seconds`."""
+        pool = self._speaker(rng)
         rough = hard * self.roughness
         speed = int(rng.choice(3, p=(0.2 * rough, 1.0 - 0.4 * rough, 0.2 * rough)))
-        pieces, words, have = [], [], 0.0
-        for attempt in range(20):
-            u = groups[speaker][int(rng.integers(len(groups[speaker])))]
-            length = u.duration_s / SPEEDS[speed]
-            if have + length > seconds:
-                if attempt > 3:
-                    break
-                continue
-            pause = np.zeros(int(rng.uniform(0.0, 0.3) * SAMPLE_RATE), dtype=np.float32)
-            pieces += [change_speed(self.corpus.pcm(u), SPEEDS[speed]), pause]
+        n_samples = int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
+        clean = np.zeros(n_samples, dtype=np.float32)
+        phones = np.zeros(n_samples // PHONE_SAMPLES, dtype=np.int64)
+        words: list[str] = []
+        at = int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
+        lengths = np.array([u.n_samples for u in pool]) / SPEEDS[speed]
+        while np.any(fitting := lengths * (at + lengths <= n_samples)):
+            u = pool[int(rng.choice(len(pool), p=fitting / fitting.sum()))]
+            piece = change_speed(self.corpus.pcm(u), SPEEDS[speed])[: n_samples - at]
+            clean[at : at + len(piece)] = piece
+            mark_phones(phones, self.alignment.of(u), at, SPEEDS[speed], len(piece))
             words.append(u.text)
-            have += length + len(pause) / SAMPLE_RATE
-        clean = np.zeros(
-            int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES, dtype=np.float32
-        )
-        spoken = np.concatenate(pieces)[: len(clean)] if pieces else clean[:0]
-        start = int(rng.integers(len(clean) - len(spoken) + 1))
-        clean[start : start + len(spoken)] = spoken
-        voice = self.classes.get(speaker, -1)
+            at += len(piece) + int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
+        voice = self.classes.get(pool[0].speaker, -1)
         label = voice * len(SPEEDS) + speed if voice >= 0 else -1
-        return clean, self._colour(clean, rough, rng), " ".join(words), label
+        return Reading(clean, self._colour(clean, rough, rng), " ".join(words), phones, label)
 
     def _colour(self, clean: Pcm, rough: float, rng: np.random.Generator) -> Pcm:
         if not clean.any():
@@ -181,7 +210,7 @@ class Batches(Dataset[Batch]):
             )
             for _ in range(spec.conversations)
         ]  # fmt: skip
-        targets = [[CHARACTER[c] for c in text] for _, _, text, _ in read]
+        targets = [[CHARACTER[c] for c in item.text] for item in read]
         mixture_voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
         for row, mix in zip(mixture_voices, mixtures, strict=True):
             for k, (name, speed) in enumerate(zip(mix.speakers, mix.speeds, strict=True)):
@@ -189,11 +218,12 @@ class Batches(Dataset[Batch]):
         full = rng.random() < 1.0 - (1.0 - spec.full_context) * hard
         chunk = 1000 if full else int(rng.integers(4, 26))
         return Batch(
-            pcm=torch.from_numpy(np.stack([pcm for _, pcm, _, _ in read])),
+            pcm=torch.from_numpy(np.stack([item.pcm for item in read])),
             targets=torch.tensor([c for row in targets for c in row], dtype=torch.long),
             target_lengths=torch.tensor([len(row) for row in targets]),
-            active=torch.from_numpy(np.stack([active_steps(c) for c, _, _, _ in read])).float(),
-            voices=torch.tensor([voice for *_, voice in read]),
+            phones=torch.from_numpy(np.stack([item.phones for item in read])),
+            active=torch.from_numpy(np.stack([active_steps(item.clean) for item in read])).float(),
+            voices=torch.tensor([item.voice for item in read]),
             mixture=torch.from_numpy(np.stack([m.pcm for m in mixtures])),
             sources=torch.from_numpy(np.stack([m.sources for m in mixtures])),
             mixture_active=torch.from_numpy(np.stack([m.active for m in mixtures])).float(),

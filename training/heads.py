@@ -17,11 +17,12 @@ from torch.nn import functional as F
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.model import Echo, Latents
 
+from .align import load_alignment
 from .batches import Batch, Batches, BatchSpec, default_rooms, loader
 from .data import load_splits
 from .joint import AAM_WEIGHT, features_of, voice_loss
 from .loop import Log, Schedule, adamw, load_state, run, save_state
-from .losses import ArcFace, powerset_loss, separation_loss
+from .losses import ArcFace, separation_loss, turns_loss
 from .metrics import quick_look
 
 CHUNKS = (6, 8, 12, 24)
@@ -79,11 +80,10 @@ def heads_loss(
     mixed = frozen(model, batch.mixture, chunk, left)
     read = frozen(model, batch.pcm, chunk, left)
     separation, parts = separation_part(model, batch, mixed, chunk, left)
-    valid = torch.ones(mixed.final.shape[:2])
-    turns = powerset_loss(model.diarization(mixed.diarization, valid), batch.mixture_active)
+    turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
-    figures = {"diar": turns.item(), "aam": voices.item(), **parts}
-    return separation + turns + AAM_WEIGHT * voices, figures
+    figures = {"diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}
+    return separation + turns + same + AAM_WEIGHT * voices, figures
 
 
 def main() -> None:
@@ -101,7 +101,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     corpus, dev = load_splits(args.data, args.cache)
-    batches = Batches(corpus, default_rooms(args.cache), SPEC, args.seed, easy_start=False)
+    alignment = load_alignment(args.cache / "phones.npz")
+    batches = Batches(
+        corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False
+    )
     start = load_checkpoint(args.start)
     model = start.model.train()
     model.encoder.requires_grad_(False)

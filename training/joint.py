@@ -1,7 +1,7 @@
 """Joint training of the encoder with the transcription, speaker and diarization heads.
 
-Every step: CTC and ArcFace on read speech, powerset diarization and ArcFace on simulated
-conversations, under a random chunk size. Stops and resumes at any step.
+Every step: phones frame by frame, CTC and ArcFace on read speech, powerset diarization and ArcFace
+on simulated conversations, under a random chunk size. Stops and resumes at any step.
 
     python -m training.joint --data DATA --cache runs/cache --out runs/joint --steps 2400
 """
@@ -13,16 +13,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from echo_edge_export.checkpoint import save_checkpoint
+from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
+from echo_edge_export.config import EchoConfig
 from echo_edge_export.model import Echo, Latents
 
+from .align import load_alignment
 from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loader
 from .data import load_splits
+from .grow import grow
 from .loop import Log, Schedule, adamw, load_state, run, save_state
-from .losses import ArcFace, ctc_loss, powerset_loss
+from .losses import ArcFace, PhoneHead, ctc_loss, turns_loss
 from .metrics import quick_look
 
-AAM_WEIGHT, DIARIZATION_WEIGHT = 0.5, 0.5
+AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 0.3
+"""Small beside the words' losses: ArcFace starts at 8 nats and would steer the encoder alone."""
 
 
 def features_of(model: Echo, pcm: Tensor) -> Tensor:
@@ -96,9 +100,15 @@ def set_statistics(model: Echo, batches: Batches, n_batches: int = 40) -> None:
 
 
 def joint_loss(
-    model: Echo, arcface: ArcFace, batch: Batch, step: int, margin: float, masked: bool
+    model: Echo,
+    arcface: ArcFace,
+    phone_head: PhoneHead,
+    batch: Batch,
+    step: int,
+    margin: float,
+    masked: bool,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Weighted sum of the three tasks' losses and its parts; `masked` turns on SpecAugment."""
+    """Weighted sum of the tasks' losses and its parts; `masked` turns on SpecAugment."""
     generator = torch.Generator().manual_seed(step)
     features = features_of(model, batch.pcm)
     if masked:
@@ -106,13 +116,13 @@ def joint_loss(
     read = model.encoder(features, batch.chunk_steps, batch.left_steps)
     state = torch.zeros(len(features), model.asr.memory, read.asr.shape[-1])
     ctc = ctc_loss(model.asr(read.asr, state)[0], batch.targets, batch.target_lengths)
+    phones, phones_right = phone_head(read.asr, batch.phones)
     mixed = model.encoder(features_of(model, batch.mixture), batch.chunk_steps, batch.left_steps)
-    valid = torch.ones(mixed.final.shape[:2])
-    turns = powerset_loss(model.diarization(mixed.diarization, valid), batch.mixture_active)
+    turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, arcface, batch, read, mixed, margin, generator)
-    total = ctc + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * turns
-    figures = {"ctc": ctc.item(), "aam": voices.item(), "diar": turns.item()}
-    return total, figures
+    total = phones + ctc + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * (turns + same)
+    figures = {"ctc": ctc.item(), "aam": voices.item(), "diar": turns.item(), "same": same.item()}
+    return total, {"phones": phones.item(), "phones_right": phones_right, **figures}
 
 
 def parse_args() -> argparse.Namespace:
@@ -122,6 +132,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--layers", type=int, default=EchoConfig().n_layers)
+    parser.add_argument("--grow", type=Path, help="start from this shallower model's folder")
     parser.add_argument("--peak", type=float, default=8e-4, help="peak learning rate")
     parser.add_argument("--decay", type=float, default=0.3, help="last share of steps that decays")
     parser.add_argument("--seed", type=int, default=0)
@@ -142,15 +154,24 @@ def main() -> None:
     torch.manual_seed(args.seed)
     corpus, dev = load_splits(args.data, args.cache)
     spec = BatchSpec(args.read_items, conversations=args.conversations)
-    batches = Batches(corpus, default_rooms(args.cache), spec, args.seed, roughness=args.roughness)
-    model = Echo()
-    print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
+    alignment = load_alignment(args.cache / "phones.npz")
+    batches = Batches(
+        corpus, default_rooms(args.cache), spec, args.seed, alignment,
+        easy_start=args.grow is None, roughness=args.roughness,
+    )  # fmt: skip
+    model = Echo(EchoConfig(n_layers=args.layers))
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
-    trained = [model.encoder, model.asr, model.speaker, model.diarization, arcface]
+    phone_head = PhoneHead(model.config.d_model, len(alignment.phones))
+    resumed = (args.out / "state.pt").exists()
+    if args.grow and not resumed:
+        model = grow(load_checkpoint(args.grow / "model.safetensors").model.train(), args.layers)
+        load_state(args.grow / "state.pt", {"arcface": arcface, "phone_head": phone_head})
+    print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
+    trained = [model.encoder, model.asr, model.speaker, model.diarization, arcface, phone_head]
     optimizer = adamw(trained, args.peak)
-    parts = {"model": model, "arcface": arcface, "optimizer": optimizer}
+    parts = {"model": model, "arcface": arcface, "phone_head": phone_head, "optimizer": optimizer}
     first = load_state(args.out / "state.pt", parts)
-    if first == 0:
+    if not args.grow and not resumed:
         set_statistics(model, batches)
     schedule = Schedule(args.peak, args.steps, decay=args.decay)
     log = Log(args.out / "log.csv", 20, args.steps)
@@ -167,7 +188,7 @@ def main() -> None:
     def step_loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         ramp = min(1.0, max(0.0, (step / args.steps - 0.2) / 0.3))
         masked = step >= EASY_STEPS and args.roughness > 0.5
-        return joint_loss(model, arcface, batch, step, 0.2 * ramp, masked)
+        return joint_loss(model, arcface, phone_head, batch, step, 0.2 * ramp, masked)
 
     started = time.monotonic()
     run(step_loss, loader(batches, first, args.steps), first, optimizer, schedule, log, after_step)

@@ -8,8 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from echo_edge_export.config import POWERSET
+from echo_edge_export.heads import DiarizationHead
 
 ORDERS = tuple(permutations(range(3)))
+
+AFFINITY_SCALE = 6.0
 
 
 def ctc_loss(logprobs: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
@@ -22,6 +25,24 @@ def ctc_loss(logprobs: Tensor, targets: Tensor, target_lengths: Tensor) -> Tenso
     return total / target_lengths.sum().clamp(min=1)
 
 
+class PhoneHead(nn.Module):
+    """Frame-wise phones from the transcription latents, two frames per step; training only."""
+
+    def __init__(self, d_model: int, n_phones: int, n_frames: int = 2) -> None:
+        super().__init__()
+        self.n_frames = n_frames
+        self.norm = nn.LayerNorm(d_model)
+        self.out = nn.Linear(d_model, n_frames * n_phones)
+
+    def forward(self, latents: Tensor, phones: Tensor) -> tuple[Tensor, float]:
+        """Latents `[B, S, d]`, phones `[B, 2 S]` (-100 where unknown) to cross entropy in nats per
+        frame and the share of frames that are right, in per cent."""
+        logits = self.out(self.norm(latents)).unflatten(-1, (self.n_frames, -1)).flatten(1, 2)
+        known = phones >= 0
+        right = float((logits.argmax(-1) == phones)[known].float().mean())
+        return F.cross_entropy(logits.transpose(1, 2), phones), 100.0 * right
+
+
 def powerset_targets(active: Tensor) -> Tensor:
     """Active speakers `[..., 3, S]` in {0, 1} to classes `[..., S]`; a third voice is dropped."""
     lookup = torch.zeros(8, dtype=torch.long)
@@ -32,6 +53,12 @@ def powerset_targets(active: Tensor) -> Tensor:
     return lookup[bits.sum(-2)]
 
 
+def turns_loss(head: DiarizationHead, latents: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+    """Powerset and affinity loss of whole windows `[B, S, d]` with voices active `[B, 3, S]`."""
+    states = head.states(latents, torch.ones(latents.shape[:2]))
+    return powerset_loss(head.classify(states[-1]), active), affinity_loss(states[0], active)
+
+
 def powerset_loss(logprobs: Tensor, active: Tensor) -> Tensor:
     """Permutation-invariant cross entropy: logprobs `[B, S, 7]`, active `[B, 3, S]`."""
     losses = [
@@ -39,6 +66,26 @@ def powerset_loss(logprobs: Tensor, active: Tensor) -> Tensor:
         for order in ORDERS
     ]
     return torch.stack([loss.mean(1) for loss in losses]).amin(0).mean()
+
+
+def affinity_loss(states: Tensor, active: Tensor) -> Tensor:
+    """Whether two steps of a window are the same voice: binary cross entropy over all pairs of
+    steps where one voice speaks alone; states `[B, S, d]`, active `[B, 3, S]`.
+
+    Powerset targets alone leave the head for long with one voice per window; pairs have no
+    permutation to wait for (after Hershey et al., "Deep clustering", ICASSP 2016).
+    """
+    unit = F.normalize(states - states.mean(1, keepdim=True), dim=2)
+    logits = AFFINITY_SCALE * (unit @ unit.transpose(1, 2))
+    alone = (active.sum(1) == 1).float()
+    same = active.transpose(1, 2) @ active
+    pairs = alone[:, :, None] * alone[:, None, :]
+    wrong = F.binary_cross_entropy_with_logits(logits, same.clamp(max=1.0), reduction="none")
+    # Same and different pairs weigh alike, whatever the shares of the voices.
+    balance = pairs / torch.where(
+        same > 0, (pairs * same).sum((1, 2), True), (pairs * (1 - same)).sum((1, 2), True)
+    ).clamp(min=1.0)
+    return (wrong * balance).sum((1, 2)).mean() / 2
 
 
 class ArcFace(nn.Module):

@@ -44,15 +44,25 @@ class DiarizationHead(nn.Module):
         self.out_norm = nn.LayerNorm(d)
         self.out = nn.Linear(d, len(POWERSET))
 
-    def forward(self, latents: Tensor, valid: Tensor) -> Tensor:
-        """Latents `[B, W, d]`, valid `[B, W]` (1, or 0 before the stream began) to log-posteriors
-        `[B, W, 7]`."""
+    def states(self, latents: Tensor, valid: Tensor) -> list[Tensor]:
+        """What each block says, `[B, W, d_diarization]`; training also teaches the first."""
         x = self.reduce(self.norm(latents)) * valid[..., None]
         x = x + F.relu(self.conv(x.transpose(1, 2)).transpose(1, 2))
         bias = ((valid - 1.0) * -MASKED)[:, None, None, :]
+        states = []
         for block in self.blocks:
             x = block(x, bias)
-        return torch.log_softmax(self.out(self.out_norm(x)), dim=-1)
+            states.append(x)
+        return states
+
+    def classify(self, state: Tensor) -> Tensor:
+        """The last block's state to log-posteriors `[B, W, 7]`."""
+        return torch.log_softmax(self.out(self.out_norm(state)), dim=-1)
+
+    def forward(self, latents: Tensor, valid: Tensor) -> Tensor:
+        """Latents `[B, W, d]`, valid `[B, W]` (1, or 0 before the stream began) to log-posteriors
+        `[B, W, 7]`."""
+        return self.classify(self.states(latents, valid)[-1])
 
 
 class SpeakerHead(nn.Module):

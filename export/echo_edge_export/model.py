@@ -76,6 +76,30 @@ class Block(nn.Module):
         return self.finish(x, attend(query, key, value, bias) * gate)
 
 
+def local_bias(config: EchoConfig) -> Tensor:
+    """Where heads look before training: five at one step each (now, one and three back and ahead),
+    two at their surroundings, one everywhere; `[layers, H, distances]`.
+
+    Without it every head starts with the mean of all it sees, and learning speech from a few hours
+    takes several times longer. Slopes as in Press et al., "Train short, test long", ICLR 2022.
+    """
+    distance = torch.arange(-config.max_distance, config.max_distance + 1)
+    centres, slopes = (0, 1, -1, 3, -3, 0, 0, 0), (1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.05, 0.0)
+    rows = [
+        (-(distance - centres[h % 8]).abs() * slopes[h % 8]).clamp(min=-8.0)
+        for h in range(config.n_heads)
+    ]
+    return torch.stack(rows).expand(config.n_layers, -1, -1).clone()
+
+
+def layer_preference(config: EchoConfig) -> Tensor:
+    """Layer mix logits before training `[tasks, layers + 1]`: voices low, words high, rest even."""
+    rising = torch.linspace(-1.0, 1.0, config.n_layers + 1)
+    return (
+        rising * torch.tensor([{"speaker": -1.0, "asr": 2.0}.get(t, 0.0) for t in TASKS])[:, None]
+    )
+
+
 @dataclass(frozen=True)
 class Latents:
     """What the encoder says: the final latent and each head's mix of layers, all `[B, S, d]`."""
@@ -98,9 +122,8 @@ class Encoder(nn.Module):
         self.patch_norm = nn.LayerNorm(d)
         self.conv = nn.Conv1d(d, d, config.conv_kernel, groups=d)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        distances = 2 * config.max_distance + 1
-        self.relative_bias = nn.Parameter(torch.zeros(config.n_layers, config.n_heads, distances))
-        self.mix = nn.Parameter(torch.zeros(len(TASKS), config.n_layers + 1))
+        self.relative_bias = nn.Parameter(local_bias(config))
+        self.mix = nn.Parameter(layer_preference(config))
         self.norm = nn.LayerNorm(d)
         for name, parameter in self.named_parameters():
             if name.endswith(("proj.weight", "fc2.weight")):  # residual branches start small
