@@ -36,6 +36,9 @@ def trace(session: Session, pcm: Array) -> dict[str, Array]:
 
     frontend, encoder = graph("frontend"), graph("encoder")
     asr, separation = graph("asr"), graph("separation")
+    nobody = np.zeros(
+        (1, manifest.separation.max_sources, manifest.diarization.embedding_dim), "f4"
+    )
     size = manifest.audio.chunk_samples
     pcm = np.pad(pcm, (0, -len(pcm) % size)).astype(np.float32)
     pieces: dict[str, list[Array]] = {}
@@ -49,6 +52,7 @@ def trace(session: Session, pcm: Array) -> dict[str, Array]:
             latents=latents["latents_separation"],
             features=front["features"],
             spectrum=front["spectrum"],
+            voices=nobody,
         )
         out["sources"] = separated["sources"].T
         for name, value in out.items():

@@ -196,7 +196,9 @@ class Stream:
             self._step_s,
             2**31 if at_the_end else round(options.latency_s / self._step_s),
         )
-        self._separation = SeparationDecoder(graph("separation"), manifest.separation)
+        self._separation = SeparationDecoder(
+            graph("separation"), manifest.separation, decoding["group_threshold"]
+        )
         self._turns = TurnBuilder(
             TurnRules(
                 decoding["active_threshold"],
@@ -265,7 +267,11 @@ class Stream:
         self._settle(decided)
         if self._on_sources is not None:
             separated = self._separation.push(
-                latents["latents_separation"], front["features"], front["spectrum"]
+                latents["latents_separation"],
+                front["features"],
+                front["spectrum"],
+                self._diarization.recent,
+                self._diarization.clusters.centroids,
             )
             self._emit(separated)
 

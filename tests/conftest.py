@@ -126,8 +126,13 @@ def _echo_graphs() -> dict[str, m.GraphSpec]:
         "speaker": ([("latents", 1, 8, 16), ("weights", 1, 3, 8)], [("embeddings", 1, 3, 6)], []),
         "asr": ([("latents", 1, 2, 16)], [("logprobs", 1, 4, 5)], [("asr_state", 1, 4, 16)]),
         "separation": (
-            [("latents", 1, 2, 16), ("features", 1, 8, 80), ("spectrum", 1, 8, 257, 2)],
-            [("sources", 3, 1520), ("presence", 3), ("slots", 3, 4)],
+            [
+                ("latents", 1, 2, 16),
+                ("features", 1, 8, 80),
+                ("spectrum", 1, 8, 257, 2),
+                ("voices", 1, 3, 6),
+            ],
+            [("sources", 3, 1520), ("presence", 3)],
             slots,
         ),
     }

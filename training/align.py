@@ -276,9 +276,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     args = parser.parse_args()
-    corpus, _ = load_splits(args.data, args.cache)
+    corpus, _ = load_splits(args.data, args.cache, args.more)
     utterances = [u for u in corpus.utterances if u.text and u.duration_s < 20]
     lexicon = pronounce(sorted({word for u in utterances for word in u.text.split()}))
     phones = (SILENCE, *sorted({p for said in lexicon.values() for p in said}))

@@ -31,7 +31,7 @@ SOURCE_WEIGHTS = {
     "mycroft_community": 0.3,
     "picovoice_wake": 0.1,
 }
-"""How often a second of each transcribed source is drawn."""
+"""How often a second of each transcribed source is drawn; 1 for any other."""
 
 PHONE_SAMPLES = 2 * FRAME
 """One phone label per CTC frame: 20 ms."""
@@ -133,14 +133,16 @@ class Batches(Dataset[Batch]):
         self.classes = {name: i for i, name in enumerate(sorted(self.voices))}
         self.texts: dict[str, dict[str, list[Utterance]]] = {}
         for u in corpus.utterances:
-            if u.text and 0.25 < u.duration_s < 16.0 and u.source in SOURCE_WEIGHTS:
+            if u.text and 0.25 < u.duration_s < 16.0:
                 self.texts.setdefault(u.source, {}).setdefault(u.speaker or u.id, []).append(u)
         seconds = {
             source: sum(u.duration_s for group in groups.values() for u in group)
             for source, groups in self.texts.items()
         }
         self.source_names = list(self.texts)
-        self.source_weights = np.array([SOURCE_WEIGHTS[s] * seconds[s] for s in self.texts])
+        self.source_weights = np.array(
+            [SOURCE_WEIGHTS.get(source, 1.0) * seconds[source] for source in self.texts]
+        )
 
     @property
     def n_voices(self) -> int:

@@ -4,7 +4,7 @@ Every corpus is reduced to one list of `Utterance` and one flat int16 array per 
 Splits are by speaker; `check_split` proves it. Knows nothing of augmentation or batches.
 """
 
-import csv
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
+
+from .layouts import read_rows
 
 SAMPLE_RATE = 16_000
 Pcm = NDArray[np.float32]
@@ -82,56 +85,58 @@ def normalize_text(text: str) -> str:
     return " ".join(word.strip("'") for word in words if word.strip("'"))
 
 
-def read_index(root: Path) -> list[dict[str, str]]:
-    """Rows of `root/index.tsv` (columns: utt, file, start_s, dur_s, speaker, text, source, ...)."""
-    with (root / "index.tsv").open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
 def _decode(path: Path) -> NDArray[np.int16]:
-    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    """A whole file at 16 kHz, channels averaged."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    pcm = samples.mean(axis=1)
     if rate != SAMPLE_RATE:
-        raise ValueError(f"{path}: found {rate} Hz, expected {SAMPLE_RATE} Hz")
-    return np.asarray(samples[:, 0], dtype=np.int16)
+        pcm = soxr.resample(pcm, rate, SAMPLE_RATE)
+    return np.clip(np.rint(pcm * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def load_corpus(roots: Iterable[Path], cache: Path) -> Corpus:
-    """All utterances below `roots` (folders with `index.tsv`), decoded once into `cache`."""
-    listing, array = cache.with_suffix(".json"), cache.with_suffix(".npy")
-    if not (listing.exists() and array.exists()):
-        _build_cache(list(roots), listing, array)
-    rows = json.loads(listing.read_text())
-    return Corpus(tuple(Utterance(**row) for row in rows), np.load(array, mmap_mode="r"))
+    """All utterances below `roots` (see `layouts.read_rows`), decoded once into `cache`."""
+    listing, array = cache.with_suffix(".json"), cache.with_suffix(".pcm")
+    names = [str(root) for root in roots]
+    if not listing.exists() or json.loads(listing.read_text())["roots"] != names:
+        _build_cache(names, listing, array)
+    stored = json.loads(listing.read_text())["utterances"]
+    samples = np.memmap(array, dtype=np.int16, mode="r")
+    return Corpus(tuple(Utterance(**row) for row in stored), samples)
 
 
-def _build_cache(roots: list[Path], listing: Path, array: Path) -> None:
+def _build_cache(roots: list[str], listing: Path, array: Path) -> None:
+    """Decode to the end of the array, one file at a time; the listing, written last, is the proof
+    that all is there."""
     utterances: list[Utterance] = []
-    pieces: list[NDArray[np.int16]] = []
     total = 0
-    for root in roots:
-        decoded: dict[str, int] = {}
-        for row in read_index(root):
-            if row["file"] not in decoded:
-                decoded[row["file"]] = total
-                pieces.append(_decode(root / row["file"]))
-                total += len(pieces[-1])
-            start = decoded[row["file"]] + round(float(row["start_s"]) * SAMPLE_RATE)
-            count = min(round(float(row["dur_s"]) * SAMPLE_RATE), total - start)
-            spoken = "" if row["source"] in NOT_ENGLISH else normalize_text(row["text"])
-            utterances.append(
-                Utterance(row["utt"], row["speaker"], spoken, row["source"], start, count)
-            )
     listing.parent.mkdir(parents=True, exist_ok=True)
-    np.save(array, np.concatenate(pieces))
-    listing.write_text(json.dumps([asdict(u) for u in utterances]))
+    listing.unlink(missing_ok=True)
+    with array.open("wb") as out:
+        for root in roots:
+            for path, rows in itertools.groupby(read_rows(Path(root)), lambda row: row.path):
+                whole = _decode(path)
+                for row in rows:
+                    start = round(row.start_s * SAMPLE_RATE)
+                    wanted = len(whole) if row.duration_s is None else row.duration_s * SAMPLE_RATE
+                    count = min(round(wanted), len(whole) - start)
+                    spoken = "" if row.source in NOT_ENGLISH else normalize_text(row.text)
+                    utterances.append(
+                        Utterance(row.id, row.speaker, spoken, row.source, total + start, count)
+                    )
+                out.write(whole.tobytes())
+                total += len(whole)
+    stored = {"roots": roots, "utterances": [asdict(u) for u in utterances]}
+    listing.write_text(json.dumps(stored))
 
 
-def load_splits(data: Path, cache: Path) -> tuple[Corpus, Corpus]:
-    """Training corpus (`data/train` and, where it was made, `cache/tts`) and development corpus.
+def load_splits(data: Path, cache: Path, more: Iterable[Path] = ()) -> tuple[Corpus, Corpus]:
+    """Training corpus (`data/train`, `more` corpora in any known layout and, where it was made,
+    `cache/tts`) and development corpus (`data/dev`).
 
     Raises ValueError if they share a speaker.
     """
-    roots = [data / "train", *(path for path in [cache / "tts"] if path.exists())]
+    roots = [data / "train", *more, *(path for path in [cache / "tts"] if path.exists())]
     train, dev = load_corpus(roots, cache / "train"), load_corpus([data / "dev"], cache / "dev")
     check_split(train, dev)
     return train, dev

@@ -24,6 +24,7 @@ from echo_edge.session import Session, load
 from echo_edge_export.checkpoint import load_checkpoint
 
 from .data import Corpus, Pcm, load_corpus
+from .layouts import read_rttm
 from .metrics import equal_error_rate, error_rates
 from .mixtures import STEP_SAMPLES, Mixture, conversation
 from .separation_metrics import separation_figures
@@ -86,12 +87,6 @@ def simulated(corpus: Corpus, n: int, seconds: float, seed: int = 77) -> list[Mi
         conversation(corpus, voices, None, seconds, 2 + i % 2, np.random.default_rng((seed, i)))
         for i in range(n)
     ]
-
-
-def read_rttm(path: Path) -> list[tuple[float, float, str]]:
-    """Reference turns of an RTTM file."""
-    rows = [line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER")]
-    return [(float(r[3]), float(r[3]) + float(r[4]), r[7]) for r in rows]
 
 
 def diarization(session: Session, data: Path, corpus: Corpus, out: Path) -> dict[str, float]:
@@ -196,10 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures = transcription(session, corpus, args.out)
         figures |= verification(session, corpus)
         figures |= diarization(session, args.data, corpus, args.out)
-    if args.checkpoint:
-        torch.set_grad_enabled(False)
-        model = load_checkpoint(args.checkpoint).model
-        figures |= separation_figures(model, simulated(corpus, 16, 19.2))
+        if args.checkpoint:
+            torch.set_grad_enabled(False)
+            model = load_checkpoint(args.checkpoint).model
+            figures |= separation_figures(model, session, simulated(corpus, 16, 19.2))
     print(report(figures))
     (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
 

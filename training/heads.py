@@ -28,7 +28,11 @@ from .metrics import quick_look
 CHUNKS = (6, 8, 12, 24)
 """Chunk sizes in steps; all divide the 240 steps of a 9.6 s conversation."""
 
-SPEC = BatchSpec(read_items=16, read_s=(2.0, 6.0), conversations=4, conversation_s=9.6)
+CLEAR_STEPS = 12
+"""A voice that is alone for less than half a second in a conversation stays unknown."""
+KNOWN_SHARE, STRANGER_SHARE = 0.8, 0.3
+
+SPEC = BatchSpec(read_items=4, read_s=(4.0, 6.0), conversations=4, conversation_s=9.6)
 
 
 def frozen(model: Echo, pcm: Tensor, chunk_steps: int, left_steps: int) -> Latents:
@@ -48,8 +52,31 @@ def clean_latents(model: Echo, sources: Tensor, chunk_steps: int, left_steps: in
     return clean
 
 
+@torch.no_grad()
+def told_voices(
+    model: Echo, mixed: Latents, active: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What slots are told of conversations with voices active `[B, 3, S]`: embeddings `[B, 3, E]`
+    and which slots know. Most voices are known, some are not yet; some empty slots wait for a
+    voice from elsewhere, which never comes."""
+    alone = active * (active.sum(1, keepdim=True) == 1)
+    voices = model.speaker(mixed.speaker, alone)
+    clear = alone.sum(2) >= CLEAR_STEPS
+    chance = torch.rand(clear.shape, generator=generator)
+    known = clear & (chance < KNOWN_SHARE)
+    absent = ~(active.sum(2) > 0) & clear.roll(1, 0)[:, :1] & (chance < STRANGER_SHARE)
+    voices = torch.where(absent[..., None], voices.roll(1, 0)[:, :1], voices)
+    told = known | absent
+    return voices * told[..., None], told
+
+
 def separation_part(
-    model: Echo, batch: Batch, mixed: Latents, chunk: int, left: int
+    model: Echo,
+    batch: Batch,
+    mixed: Latents,
+    chunk: int,
+    left: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of the separation head on the batch's conversations."""
     head = model.separation
@@ -59,11 +86,12 @@ def separation_part(
             [model.frontend.spectrum(model.frontend.pad(s)) for s in batch.sources.unbind(1)], 1
         )
     features = model.frontend.features(spectrum)
-    separated, masks, presence = head.whole(mixed.separation, features, chunk, left)
+    voices, told = told_voices(model, mixed, batch.mixture_active, generator)
+    separated, masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
     estimates = spectrum[:, None] * (masks @ head.bands)[..., None]
     clean = clean_latents(model, batch.sources, chunk, left)
     present = batch.mixture_active.sum(2) > 0
-    loss, parts, order = separation_loss(estimates, sources, separated, clean, present)
+    loss, parts, order = separation_loss(estimates, sources, separated, clean, present, told)
     heard = F.max_pool1d(batch.mixture_active, chunk, chunk).cumsum(2) > 0
     target = heard.gather(1, order[:, :, None].expand(-1, -1, heard.shape[2])).transpose(1, 2)
     known = F.binary_cross_entropy_with_logits(presence, target.float())
@@ -79,7 +107,7 @@ def heads_loss(
     left = model.config.left_context_steps
     mixed = frozen(model, batch.mixture, chunk, left)
     read = frozen(model, batch.pcm, chunk, left)
-    separation, parts = separation_part(model, batch, mixed, chunk, left)
+    separation, parts = separation_part(model, batch, mixed, chunk, left, generator)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
     figures = {"diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}
@@ -90,6 +118,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of training.joint")
     parser.add_argument("--arcface", type=Path, help="state.pt of training.joint, for its classes")
@@ -100,7 +129,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    corpus, dev = load_splits(args.data, args.cache)
+    corpus, dev = load_splits(args.data, args.cache, args.more)
     alignment = load_alignment(args.cache / "phones.npz")
     batches = Batches(
         corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False

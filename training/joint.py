@@ -129,6 +129,7 @@ def parse_args() -> argparse.Namespace:
     """Options of this step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     parser.add_argument("--steps", type=int, default=2400)
@@ -152,7 +153,7 @@ def main() -> None:
     args = parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    corpus, dev = load_splits(args.data, args.cache)
+    corpus, dev = load_splits(args.data, args.cache, args.more)
     spec = BatchSpec(args.read_items, conversations=args.conversations)
     alignment = load_alignment(args.cache / "phones.npz")
     batches = Batches(

@@ -107,14 +107,20 @@ class ArcFace(nn.Module):
 
 
 def separation_loss(
-    estimates: Tensor, sources: Tensor, latents: Tensor, clean: Tensor, present: Tensor
+    estimates: Tensor,
+    sources: Tensor,
+    latents: Tensor,
+    clean: Tensor,
+    present: Tensor,
+    bound: Tensor,
 ) -> tuple[Tensor, dict[str, float], Tensor]:
     """Permutation-invariant separation over whole utterances, audible and latent together.
 
     Spectra `[B, K, T, bins, 2]`: negative SNR in dB, thresholded at 25 dB; a slot without a source
     (`present [B, K]` false) is held 25 dB below the mixture. Latents `[B, K, S, d]`: squared error
-    to the encoder's latents of each clean source, zero for an empty slot (the null target).
-    Returns the loss, its parts, and the best order `[B, K]`: estimate k is source `order[k]`.
+    to the encoder's latents of each clean source, zero for an empty slot (the null target). Slots
+    that were told a voice are `bound [B, K]` to the source of the same index. Returns the loss, its
+    parts, and the best order `[B, K]`: estimate k is source `order[k]`.
     """
     power = sources.square().sum((2, 3, 4))
     cross = torch.einsum("bktfc,bjtfc->bkj", estimates, sources)
@@ -127,6 +133,8 @@ def separation_loss(
     audible = 10.0 * torch.where(present[:, None, :], active, silent)
     latent = (latents[:, :, None] - clean[:, None]).square().mean((3, 4))
     pairs = audible / 10.0 + latent
+    strangers = (bound[:, :, None] | bound[:, None]) & ~torch.eye(3, dtype=torch.bool)
+    pairs = pairs + strangers * 1e3
     totals = torch.stack([pairs[:, range(3), order].mean(1) for order in ORDERS], dim=1)
     order = torch.tensor(ORDERS)[totals.argmin(1)]
     chosen = order[:, :, None]

@@ -13,7 +13,7 @@ import torch
 from echo_edge_export.calibrate import calibrate
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 
-from .data import load_corpus
+from .data import load_splits
 from .mixtures import conversation
 
 CHUNK_STEPS = 12
@@ -22,13 +22,14 @@ CHUNK_STEPS = 12
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=20, help="training conversations of 10 s")
     args = parser.parse_args()
-    corpus = load_corpus([args.data / "train"], args.cache / "train")
+    corpus, _ = load_splits(args.data, args.cache, args.more)
     voices = corpus.by_speaker()
     clips = [
         conversation(corpus, voices, None, 10.0, 1 + i % 3, np.random.default_rng((5, i))).pcm

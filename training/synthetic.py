@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from .data import SAMPLE_RATE, Pcm, normalize_text, read_index
+from .data import SAMPLE_RATE, Pcm, normalize_text
+from .layouts import read_rows
 
 ESPEAK_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 ESPEAK_VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")
@@ -27,7 +28,7 @@ NATURAL_SHARE = 0.35
 
 def sentences(data: Path) -> list[str]:
     """Training transcripts and timed dialogue text, 3 to 16 words each; never development text."""
-    texts = [normalize_text(row["text"]) for row in read_index(data / "train")]
+    texts = [normalize_text(row.text) for row in read_rows(data / "train")]
     with (data / "timing" / "primock57_turns.tsv").open(encoding="utf-8", newline="") as lines:
         texts += [
             normalize_text(part)

@@ -20,6 +20,10 @@ SHORTEST_EMBEDDED_STEPS = 5.0
 """Below this much clean speech in a window (0.2 s) a local speaker has no usable embedding."""
 
 
+PROBABLE = 0.5
+"""From this on a voice counts as heard at a step."""
+
+
 @dataclass(frozen=True)
 class Activity:
     """Decided steps from `first_step` on: how sure each voice is active, `[steps, voices]`."""
@@ -62,6 +66,14 @@ class DiarizationDecoder:
         self._votes = np.zeros((self._window, rules.max_clusters), np.float32)
         """Sum of what windows said about the last `window` steps, and how many said it."""
         self._voters = np.zeros(self._window, np.float32)
+        self._last_heard = np.full(rules.max_clusters, -1)
+        """Last step at which each voice was probably active; -1 for a voice not yet found."""
+
+    @property
+    def recent(self) -> list[int]:
+        """Voices found so far, last heard first."""
+        order = np.argsort(-self._last_heard, kind="stable").tolist()
+        return [voice for voice in order if self._last_heard[voice] >= 0]
 
     def push(self, diarization: Array, speaker: Array) -> list[Activity]:
         """What became decided with these latents, both `[1, n, d]`."""
@@ -124,6 +136,9 @@ class DiarizationDecoder:
         for local, voice in enumerate(links):
             if voice != NOBODY:
                 self._votes[:, voice] += active[:, local]
+                heard = np.flatnonzero(active[:, local] >= PROBABLE)
+                last = end - self._window + int(heard[-1]) if len(heard) else 0
+                self._last_heard[voice] = max(self._last_heard[voice], last)
 
     def _alike(self, active: Array) -> Array:
         """Cosine `[K, voices]` between local activities and what earlier windows said."""

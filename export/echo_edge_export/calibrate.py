@@ -87,9 +87,12 @@ def _observed(model: nn.Module) -> Iterator[dict[str, Statistics]]:
 
 
 @torch.no_grad()
-def stream(model: Echo, pcm: NDArray[np.float32], chunk_steps: int) -> dict[str, Tensor]:
+def stream(
+    model: Echo, pcm: NDArray[np.float32], chunk_steps: int, voices: Tensor | None = None
+) -> dict[str, Tensor]:
     """All graphs over one recording (float32, 16 kHz) exactly as a board runs them; the outputs of
-    every graph, concatenated over time. The eager reference of parity tests."""
+    every graph, concatenated over time. The eager reference of parity tests. `voices`
+    `[1, K, embedding_dim]` are known to the separation from the start; none by default."""
     config = model.config
     size = chunk_steps * config.step_samples
     padded = np.pad(pcm, (0, -len(pcm) % size)).astype(np.float32)
@@ -98,7 +101,8 @@ def stream(model: Echo, pcm: NDArray[np.float32], chunk_steps: int) -> dict[str,
     front = inputs["frontend"]["pcm_state"]
     states = list(inputs["encoder"].values())[1:]
     asr_state = inputs["asr"]["asr_state"]
-    slot_states = list(inputs["separation"].values())[3:]
+    voices = inputs["separation"]["voices"] if voices is None else voices
+    slot_states = list(inputs["separation"].values())[4:]
     pieces: dict[str, list[Tensor]] = {}
 
     def keep(**outputs: Tensor) -> None:
@@ -110,14 +114,14 @@ def stream(model: Echo, pcm: NDArray[np.float32], chunk_steps: int) -> dict[str,
         features, spectrum, front = model.frontend(chunk, front)
         final, diarization, speaker, asr, separation, *states = encoder(features, *states)
         logprobs, asr_state = model.asr(asr, asr_state)
-        separated = model.separation(separation, features, spectrum, *slot_states)
-        slot_states = list(separated[3:])
+        separated = model.separation(separation, features, spectrum, voices, *slot_states)
+        slot_states = list(separated[2:])
         keep(
             features=features, latents=final, latents_diarization=diarization,
             latents_speaker=speaker, latents_asr=asr, latents_separation=separation,
-            asr=logprobs, sources=separated[0], presence=separated[1], slots=separated[2],
+            asr=logprobs, sources=separated[0], presence=separated[1],
         )  # fmt: skip
-    stacked = ("sources", "presence", "slots")
+    stacked = ("sources", "presence")
     joined = {k: torch.stack(v) if k in stacked else torch.cat(v, dim=1) for k, v in pieces.items()}
     window = config.window_steps
     logprobs, embeddings = [], []
@@ -180,5 +184,9 @@ def calibrate(
     smoothed = smooth(model, before)
     with _observed(smoothed) as after:
         for clip in clips:
-            stream(smoothed, clip, chunk_steps)
+            blind = stream(smoothed, clip, chunk_steps)
+            if "speaker" in blind:  # at least one whole window
+                voices = graph_inputs(model.config, chunk_steps)["separation"]["voices"]
+                voices[:, 0] = blind["speaker"][:, 0]
+                stream(smoothed, clip, chunk_steps, voices)
     return smoothed, Calibration({name: (s.low, s.high) for name, s in after.items()})

@@ -130,9 +130,11 @@ class AsrHead(nn.Module):
 class SeparationHead(nn.Module):
     """K-set separation with a null target: slots that each become one voice, or nothing.
 
-    Slot queries attend to the latents of the chunk and its left context; each slot then modulates
-    every step into its separated latent (zero for an empty slot) and a mask over 80 mel bands per
-    10 ms frame. The masks of all slots sum to one, so the sources sum to the mixture.
+    A slot may be told whose voice it is to hold (a speaker embedding; zero for whoever is left), so
+    it keeps that voice from chunk to chunk and over hours. Slot queries attend to the latents of
+    the chunk and its left context; each slot then modulates every step into its separated latent
+    (zero for an empty slot) and a mask over 80 mel bands per 10 ms frame. The masks of all slots
+    sum to one, so the sources sum to the mixture.
     """
 
     bands: Tensor
@@ -144,6 +146,8 @@ class SeparationHead(nn.Module):
         self.n_heads = 4
         self.norm = nn.LayerNorm(d)
         self.queries = nn.Parameter(torch.randn(config.max_sources, d_slot) * 0.3)
+        self.voice = nn.Linear(config.embedding_dim, d_slot, bias=False)
+        nn.init.normal_(self.voice.weight)  # embeddings have length 1: a voice weighs like a query
         self.key_value = nn.Linear(d, 2 * d_slot)
         self.proj = nn.Linear(d_slot, d_slot)
         self.slot_norm = nn.LayerNorm(d_slot)
@@ -167,13 +171,15 @@ class SeparationHead(nn.Module):
         both = self.key_value(x).unflatten(-1, (2, self.n_heads, -1))
         return x, both[:, :, 0].transpose(1, 2), both[:, :, 1].transpose(1, 2)
 
-    def slots(self, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """Slots `[B, N, K, d_slot]` of N chunks, each under its score bias `[B, N, 1, 1, T]`."""
-        query = self.queries.unflatten(-1, (self.n_heads, -1)).transpose(0, 1)
+    def slots(self, key: Tensor, value: Tensor, bias: Tensor, voices: Tensor) -> Tensor:
+        """Slots `[B, N, K, d_slot]` of N chunks, each under its score bias `[B, N, 1, 1, T]`, for
+        voices `[B, K, embedding_dim]`."""
+        asked = self.queries + self.voice(voices)
+        query = asked.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         weights = torch.softmax(scores[:, None] + bias, dim=-1)
         attended = (weights @ value[:, None]).transpose(2, 3).flatten(3)
-        slots = self.queries + self.proj(attended)
+        slots = asked[:, None] + self.proj(attended)
         return slots + self.fc2(F.relu(self.fc1(self.slot_norm(slots))))
 
     def hidden(self, x: Tensor, slots: Tensor) -> Tensor:
@@ -189,17 +195,17 @@ class SeparationHead(nn.Module):
         return torch.softmax(logits, dim=2)
 
     def whole(
-        self, latents: Tensor, features: Tensor, chunk_steps: int, left_steps: int
+        self, latents: Tensor, features: Tensor, voices: Tensor, chunk_steps: int, left_steps: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Whole sequences of N chunks `[B, N C, d]`, as the streaming graph sees them: separated
-        latents `[B, K, N C, d]`, band masks `[B, K, 4 N C, n_mels]`, presence logits `[B, N, K]`.
-        """
+        """Whole sequences of N chunks `[B, N C, d]` with voices `[B, K, embedding_dim]`, as the
+        streaming graph sees them: separated latents `[B, K, N C, d]`, band masks
+        `[B, K, 4 N C, n_mels]`, presence logits `[B, N, K]`."""
         x, key, value = self.keys(latents)
         steps = torch.arange(x.shape[1])
         start = steps[::chunk_steps, None]
         seen = (steps >= start - left_steps) & (steps < start + chunk_steps)
         bias = (~seen).to(x.dtype)[None, :, None, None, :] * MASKED
-        slots = self.slots(key, value, bias)
+        slots = self.slots(key, value, bias, voices)
         hidden = self.hidden(x.unflatten(1, (-1, chunk_steps)), slots)
         frames = features.unflatten(1, (-1, chunk_steps * self.config.patch_frames))
         masks = self.masks(hidden, frames).transpose(1, 2).flatten(2, 3)
@@ -211,23 +217,24 @@ class SeparationHead(nn.Module):
         latents: Tensor,
         features: Tensor,
         spectrum: Tensor,
+        voices: Tensor,
         slot_keys: Tensor,
         slot_values: Tensor,
         valid: Tensor,
     ) -> tuple[Tensor, ...]:
         """One chunk with its left context: latents `[1, C, d]`, features `[1, 4C, n_mels]`,
-        spectrum `[1, 4C, bins, 2]`, cached keys and values `[heads, L, d_slot / heads]`, valid
-        `[1, L]`. Returns sources `[K, 4C hop + overlap]`, presence `[K]` in [0, 1], slots
-        `[K, d_slot]` and the next state."""
+        spectrum `[1, 4C, bins, 2]`, voices `[1, K, embedding_dim]` of length 1 or 0, cached keys
+        and values `[heads, L, d_slot / heads]`, valid `[1, L]`. Returns sources
+        `[K, 4C hop + overlap]`, presence `[K]` in [0, 1] and the next state."""
         x, new_key, new_value = self.keys(latents)
         key = torch.cat([slot_keys, new_key[0]], dim=1)
         value = torch.cat([slot_values, new_value[0]], dim=1)
         seen = torch.cat([valid, torch.ones_like(latents[:, :, 0])], dim=1)
         bias = ((seen - 1.0) * -MASKED)[:, None, None, None, :]
-        slots = self.slots(key[None], value[None], bias)
+        slots = self.slots(key[None], value[None], bias, voices)
         masks = self.masks(self.hidden(x[:, None], slots), features[:, None])[0, 0]
         sources = self.synthesis(spectrum * (masks @ self.bands)[..., None])
         left = slot_keys.shape[1]
         presence = torch.sigmoid(self.presence(slots[0, 0]))[:, 0]
         state = (key[:, -left:], value[:, -left:], seen[:, -left:])
-        return sources, presence, slots[0, 0], *state
+        return sources, presence, *state

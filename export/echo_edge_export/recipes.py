@@ -12,8 +12,8 @@ FLOAT_LINEARS = frozenset(
     {
         "encoder.patch",
         "diarization.out", "speaker.score", "speaker.out", "asr.out",
-        "separation.presence", "separation.proj", "separation.fc1", "separation.fc2",
-        "separation.modulate",
+        "separation.voice", "separation.presence", "separation.proj", "separation.fc1",
+        "separation.fc2", "separation.modulate",
     }
 )  # fmt: skip
 """The first layer (its input, log-mel, has a wide range: int8 cost 8 to 15 dB of the latents), the

@@ -110,6 +110,7 @@ def graph_inputs(config: EchoConfig, chunk_steps: int) -> dict[str, dict[str, Te
             latents=(1, chunk_steps, d),
             features=(1, frames, config.n_mels),
             spectrum=(1, frames, bins, 2),
+            voices=(1, config.max_sources, config.embedding_dim),
             slot_key_cache=slot_cache,
             slot_value_cache=slot_cache,
             slot_valid=(1, left),
@@ -127,7 +128,7 @@ GRAPH_OUTPUTS: dict[str, tuple[str, ...]] = {
     "speaker": ("embeddings",),
     "asr": ("logprobs", "asr_state_next"),
     "separation": (
-        "sources", "presence", "slots",
+        "sources", "presence",
         "slot_key_cache_next", "slot_value_cache_next", "slot_valid_next",
     ),
 }  # fmt: skip

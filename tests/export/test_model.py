@@ -44,9 +44,12 @@ def test_the_separation_head_sees_the_same_in_whole_and_in_chunks(
     small_model: Echo, noise: NDArray[np.float32]
 ) -> None:
     chunk, left = 4, small_model.config.left_context_steps
-    streamed = stream(small_model, noise, chunk)
+    voices = torch.nn.functional.normalize(
+        torch.randn(1, 3, small_model.config.embedding_dim), dim=2
+    )
+    streamed = stream(small_model, noise, chunk, voices)
     latents, features = streamed["latents_separation"], streamed["features"]
-    _, masks, presence = small_model.separation.whole(latents, features, chunk, left)
+    _, masks, presence = small_model.separation.whole(latents, features, voices, chunk, left)
 
     torch.testing.assert_close(torch.sigmoid(presence[0]), streamed["presence"], rtol=0, atol=1e-5)
     torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]), rtol=0, atol=1e-5)

@@ -92,8 +92,9 @@ def _asr(latents: Array, asr_state: Array) -> dict[str, Array]:
     return {"logprobs": np.log(posteriors), "asr_state_next": after}
 
 
-def _separation(latents: Array, **state: Array) -> dict[str, Array]:
-    """The level where a speaker is active; which slot a speaker has changes from call to call."""
+def _separation(latents: Array, voices: Array, **state: Array) -> dict[str, Array]:
+    """The level where a speaker is active, in the slot that is told the speaker's voice; who is in
+    which of the others changes from call to call."""
     calls = int(state["slot_valid"][0, 0])
     levels = latents[0, :, 0]
     classes = _codes(levels)[0]
@@ -101,9 +102,10 @@ def _separation(latents: Array, **state: Array) -> dict[str, Array]:
     for speaker in range(3):
         active = [speaker in POWERSET[index] for index in classes]
         sources[speaker, :-240] = np.repeat(np.where(active, levels, 0.0), STEP)
-    order = np.roll(np.arange(3), calls)
-    slots = np.eye(3, 4, dtype=np.float32)
-    out = {"sources": sources[order], "slots": slots[order], "presence": np.ones(3, np.float32)}
+    told = [int(voice.argmax()) if voice.any() else None for voice in voices[0]]
+    left = np.roll([speaker for speaker in range(3) if speaker not in told], calls).tolist()
+    order = [left.pop() if speaker is None else speaker for speaker in told]
+    out = {"sources": sources[order], "presence": np.ones(3, np.float32)}
     names = [name for name in state if name.startswith("slot_")]
     return out | {f"{name}_next": state[name] + 1 for name in names}
 

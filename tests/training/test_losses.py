@@ -6,7 +6,15 @@ import torch
 
 from echo_edge_export.config import POWERSET, TOKENS
 from training.loop import Schedule, load_state, save_state
-from training.losses import ArcFace, ctc_loss, powerset_loss, powerset_targets, separation_loss
+from training.losses import (
+    ArcFace,
+    PhoneHead,
+    affinity_loss,
+    ctc_loss,
+    powerset_loss,
+    powerset_targets,
+    separation_loss,
+)
 from training.metrics import equal_error_rate, greedy
 
 
@@ -47,6 +55,32 @@ def test_ctc_of_a_spelled_word_and_its_greedy_reading() -> None:
     assert ctc_loss(logprobs[None], target.flip(0), torch.tensor([6])).item() > 5.0
 
 
+def test_affinity_rewards_voices_that_lie_apart() -> None:
+    torch.manual_seed(0)
+    active = torch.zeros(1, 3, 60)
+    active[0, 0, :20] = active[0, 1, 15:50] = 1.0
+    voices = torch.tensor([[5.0, 0.0], [-5.0, 0.0], [0.0, 0.0]])
+    apart = (active[0].T @ voices)[None] + 0.1 * torch.randn(1, 60, 2)
+
+    assert affinity_loss(apart, active) < 0.1
+    assert affinity_loss(torch.randn(1, 60, 2), active) > 0.5
+    assert affinity_loss(apart, active[:, [2, 0, 1]]) == affinity_loss(apart, active)
+
+
+def test_frames_without_a_known_phone_teach_nothing() -> None:
+    torch.manual_seed(0)
+    head, latents = PhoneHead(16, 5), torch.randn(1, 4, 16, requires_grad=True)
+    phones = torch.tensor([[1, 1, 3, 3, -100, -100, -100, -100]])
+
+    loss, right = head(latents, phones)
+    loss.backward()
+
+    assert 0.0 <= right <= 100.0
+    assert latents.grad is not None
+    assert latents.grad[0, :2].abs().min() > 0.0
+    assert not latents.grad[0, 2:].any()
+
+
 def test_the_margin_makes_arcface_harder() -> None:
     torch.manual_seed(0)
     loss = ArcFace(8, 5)
@@ -62,13 +96,27 @@ def test_separation_finds_the_permutation() -> None:
     sources[:, 2] = clean[:, 2] = 0.0
     present = torch.tensor([[True, True, False]] * 2)
     shuffle = [2, 0, 1]
-    good = separation_loss(sources[:, shuffle], sources, clean[:, shuffle], clean, present)
-    bad = separation_loss(torch.randn_like(sources), sources, clean * 0, clean, present)
+    free = torch.zeros_like(present)
+    good = separation_loss(sources[:, shuffle], sources, clean[:, shuffle], clean, present, free)
+    bad = separation_loss(torch.randn_like(sources), sources, clean * 0, clean, present, free)
 
     assert good[2].tolist() == [shuffle, shuffle]
     assert good[0] < bad[0] - 1.0
     assert good[1]["snr"] > 20.0
     assert good[1]["latent"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_slot_that_was_told_a_voice_is_held_to_it() -> None:
+    torch.manual_seed(0)
+    sources, clean = torch.randn(1, 3, 8, 5, 2), torch.randn(1, 3, 4, 6)
+    present, told = torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, False, False]])
+    shuffle = [1, 2, 0]
+
+    order = separation_loss(sources[:, shuffle], sources, clean[:, shuffle], clean, present, told)[
+        2
+    ]
+
+    assert order.tolist() == [[0, 2, 1]]
 
 
 def test_equal_error_rate() -> None:

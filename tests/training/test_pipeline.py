@@ -7,8 +7,9 @@ import pytest
 import soundfile
 import torch
 
+from training.align import Alignment
 from training.augment import active_steps, change_speed
-from training.batches import Batches, BatchSpec, difficulty
+from training.batches import Batches, BatchSpec, difficulty, mark_phones
 from training.data import Corpus, check_split, load_corpus, normalize_text
 from training.mixtures import STEP_SAMPLES, conversation
 
@@ -109,7 +110,7 @@ def test_conversations_are_labelled_exactly(corpus: Corpus, n_speakers: int) -> 
 
 def test_batches_are_a_function_of_the_step(corpus: Corpus) -> None:
     spec = BatchSpec(read_items=2, conversations=1)
-    first, again = Batches(corpus, None, spec, seed=4), Batches(corpus, None, spec, seed=4)
+    first, again = (Batches(corpus, None, spec, 4, aligned(corpus)) for _ in range(2))
     batch, same, other = first[900], again[900], first[901]
 
     torch.testing.assert_close(same.pcm, batch.pcm)
@@ -118,6 +119,37 @@ def test_batches_are_a_function_of_the_step(corpus: Corpus) -> None:
     assert batch.active.shape[1] * STEP_SAMPLES == batch.pcm.shape[1]
     assert int(batch.target_lengths.sum()) == len(batch.targets)
     assert batch.mixture_voices.max() < first.n_voices
+
+
+def aligned(corpus: Corpus) -> Alignment:
+    """Phone 1 from 0.5 s to 1.5 s of every utterance but the first, silence around it."""
+    labels = np.zeros(200, np.uint8)
+    labels[50:150] = 1
+    return Alignment(("sil", "a"), {u.id: (0, 200) for u in corpus.utterances[1:]}, labels)
+
+
+def test_phones_follow_speed_and_position(corpus: Corpus) -> None:
+    labels = aligned(corpus).of(corpus.utterances[1])
+    phones = np.zeros(200, np.int64)
+
+    mark_phones(phones, labels, start=RATE, speed=0.8, n_samples=int(2 * RATE / 0.8))
+
+    spoken = np.flatnonzero(phones)
+    assert spoken[0] * 320 / RATE == pytest.approx(1.0 + 0.5 / 0.8, abs=0.03)
+    assert spoken[-1] * 320 / RATE == pytest.approx(1.0 + 1.5 / 0.8, abs=0.03)
+    mark_phones(phones, None, start=0, speed=1.0, n_samples=RATE)
+    assert (phones[:50] == -100).all()
+    assert (phones[50:60] == 0).all()
+
+
+def test_phones_of_a_batch_lie_under_the_sound(corpus: Corpus) -> None:
+    spec = BatchSpec(read_items=3, conversations=1)
+    batch = Batches(corpus, None, spec, 4, aligned(corpus), roughness=0.0)[900]
+    active = batch.active.repeat_interleave(2, dim=1).bool()
+    known = batch.phones >= 0
+
+    assert known.float().mean() > 0.5
+    assert ((batch.phones == 1) == active)[known].float().mean() > 0.9
 
 
 def test_difficulty_ramps_from_easy_to_full() -> None:
