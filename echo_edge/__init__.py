@@ -16,7 +16,8 @@ from echo_edge.errors import (
     UsageError,
 )
 from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
-from echo_edge.session import Session, Stream, load
+from echo_edge.session import Session, load
+from echo_edge.stream import Stream
 
 __version__ = "0.1.0"
 

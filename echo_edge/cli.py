@@ -22,8 +22,9 @@ from echo_edge import __version__, audio, formats
 from echo_edge.bundle import find_bundle, open_bundle
 from echo_edge.errors import AudioError, BundleError, EchoError, UsageError
 from echo_edge.results import Result
-from echo_edge.session import MOST_SPEAKERS, Session, load
+from echo_edge.session import Session, load
 from echo_edge.sources import SourceWriter
+from echo_edge.stream import MOST_SPEAKERS
 
 Array = NDArray[np.float32]
 

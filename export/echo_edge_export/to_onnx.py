@@ -130,10 +130,15 @@ class Lowering:
         """A linear: integers where the recipe says so, else MatMul and Add."""
         x = self.value(node.args[0])
         name, weight = self.names[node.args[1]]
-        bias_name, bias = self.names[node.args[2]]
         name = name.removesuffix(".weight")
         quantized = self.graph_name in QUANTIZED_GRAPHS and name not in FLOAT_LINEARS
         g = self.builder
+        if len(node.args) < 3:  # without a bias, as only small float linears are
+            if quantized:
+                raise EchoError(f"{name}: found no bias, expected one to quantize it")
+            kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
+            return g.node("MatMul", [x, kernel], node.name)
+        bias_name, bias = self.names[node.args[2]]
         bias_name = g.constant(bias, bias_name)
         if self.recipe.weight_bits == 32 or not quantized:
             kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")

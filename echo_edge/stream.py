@@ -1,0 +1,213 @@
+"""Audio in, results out: everything that changes while a recording flows through a bundle."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.audio import LOUDEST
+from echo_edge.bundle import Bundle
+from echo_edge.clustering import LinkRules, group_clusters
+from echo_edge.engines import Engine
+from echo_edge.errors import AudioError, UsageError
+from echo_edge.graph import GraphStream
+from echo_edge.heads.asr import AsrDecoder
+from echo_edge.heads.diarization import Activity, DiarizationDecoder
+from echo_edge.heads.separation import SeparationDecoder
+from echo_edge.labels import Labels
+from echo_edge.results import Result
+from echo_edge.turns import TurnBuilder, TurnRules, WordVoices
+
+Array = NDArray[np.float32]
+
+MOST_SPEAKERS = 20
+"""Bound on the voices of one stream, and so on its memory."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """What one stream is asked for."""
+
+    latency_s: float = 2.0
+    """How long a decision may be held back; infinity decides at the end, with all evidence."""
+    min_speakers: int = 1
+    max_speakers: int = MOST_SPEAKERS
+
+    def __post_init__(self) -> None:
+        if not self.latency_s >= 0.0:
+            raise UsageError(f"latency_s: found {self.latency_s}, expected 0 or more seconds")
+        if not 1 <= self.min_speakers <= self.max_speakers <= MOST_SPEAKERS:
+            raise UsageError(
+                f"speakers: found {self.min_speakers} to {self.max_speakers}, expected "
+                f"1 <= min_speakers <= max_speakers <= {MOST_SPEAKERS}"
+            )
+
+
+class Stream:
+    """Audio in, results out. Memory and cost per second do not depend on how much came before."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engines: Mapping[str, Engine],
+        options: StreamOptions,
+        on_sources: Callable[[Array], None] | None = None,
+    ) -> None:
+        manifest = bundle.manifest
+        self._chunk = manifest.audio.chunk_samples
+        self._step = manifest.streaming.step_samples
+        self._sample_rate = manifest.audio.sample_rate
+        self._step_s = self._step / self._sample_rate
+        self._pending = np.zeros(0, np.float32)
+        self._heard = 0
+        self._finished = False
+        self._on_sources = on_sources
+        self._emitted = 0
+
+        def graph(name: str) -> GraphStream:
+            return GraphStream(engines[name], manifest.graphs[name])
+
+        decoding = manifest.decoding
+        at_the_end = math.isinf(options.latency_s)
+        self._frontend, self._encoder = graph("frontend"), graph("encoder")
+        frame_s = self._step_s / manifest.asr.frames_per_step
+        self._asr = AsrDecoder(graph("asr"), bundle.tokens, frame_s)
+        self._diarization = DiarizationDecoder(
+            graph("diarization"),
+            graph("speaker"),
+            manifest.diarization,
+            _link_rules(decoding, options),
+            self._step_s,
+            2**31 if at_the_end else round(options.latency_s / self._step_s),
+        )
+        self._separation = SeparationDecoder(
+            graph("separation"), manifest.separation, decoding["group_threshold"]
+        )
+        self._turns = TurnBuilder(_turn_rules(decoding, self._step_s))
+        self._words = WordVoices(self._step_s, decoding["active_threshold"])
+        self._labels = Labels(self._step_s, deferred=at_the_end)
+        self._group_threshold = decoding["group_threshold"]
+        self._options = options
+
+    def push(self, pcm: Array) -> Result:
+        """What became final with these samples, float32 `[n]` at 16 kHz, any n.
+
+        Raises AudioError for samples that are not finite or not one-dimensional; nothing of such a
+        call is taken in, and the stream goes on with the next.
+        """
+        self._check_unfinished("push")
+        pcm = _checked(pcm, self._heard)
+        self._heard += len(pcm)
+        self._pending = np.concatenate([self._pending, pcm])
+        whole = len(self._pending) // self._chunk * self._chunk
+        ready, self._pending = self._pending[:whole], self._pending[whole:]
+        for start in range(0, whole, self._chunk):
+            self._run(ready[start : start + self._chunk], self._chunk)
+        return self._result()
+
+    def finish(self) -> Result:
+        """Everything that was still held back; the stream ends."""
+        self._check_unfinished("finish")
+        n_last = len(self._pending)
+        if n_last:
+            self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
+        self._finished = True
+        self._words.add(self._asr.finish(self._heard / self._sample_rate))
+        self._settle(self._diarization.finish(), everything=True)
+        self._emit(self._separation.finish())
+        if self._labels.deferred:
+            clusters = self._diarization.clusters
+            grouping = group_clusters(
+                clusters.centroids,
+                clusters.speech_s,
+                self._group_threshold,
+                self._options.min_speakers,
+                self._options.max_speakers,
+            )
+            self._labels.group(grouping)
+        return self._result()
+
+    def _check_unfinished(self, verb: str) -> None:
+        if self._finished:
+            raise UsageError(
+                f"{verb}: found a finished stream, expected a new one: session.stream()"
+            )
+
+    def _run(self, chunk: Array, n_samples: int) -> None:
+        """One chunk through all graphs; only the first `n_samples` are real."""
+        front = self._frontend.run(pcm=chunk[None])
+        latents = self._encoder.run(features=front["features"])
+        self._words.add(self._asr.push(latents["latents_asr"], self._heard / self._sample_rate))
+        n_steps = math.ceil(n_samples / self._step)
+        decided = self._diarization.push(
+            latents["latents_diarization"][:, :n_steps], latents["latents_speaker"][:, :n_steps]
+        )
+        self._settle(decided)
+        if self._on_sources is not None:
+            separated = self._separation.push(
+                latents["latents_separation"],
+                front["features"],
+                front["spectrum"],
+                self._diarization.recent,
+                self._diarization.clusters.centroids,
+            )
+            self._emit(separated)
+
+    def _settle(self, decided: list[Activity], everything: bool = False) -> None:
+        for activity in decided:
+            self._labels.add_turns(self._turns.push(activity))
+        self._words.decide(decided)
+        if everything:
+            self._labels.add_turns(self._turns.finish())
+        self._labels.add_words(self._words.take(everything))
+
+    def _emit(self, sources: Array) -> None:
+        """Hand out separated samples, never more than were heard."""
+        if self._on_sources is not None:
+            sources = sources[:, : self._heard - self._emitted]
+            self._emitted += sources.shape[1]
+            if sources.shape[1]:
+                self._on_sources(sources)
+
+    def _result(self) -> Result:
+        return self._labels.take(self._heard / self._sample_rate, everything=self._finished)
+
+
+def _link_rules(decoding: Mapping[str, float], options: StreamOptions) -> LinkRules:
+    return LinkRules(
+        decoding["link_threshold"],
+        decoding["continuity_weight"],
+        decoding["new_voice_s"],
+        # Decided at the end, voices may first be split finely and merged later.
+        MOST_SPEAKERS if math.isinf(options.latency_s) else options.max_speakers,
+    )
+
+
+def _turn_rules(decoding: Mapping[str, float], step_s: float) -> TurnRules:
+    return TurnRules(
+        decoding["active_threshold"],
+        round(decoding["gap_s"] / step_s),
+        round(decoding["shortest_turn_s"] / step_s),
+    )
+
+
+def _checked(pcm: Array, n_before: int) -> Array:
+    """Samples as the frontend takes them; `n_before` of them came before."""
+    pcm = np.asarray(pcm)
+    if pcm.ndim != 1 or pcm.dtype.kind != "f":
+        raise AudioError(
+            f"push: found {pcm.dtype} of shape {list(pcm.shape)}, expected float32 [samples], "
+            "16 kHz mono within -1 to 1"
+        )
+    with np.errstate(over="ignore"):  # what becomes infinite here is refused below
+        samples = pcm.astype(np.float32, copy=False)
+    wrong = ~(np.abs(samples) < LOUDEST)  # also true of NaN
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise AudioError(
+            f"push: found {pcm[at]:g} at sample {n_before + at}, expected finite values, "
+            "nominally within -1 to 1"
+        )
+    return samples
