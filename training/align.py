@@ -90,8 +90,7 @@ def cepstra(corpus: Corpus, utterances: Iterable[Utterance]) -> list[NDArray[np.
         pcm = corpus.pcm(u)
         pcm = np.pad(pcm, (0, -len(pcm) % FRAME))
         with torch.no_grad():
-            spectrum = frontend.spectrum(frontend.pad(torch.from_numpy(pcm)[None]))
-            mel = frontend.features(spectrum)[0].numpy()
+            mel = frontend.whole(torch.from_numpy(pcm)[None])[0][0].numpy()
         cepstrum = dct(mel, norm="ortho", axis=1)[:, :13].astype(np.float32)
         static.append(cepstrum)
         speakers.setdefault(u.speaker or u.id, []).append(i)

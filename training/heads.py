@@ -81,11 +81,10 @@ def separation_part(
     """Loss of the separation head on the batch's conversations."""
     head = model.separation
     with torch.no_grad():
-        spectrum = model.frontend.spectrum(model.frontend.pad(batch.mixture))
+        features, spectrum = model.frontend.whole(batch.mixture)
         sources = torch.stack(
             [model.frontend.spectrum(model.frontend.pad(s)) for s in batch.sources.unbind(1)], 1
         )
-    features = model.frontend.features(spectrum)
     voices, told = told_voices(model, mixed, batch.mixture_active, generator)
     separated, masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
     estimates = spectrum[:, None] * (masks @ head.bands)[..., None]

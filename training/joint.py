@@ -32,7 +32,7 @@ AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 0.3
 def features_of(model: Echo, pcm: Tensor) -> Tensor:
     """Log-mel features `[B, T, n_mels]` of `[B, N]` PCM, no gradient."""
     with torch.no_grad():
-        return model.frontend.features(model.frontend.spectrum(model.frontend.pad(pcm)))
+        return model.frontend.whole(pcm)[0]
 
 
 def spec_augment(features: Tensor, generator: torch.Generator) -> Tensor:

@@ -64,10 +64,11 @@ def _librispeech(root: Path) -> Iterator[Row]:
     for listing in root.rglob("*.trans.txt"):
         for line in listing.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
-            found = [p for p in listing.parent.glob(f"{name}.*") if p.suffix in (".flac", ".wav")]
-            if found:
-                speaker = f"librispeech_{name.split('-')[0]}"
-                yield Row(name, found[0], 0.0, None, speaker, text, "librispeech")
+            for path in (listing.parent / f"{name}.flac", listing.parent / f"{name}.wav"):
+                if path.exists():
+                    speaker = f"librispeech_{name.split('-')[0]}"
+                    yield Row(name, path, 0.0, None, speaker, text, "librispeech")
+                    break
 
 
 def _voxceleb(root: Path) -> Iterator[Row]:

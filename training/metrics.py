@@ -23,8 +23,7 @@ CHUNK_STEPS = 12
 
 def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Tensor, ...]:
     """PCM `[B, N]` to (final, diarization, speaker, asr, separation) latents `[B, S, d]`."""
-    features = model.frontend.features(model.frontend.spectrum(model.frontend.pad(pcm)))
-    latents = model.encoder(features, chunk_steps)
+    latents = model.encoder(model.frontend.whole(pcm)[0], chunk_steps)
     return latents.final, latents.diarization, latents.speaker, latents.asr, latents.separation
 
 

@@ -89,12 +89,11 @@ def voices_of(model: Echo, latents: Tensor, turns: Sequence[Turn]) -> Tensor:
 def _one(model: Echo, mixture: Mixture, turns: Sequence[Turn]) -> dict[str, list[float]]:
     front, head, left = model.frontend, model.separation, model.config.left_context_steps
     pcm, sources = torch.from_numpy(mixture.pcm)[None], torch.from_numpy(mixture.sources)
-    spectrum = front.spectrum(front.pad(pcm))
-    features = front.features(spectrum)
+    features, spectrum = front.whole(pcm)
     mixed = model.encoder(features, CHUNK)
     voices = voices_of(model, mixed.speaker, turns)
     separated, masks, _ = head.whole(mixed.separation, features, voices, CHUNK, left)
-    clean = model.encoder(front.features(front.spectrum(front.pad(sources))), CHUNK).final
+    clean = model.encoder(front.whole(sources)[0], CHUNK).final
     n_used = len(mixture.speakers)
     used = torch.arange(3) < n_used
     clean = clean * used[:, None, None]

@@ -76,6 +76,12 @@ class Frontend(nn.Module):
         """Silence before the stream's start, so that `[B, N]` PCM gives N // hop frames."""
         return F.pad(pcm, (self.config.overlap_samples, 0))
 
+    def whole(self, pcm: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and spectrum of whole recordings `[B, N]`, as a stream gives them chunk by
+        chunk."""
+        spectrum = self.spectrum(self.pad(pcm))
+        return self.features(spectrum), spectrum
+
 
 class Synthesis(nn.Module):
     """Spectrum back to PCM: inverse DFT, dual window, overlap-add. Exact for an untouched spectrum.
