@@ -4,7 +4,6 @@ refused. An error is one line on stderr; a traceback is a bug.
 
 import argparse
 import importlib
-import json
 import math
 import os
 import sys
@@ -19,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge import __version__, audio, formats
-from echo_edge.bundle import find_bundle, open_bundle
-from echo_edge.errors import AudioError, BundleError, EchoError, UsageError
+from echo_edge.bundle import find_bundle
+from echo_edge.errors import AudioError, EchoError, UsageError
 from echo_edge.results import Result
 from echo_edge.session import Session, load
 from echo_edge.sources import SourceWriter
@@ -62,8 +61,8 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"echo-edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="process a recording or PCM from stdin"))
-    _add_bundle(commands.add_parser("bundle", help="look at or verify a model bundle"))
     for name, module, text in (
+        ("bundle", "echo_edge.bundle_cli", "look at or verify a model bundle"),
         ("bench", "echo_edge.bench", "measure speed, latency, memory and correctness here"),
         ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
         ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
@@ -75,7 +74,8 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
 
 
 def _add_module(parser: argparse.ArgumentParser, module: str) -> None:
-    """A command that lives in a module of its own with `add_arguments` and `run`."""
+    """A command that lives in a module of its own: `add_arguments` and, unless every one of its
+    actions has its own, `run`."""
     try:
         implementation = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -86,7 +86,8 @@ def _add_module(parser: argparse.ArgumentParser, module: str) -> None:
             ) from error
         raise
     implementation.add_arguments(parser)
-    parser.set_defaults(run=implementation.run)
+    if hasattr(implementation, "run"):
+        parser.set_defaults(run=implementation.run)
 
 
 def add_bundle_option(parser: argparse.ArgumentParser) -> None:
@@ -210,61 +211,3 @@ def bundle_info(session: Session) -> formats.BundleInfo:
     return formats.BundleInfo(
         manifest.name, manifest.version, manifest.engine.name, manifest.recipe, sha256
     )
-
-
-def _add_bundle(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    for name, action, text in (
-        ("info", _bundle_info, "what the manifest says"),
-        ("verify", _bundle_verify, "hashes, engine and self-test; exit 0 only if all hold"),
-    ):
-        command = actions.add_parser(name, help=text)
-        command.add_argument("bundle", nargs="?", metavar="DIR", help="default: as for run")
-        command.add_argument("--json", action="store_true", help="as JSON, for programs")
-        command.set_defaults(run=action)
-
-
-def _bundle_info(args: argparse.Namespace) -> int:
-    bundle = open_bundle(find_bundle(args.bundle))
-    manifest = bundle.manifest
-    if args.json:
-        print((bundle.path / "manifest.json").read_text(encoding="utf-8"), end="")
-        return 0
-    streaming = manifest.streaming
-    chunk_ms = 1000 * manifest.audio.chunk_samples / manifest.audio.sample_rate
-    rows = {
-        "name": manifest.name,
-        "version": f"{manifest.version} (build {manifest.build})",
-        "sha256": bundle.sha256,
-        "engine": f"{manifest.engine.name} >= {manifest.engine.minimum_version}",
-        "recipe": manifest.recipe,
-        "size": f"{bundle.size_bytes / 2**20:.1f} MiB in {len(manifest.files)} files",
-        "chunk": f"{streaming.chunk_steps} steps, {chunk_ms:.0f} ms",
-        "boards": ", ".join(manifest.boards),
-        "checkpoint": manifest.source.checkpoint_sha256,
-        "trained steps": str(manifest.source.checkpoint_step),
-    }
-    rows |= {f"parity {name}": f"{value:g}" for name, value in manifest.parity.items()}
-    rows |= {f"metric {name}": f"{value:g}" for name, value in manifest.metrics.items()}
-    for name, value in rows.items():
-        print(f"{name:<32} {value}")
-    return 0
-
-
-def _bundle_verify(args: argparse.Namespace) -> int:
-    from echo_edge.selftest import run_selftest
-
-    with load(find_bundle(args.bundle)) as session:
-        outcome = run_selftest(session)
-        name, n_files = session.bundle.manifest.name, len(session.bundle.manifest.files)
-    if args.json:
-        record = {"bundle": name, "passed": outcome.passed, "sqnr_db": outcome.sqnr_db}
-        print(json.dumps(record | {"least_db": outcome.least_db}))
-    else:
-        print(f"{name}: {n_files} files as the manifest says, engine loads, {outcome.summary()}")
-    if not outcome.passed:
-        raise BundleError(
-            f"{name}: {outcome.summary()}: this engine or board computes something else; "
-            "update the engine or use another bundle"
-        )
-    return 0

@@ -40,6 +40,10 @@ EASY_STEPS, RAMP_STEPS = 300, 1000
 """Training starts with short, clean items under full context and ramps to the full task."""
 
 
+CHUNKS = (4, 5, 6, 8, 10, 12, 15, 16, 20, 24)
+"""Chunk sizes of training, in steps."""
+
+
 def difficulty(step: int) -> float:
     """0 for the easy start (short, clean, mostly synthetic), 1 for the full task."""
     return min(1.0, max(0.0, (step - EASY_STEPS) / RAMP_STEPS))
@@ -80,7 +84,8 @@ class BatchSpec:
     read_items: int = 5
     read_s: tuple[float, float] = (4.0, 12.0)
     conversations: int = 3
-    conversation_s: float = 10.0
+    conversation_s: float = 9.6
+    """240 steps: every one of CHUNKS divides it."""
     full_context: float = 0.4
     """Share of steps trained with unlimited context instead of chunks."""
 
@@ -218,7 +223,7 @@ class Batches(Dataset[Batch]):
             for k, (name, speed) in enumerate(zip(mix.speakers, mix.speeds, strict=True)):
                 row[k] = self.classes[name] * len(SPEEDS) + speed
         full = rng.random() < 1.0 - (1.0 - spec.full_context) * hard
-        chunk = 1000 if full else int(rng.integers(4, 26))
+        chunk = 1000 if full else int(rng.choice(CHUNKS))
         return Batch(
             pcm=torch.from_numpy(np.stack([item.pcm for item in read])),
             targets=torch.tensor([c for row in targets for c in row], dtype=torch.long),

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.model import Echo, Latents
@@ -20,17 +19,14 @@ from echo_edge_export.model import Echo, Latents
 from .align import load_alignment
 from .batches import Batch, Batches, BatchSpec, default_rooms, loader
 from .data import load_splits
-from .joint import AAM_WEIGHT, features_of, voice_loss
+from .joint import AAM_WEIGHT
 from .loop import Log, Schedule, adamw, load_state, run, save_state
-from .losses import ArcFace, separation_loss, turns_loss
+from .losses import ArcFace, turns_loss
 from .metrics import quick_look
+from .tasks import features_of, sources_loss, voice_loss
 
 CHUNKS = (6, 8, 12, 24)
 """Chunk sizes in steps; all divide the 240 steps of a 9.6 s conversation."""
-
-CLEAR_STEPS = 12
-"""A voice that is alone for less than half a second in a conversation stays unknown."""
-KNOWN_SHARE, STRANGER_SHARE = 0.8, 0.3
 
 SPEC = BatchSpec(read_items=4, read_s=(4.0, 6.0), conversations=4, conversation_s=9.6)
 
@@ -42,61 +38,6 @@ def frozen(model: Echo, pcm: Tensor, chunk_steps: int, left_steps: int) -> Laten
     return model.encoder.mixes(layers)
 
 
-@torch.no_grad()
-def clean_latents(model: Echo, sources: Tensor, chunk_steps: int, left_steps: int) -> Tensor:
-    """The encoder's latents `[B, K, S, d]` of sources `[B, K, N]`; zero where a source is empty."""
-    present = sources.abs().amax(2) > 0
-    latents = model.encoder(features_of(model, sources[present]), chunk_steps, left_steps).final
-    clean = torch.zeros(*present.shape, *latents.shape[1:])
-    clean[present] = latents
-    return clean
-
-
-@torch.no_grad()
-def told_voices(
-    model: Echo, mixed: Latents, active: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """What slots are told of conversations with voices active `[B, 3, S]`: embeddings `[B, 3, E]`
-    and which slots know. Most voices are known, some are not yet; some empty slots wait for a
-    voice from elsewhere, which never comes."""
-    alone = active * (active.sum(1, keepdim=True) == 1)
-    voices = model.speaker(mixed.speaker, alone)
-    clear = alone.sum(2) >= CLEAR_STEPS
-    chance = torch.rand(clear.shape, generator=generator)
-    known = clear & (chance < KNOWN_SHARE)
-    absent = ~(active.sum(2) > 0) & clear.roll(1, 0)[:, :1] & (chance < STRANGER_SHARE)
-    voices = torch.where(absent[..., None], voices.roll(1, 0)[:, :1], voices)
-    told = known | absent
-    return voices * told[..., None], told
-
-
-def separation_part(
-    model: Echo,
-    batch: Batch,
-    mixed: Latents,
-    chunk: int,
-    left: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of the separation head on the batch's conversations."""
-    head = model.separation
-    with torch.no_grad():
-        features, spectrum = model.frontend.whole(batch.mixture)
-        sources = torch.stack(
-            [model.frontend.spectrum(model.frontend.pad(s)) for s in batch.sources.unbind(1)], 1
-        )
-    voices, told = told_voices(model, mixed, batch.mixture_active, generator)
-    separated, masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
-    estimates = spectrum[:, None] * (masks @ head.bands)[..., None]
-    clean = clean_latents(model, batch.sources, chunk, left)
-    present = batch.mixture_active.sum(2) > 0
-    loss, parts, order = separation_loss(estimates, sources, separated, clean, present, told)
-    heard = F.max_pool1d(batch.mixture_active, chunk, chunk).cumsum(2) > 0
-    target = heard.gather(1, order[:, :, None].expand(-1, -1, heard.shape[2])).transpose(1, 2)
-    known = F.binary_cross_entropy_with_logits(presence, target.float())
-    return loss + 0.3 * known, {**parts, "presence": known.item()}
-
-
 def heads_loss(
     model: Echo, arcface: ArcFace, batch: Batch, step: int
 ) -> tuple[Tensor, dict[str, float]]:
@@ -106,7 +47,7 @@ def heads_loss(
     left = model.config.left_context_steps
     mixed = frozen(model, batch.mixture, chunk, left)
     read = frozen(model, batch.pcm, chunk, left)
-    separation, parts = separation_part(model, batch, mixed, chunk, left, generator)
+    separation, parts = sources_loss(model, batch, mixed, chunk, left, generator)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
     figures = {"diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}

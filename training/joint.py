@@ -1,38 +1,40 @@
-"""Joint training of the encoder with the transcription, speaker and diarization heads.
+"""Joint training of the encoder with all heads.
 
-Every step: phones frame by frame, CTC and ArcFace on read speech, powerset diarization and ArcFace
-on simulated conversations, under a random chunk size. Stops and resumes at any step.
+Every step: phones frame by frame, CTC and ArcFace on read speech; powerset diarization, ArcFace and
+audible separation on simulated conversations; under a random chunk size. Stops and resumes at any
+step.
 
     python -m training.joint --data DATA --cache runs/cache --out runs/joint --steps 2400
+
+With `--start` the encoder and all heads go on from a checkpoint, also from a shallower one.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo, Latents
+from echo_edge_export.model import Echo
 
 from .align import load_alignment
+from .augment import SPEEDS, change_speed
 from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loader
-from .data import load_splits
+from .data import SAMPLE_RATE, load_splits
 from .grow import grow
 from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, PhoneHead, ctc_loss, turns_loss
-from .metrics import quick_look
+from .metrics import encode, quick_look
+from .mixtures import STEP_SAMPLES
+from .tasks import features_of, sources_loss, voice_loss
 
 AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 0.3
 """Small beside the words' losses: ArcFace starts at 8 nats and would steer the encoder alone."""
-
-
-def features_of(model: Echo, pcm: Tensor) -> Tensor:
-    """Log-mel features `[B, T, n_mels]` of `[B, N]` PCM, no gradient."""
-    with torch.no_grad():
-        return model.frontend.whole(pcm)[0]
+SEPARATION_WEIGHT = 0.5
 
 
 def spec_augment(features: Tensor, generator: torch.Generator) -> Tensor:
@@ -49,54 +51,30 @@ def spec_augment(features: Tensor, generator: torch.Generator) -> Tensor:
     return masked
 
 
-def excerpt(active: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep one random stretch of 1 to 5 s of each row `[B, S]`: short turns must identify too."""
-    kept = torch.zeros_like(active)
-    for row, source in zip(kept, active, strict=True):
-        spoken = torch.nonzero(source)[:, 0]
-        if len(spoken) == 0:
-            continue
-        length = int(torch.randint(25, 126, (), generator=generator))
-        first = int(torch.randint(0, max(1, len(spoken) - length + 1), (), generator=generator))
-        chosen = spoken[first : first + length]
-        row[chosen] = source[chosen]
-    return kept
-
-
-def voice_loss(
-    model: Echo,
-    arcface: ArcFace,
-    batch: Batch,
-    read: Latents,
-    mixed: Latents,
-    margin: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """ArcFace over two excerpts of every read item and every voice of the conversations where it
-    speaks alone; voices with less than 12 clean steps or without a class are left out."""
-    excerpts = torch.stack([excerpt(batch.active, generator) for _ in range(2)], 1)
-    alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
-    pooled = torch.cat(
-        [
-            model.speaker.pool(read.speaker, excerpts).flatten(0, 1),
-            model.speaker.pool(mixed.speaker, alone).flatten(0, 1),
-        ]
-    )
-    classes = torch.cat([batch.voices.repeat_interleave(2), batch.mixture_voices.flatten()])
-    heard = torch.cat([excerpts.sum(2).flatten(), alone.sum(2).flatten()]) >= 12
-    known = (classes >= 0) & heard
-    if known.sum() < 2:
-        return pooled.sum() * 0.0
-    embeddings = model.speaker.embed(model.speaker.batch_norm(pooled[known]))
-    loss: Tensor = arcface(embeddings, classes[known], margin)
-    return loss
-
-
 def set_statistics(model: Echo, batches: Batches, n_batches: int = 40) -> None:
     """Mean and deviation of every mel band over the first training batches."""
     frames = torch.cat([features_of(model, batches[i].pcm).flatten(0, 1) for i in range(n_batches)])
     model.frontend.mean.copy_(frames.mean(0))
     model.frontend.std.copy_(frames.std(0))
+
+
+@torch.no_grad()
+def set_voices(model: Echo, arcface: ArcFace, batches: Batches, seconds: float = 4.0) -> None:
+    """Every class of ArcFace starts as what the model says of some seconds of that voice, so that a
+    trained encoder is not pulled towards random directions."""
+    model.eval()
+    n_samples = int(seconds * SAMPLE_RATE)
+    for name, index in batches.classes.items():
+        pieces = [batches.corpus.pcm(u) for u in batches.voices[name][:12]]
+        voice = np.concatenate(pieces)[: int(n_samples * max(SPEEDS))]
+        for variant, speed in enumerate(SPEEDS, start=index * len(SPEEDS)):
+            pcm = change_speed(voice, speed)[:n_samples]
+            pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
+            latents = encode(model, torch.from_numpy(pcm)[None])[2]
+            arcface.weight[variant] = model.speaker(latents, torch.ones(1, 1, latents.shape[1]))[
+                0, 0
+            ]
+    model.train()
 
 
 def joint_loss(
@@ -120,9 +98,14 @@ def joint_loss(
     mixed = model.encoder(features_of(model, batch.mixture), batch.chunk_steps, batch.left_steps)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, arcface, batch, read, mixed, margin, generator)
+    chunk = min(batch.chunk_steps, mixed.final.shape[1])
+    sources, parts = sources_loss(
+        model, batch, mixed, chunk, batch.left_steps, generator, teach_latents=False
+    )
     total = phones + ctc + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * (turns + same)
     figures = {"ctc": ctc.item(), "aam": voices.item(), "diar": turns.item(), "same": same.item()}
-    return total, {"phones": phones.item(), "phones_right": phones_right, **figures}
+    figures |= {"phones": phones.item(), "phones_right": phones_right}
+    return total + SEPARATION_WEIGHT * sources, figures | {k: parts[k] for k in ("snr", "presence")}
 
 
 def parse_args() -> argparse.Namespace:
@@ -134,7 +117,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--layers", type=int, default=EchoConfig().n_layers)
-    parser.add_argument("--grow", type=Path, help="start from this shallower model's folder")
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint")
     parser.add_argument("--peak", type=float, default=8e-4, help="peak learning rate")
     parser.add_argument("--decay", type=float, default=0.3, help="last share of steps that decays")
     parser.add_argument("--seed", type=int, default=0)
@@ -158,21 +141,23 @@ def main() -> None:
     alignment = load_alignment(args.cache / "phones.npz")
     batches = Batches(
         corpus, default_rooms(args.cache), spec, args.seed, alignment,
-        easy_start=args.grow is None, roughness=args.roughness,
+        easy_start=args.start is None, roughness=args.roughness,
     )  # fmt: skip
     model = Echo(EchoConfig(n_layers=args.layers))
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
     phone_head = PhoneHead(model.config.d_model, len(alignment.phones))
     resumed = (args.out / "state.pt").exists()
-    if args.grow and not resumed:
-        model = grow(load_checkpoint(args.grow / "model.safetensors").model.train(), args.layers)
-        load_state(args.grow / "state.pt", {"arcface": arcface, "phone_head": phone_head})
+    if args.start and not resumed:
+        model = load_checkpoint(args.start).model.train()
+        if model.config.n_layers < args.layers:
+            model = grow(model, args.layers)
+        set_voices(model, arcface, batches)
     print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
-    trained = [model.encoder, model.asr, model.speaker, model.diarization, arcface, phone_head]
+    trained = [model, arcface, phone_head]
     optimizer = adamw(trained, args.peak)
     parts = {"model": model, "arcface": arcface, "phone_head": phone_head, "optimizer": optimizer}
     first = load_state(args.out / "state.pt", parts)
-    if not args.grow and not resumed:
+    if not args.start and not resumed:
         set_statistics(model, batches)
     schedule = Schedule(args.peak, args.steps, decay=args.decay)
     log = Log(args.out / "log.csv", 20, args.steps)

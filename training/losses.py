@@ -110,7 +110,7 @@ def separation_loss(
     estimates: Tensor,
     sources: Tensor,
     latents: Tensor,
-    clean: Tensor,
+    clean: Tensor | None,
     present: Tensor,
     bound: Tensor,
 ) -> tuple[Tensor, dict[str, float], Tensor]:
@@ -118,9 +118,10 @@ def separation_loss(
 
     Spectra `[B, K, T, bins, 2]`: negative SNR in dB, thresholded at 25 dB; a slot without a source
     (`present [B, K]` false) is held 25 dB below the mixture. Latents `[B, K, S, d]`: squared error
-    to the encoder's latents of each clean source, zero for an empty slot (the null target). Slots
-    that were told a voice are `bound [B, K]` to the source of the same index. Returns the loss, its
-    parts, and the best order `[B, K]`: estimate k is source `order[k]`.
+    to the encoder's latents of each clean source, zero for an empty slot (the null target), left
+    out where `clean` is None. Slots that were told a voice are `bound [B, K]` to the source of the
+    same index. Returns the loss, its parts, and the best order `[B, K]`: estimate k is source
+    `order[k]`.
     """
     power = sources.square().sum((2, 3, 4))
     cross = torch.einsum("bktfc,bjtfc->bkj", estimates, sources)
@@ -131,7 +132,10 @@ def separation_loss(
     active = torch.log10((error + floor * power[:, None]) / (power[:, None] + 1e-6) + 1e-9)
     silent = torch.log10(error / mixture + floor)
     audible = 10.0 * torch.where(present[:, None, :], active, silent)
-    latent = (latents[:, :, None] - clean[:, None]).square().mean((3, 4))
+    if clean is None:
+        latent = torch.zeros_like(audible)
+    else:
+        latent = (latents[:, :, None] - clean[:, None]).square().mean((3, 4))
     pairs = audible / 10.0 + latent
     strangers = (bound[:, :, None] | bound[:, None]) & ~torch.eye(3, dtype=torch.bool)
     pairs = pairs + strangers * 1e3

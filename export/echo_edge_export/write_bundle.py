@@ -25,7 +25,7 @@ from .checkpoint import Checkpoint
 from .config import POWERSET, TOKENS
 from .parity import COMPARED, Parity, measure, reference
 from .recipes import Recipe
-from .steps import GRAPH_OUTPUTS, graph_inputs, graph_modules
+from .steps import graph_inputs, graph_modules, graph_outputs
 from .to_onnx import to_onnx
 
 Array = NDArray[np.float32]
@@ -97,13 +97,13 @@ def _fill(
 ) -> Parity:
     model = checkpoint.model
     modules = graph_modules(model, plan.chunk_steps)
-    inputs = graph_inputs(model.config, plan.chunk_steps)
+    inputs, outputs = graph_inputs(model.config, plan.chunk_steps), graph_outputs(model.config)
     graphs = {
         name: to_onnx(
             module,
             name,
             inputs[name],
-            GRAPH_OUTPUTS[name],
+            outputs[name],
             plan.recipe,
             checkpoint.calibration,
             folder / f"{name}.onnx",

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from echo_edge_export.calibrate import calibrate, stream
 from echo_edge_export.config import EchoConfig
 from echo_edge_export.model import Echo, chunk_mask
-from echo_edge_export.steps import GRAPH_OUTPUTS, graph_inputs, graph_modules
+from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
 
 HEADS = ("diarization", "speaker", "asr", "separation")
 
@@ -88,11 +88,11 @@ def test_chunk_mask_shows_the_own_chunk_and_what_lies_left_of_it() -> None:
 
 @torch.no_grad()
 def test_every_graph_gives_the_outputs_it_is_described_with(small_model: Echo) -> None:
-    inputs = graph_inputs(small_model.config, 4)
+    inputs, described = graph_inputs(small_model.config, 4), graph_outputs(small_model.config)
     for name, module in graph_modules(small_model, 4).items():
         outputs = module(*inputs[name].values())
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        shapes = dict(zip(GRAPH_OUTPUTS[name], (o.shape for o in outputs), strict=True))
+        shapes = dict(zip(described[name], (o.shape for o in outputs), strict=True))
         for state, tensor in inputs[name].items():
             if f"{state}_next" in shapes:
                 assert shapes[f"{state}_next"] == tensor.shape

@@ -11,10 +11,10 @@ from echo_edge.errors import EchoError, UsageError
 from echo_edge_export.calibrate import Calibration
 from echo_edge_export.checkpoint import Checkpoint
 from echo_edge_export.recipes import RECIPES, find_recipe
-from echo_edge_export.steps import GRAPH_OUTPUTS, graph_inputs, graph_modules
+from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
 from echo_edge_export.to_onnx import quantize_weight, to_onnx
 
-GRAPHS = tuple(GRAPH_OUTPUTS)
+GRAPHS = ("frontend", "encoder", "diarization", "speaker", "asr", "separation")
 CHUNK = 4
 
 
@@ -24,7 +24,7 @@ def export(checkpoint: Checkpoint, graph: str, recipe: str, path: Path) -> Path:
         graph_modules(model, CHUNK)[graph],
         graph,
         graph_inputs(model.config, CHUNK)[graph],
-        GRAPH_OUTPUTS[graph],
+        graph_outputs(model.config)[graph],
         RECIPES[recipe],
         checkpoint.calibration,
         path,

@@ -1,0 +1,120 @@
+"""What voices and sources ask of a batch: latents to a loss, for every stage of training."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from echo_edge_export.model import Echo, Latents
+
+from .batches import Batch
+from .losses import ArcFace, separation_loss
+
+CLEAR_STEPS = 12
+"""A voice that is alone for less than half a second in a conversation stays unknown."""
+KNOWN_SHARE, STRANGER_SHARE = 0.8, 0.3
+
+
+def features_of(model: Echo, pcm: Tensor) -> Tensor:
+    """Log-mel features `[B, T, n_mels]` of `[B, N]` PCM, no gradient."""
+    with torch.no_grad():
+        return model.frontend.whole(pcm)[0]
+
+
+def excerpt(active: Tensor, generator: torch.Generator) -> Tensor:
+    """Keep one random stretch of 1 to 5 s of each row `[B, S]`: short turns must identify too."""
+    kept = torch.zeros_like(active)
+    for row, source in zip(kept, active, strict=True):
+        spoken = torch.nonzero(source)[:, 0]
+        if len(spoken) == 0:
+            continue
+        length = int(torch.randint(25, 126, (), generator=generator))
+        first = int(torch.randint(0, max(1, len(spoken) - length + 1), (), generator=generator))
+        chosen = spoken[first : first + length]
+        row[chosen] = source[chosen]
+    return kept
+
+
+def voice_loss(
+    model: Echo,
+    arcface: ArcFace,
+    batch: Batch,
+    read: Latents,
+    mixed: Latents,
+    margin: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """ArcFace over two excerpts of every read item and every voice of the conversations where it
+    speaks alone; voices with less than 12 clean steps or without a class are left out."""
+    excerpts = torch.stack([excerpt(batch.active, generator) for _ in range(2)], 1)
+    alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
+    pooled = torch.cat(
+        [
+            model.speaker.pool(read.speaker, excerpts).flatten(0, 1),
+            model.speaker.pool(mixed.speaker, alone).flatten(0, 1),
+        ]
+    )
+    classes = torch.cat([batch.voices.repeat_interleave(2), batch.mixture_voices.flatten()])
+    heard = torch.cat([excerpts.sum(2).flatten(), alone.sum(2).flatten()]) >= 12
+    known = (classes >= 0) & heard
+    if known.sum() < 2:
+        return pooled.sum() * 0.0
+    embeddings = model.speaker.embed(model.speaker.batch_norm(pooled[known]))
+    loss: Tensor = arcface(embeddings, classes[known], margin)
+    return loss
+
+
+@torch.no_grad()
+def clean_latents(model: Echo, sources: Tensor, chunk_steps: int, left_steps: int) -> Tensor:
+    """The encoder's latents `[B, K, S, d]` of sources `[B, K, N]`; zero where a source is empty."""
+    present = sources.abs().amax(2) > 0
+    latents = model.encoder(features_of(model, sources[present]), chunk_steps, left_steps).final
+    clean = torch.zeros(*present.shape, *latents.shape[1:])
+    clean[present] = latents
+    return clean
+
+
+@torch.no_grad()
+def told_voices(
+    model: Echo, mixed: Latents, active: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What slots are told of conversations with voices active `[B, 3, S]`: embeddings `[B, 3, E]`
+    and which slots know. Most voices are known, some are not yet; some empty slots wait for a
+    voice from elsewhere, which never comes."""
+    alone = active * (active.sum(1, keepdim=True) == 1)
+    voices = model.speaker(mixed.speaker, alone)
+    clear = alone.sum(2) >= CLEAR_STEPS
+    chance = torch.rand(clear.shape, generator=generator)
+    known = clear & (chance < KNOWN_SHARE)
+    absent = ~(active.sum(2) > 0) & clear.roll(1, 0)[:, :1] & (chance < STRANGER_SHARE)
+    voices = torch.where(absent[..., None], voices.roll(1, 0)[:, :1], voices)
+    told = known | absent
+    return voices * told[..., None], told
+
+
+def sources_loss(
+    model: Echo,
+    batch: Batch,
+    mixed: Latents,
+    chunk: int,
+    left: int,
+    generator: torch.Generator,
+    teach_latents: bool = True,
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of the separation head on the batch's conversations. `teach_latents` adds the encoder's
+    own latents of every clean source as a target: for an encoder that stands still."""
+    head = model.separation
+    with torch.no_grad():
+        features, spectrum = model.frontend.whole(batch.mixture)
+        sources = torch.stack(
+            [model.frontend.spectrum(model.frontend.pad(s)) for s in batch.sources.unbind(1)], 1
+        )
+    voices, told = told_voices(model, mixed, batch.mixture_active, generator)
+    separated, masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
+    estimates = spectrum[:, None] * (masks @ head.bands)[..., None]
+    clean = clean_latents(model, batch.sources, chunk, left) if teach_latents else None
+    present = batch.mixture_active.sum(2) > 0
+    loss, parts, order = separation_loss(estimates, sources, separated, clean, present, told)
+    heard = F.max_pool1d(batch.mixture_active, chunk, chunk).cumsum(2) > 0
+    target = heard.gather(1, order[:, :, None].expand(-1, -1, heard.shape[2])).transpose(1, 2)
+    known = F.binary_cross_entropy_with_logits(presence, target.float())
+    return loss + 0.3 * known, {**parts, "presence": known.item()}
