@@ -240,9 +240,12 @@ class Batches(Dataset[Batch]):
         )
 
 
-def loader(batches: Batches, first: int, last: int) -> DataLoader[Batch]:
-    """Batches of steps `first` to `last - 1`, built ahead by one worker."""
-    steps = range(first, last)
+def loader(
+    batches: Batches, first: int, last: int, rank: int = 0, world: int = 1
+) -> DataLoader[Batch]:
+    """Batches of steps `first` to `last - 1`, built ahead by one worker; each of `world` processes
+    has batches of its own."""
+    steps = range(first * world + rank, last * world + rank, world)
     return DataLoader(
         batches,
         batch_size=None,

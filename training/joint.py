@@ -11,26 +11,30 @@ With `--start` the encoder and all heads go on from a checkpoint, also from a sh
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
+from echo_edge_export.model import Echo, Latents
 
 from .align import load_alignment
 from .augment import SPEEDS, change_speed
 from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loader
 from .data import SAMPLE_RATE, load_splits
 from .grow import grow
-from .loop import Log, Schedule, adamw, load_state, run, save_state
+from .jepa import Jepa
+from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state
 from .losses import ArcFace, PhoneHead, ctc_loss, turns_loss
 from .metrics import encode, quick_look
 from .mixtures import STEP_SAMPLES
+from .qat import fake_quantize
 from .tasks import features_of, sources_loss, voice_loss
+from .vq import VectorQuantizer
 
 AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 0.3
 """Small beside the words' losses: ArcFace starts at 8 nats and would steer the encoder alone."""
@@ -77,34 +81,68 @@ def set_voices(model: Echo, arcface: ArcFace, batches: Batches, seconds: float =
     model.train()
 
 
-def joint_loss(
-    model: Echo,
-    arcface: ArcFace,
-    phone_head: PhoneHead,
-    batch: Batch,
-    step: int,
-    margin: float,
-    masked: bool,
-) -> tuple[Tensor, dict[str, float]]:
-    """Weighted sum of the tasks' losses and its parts; `masked` turns on SpecAugment."""
-    generator = torch.Generator().manual_seed(step)
+@dataclass
+class Learners:
+    """Everything that learns in a step; all but the model are left behind."""
+
+    model: Echo
+    arcface: ArcFace
+    phone_head: PhoneHead
+    jepa: Jepa | None
+    quantizer: VectorQuantizer | None
+    phone_weight: float = 1.0
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that are there, by name."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, nn.Module)}
+
+
+def read_loss(
+    learners: Learners, batch: Batch, masked: bool, generator: torch.Generator
+) -> tuple[Tensor, Latents, dict[str, float]]:
+    """Words of the read items: phones, CTC and, where asked for, JEPA and the bottleneck."""
+    model, jepa = learners.model, learners.jepa
+    chunk, left = batch.chunk_steps, batch.left_steps
     features = features_of(model, batch.pcm)
     if masked:
         features = spec_augment(features, generator)
-    read = model.encoder(features, batch.chunk_steps, batch.left_steps)
-    state = torch.zeros(len(features), model.asr.memory, read.asr.shape[-1])
-    ctc = ctc_loss(model.asr(read.asr, state)[0], batch.targets, batch.target_lengths)
-    phones, phones_right = phone_head(read.asr, batch.phones)
+    figures: dict[str, float] = {}
+    total = torch.zeros(())
+    if jepa is not None:
+        targets = jepa.targets(features, chunk, left)
+        features, hidden = jepa.hide(features, generator)
+    layers = model.encoder.layers(features, chunk, left)
+    read = model.encoder.mixes(layers)
+    if jepa is not None:
+        predicted = jepa(layers[-1], targets, hidden)
+        total, figures["jepa"] = total + predicted, predicted.item()
+    words = read.asr
+    if learners.quantizer is not None:
+        words, near = learners.quantizer(words)
+        total, figures["vq"] = total + 0.25 * near, near.item()
+    state = torch.zeros(len(features), model.asr.memory, words.shape[-1])
+    ctc = ctc_loss(model.asr(words, state)[0], batch.targets, batch.target_lengths)
+    phones, right = learners.phone_head(words, batch.phones)
+    figures |= {"ctc": ctc.item(), "phones": phones.item(), "phones_right": right}
+    return total + learners.phone_weight * phones + ctc, read, figures
+
+
+def joint_loss(
+    learners: Learners, batch: Batch, step: int, margin: float, masked: bool
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted sum of the tasks' losses and its parts; `masked` turns on SpecAugment."""
+    model = learners.model
+    generator = torch.Generator().manual_seed(step)
+    words, read, figures = read_loss(learners, batch, masked, generator)
     mixed = model.encoder(features_of(model, batch.mixture), batch.chunk_steps, batch.left_steps)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
-    voices = voice_loss(model, arcface, batch, read, mixed, margin, generator)
+    voices = voice_loss(model, learners.arcface, batch, read, mixed, margin, generator)
     chunk = min(batch.chunk_steps, mixed.final.shape[1])
     sources, parts = sources_loss(
         model, batch, mixed, chunk, batch.left_steps, generator, teach_latents=False
     )
-    total = phones + ctc + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * (turns + same)
-    figures = {"ctc": ctc.item(), "aam": voices.item(), "diar": turns.item(), "same": same.item()}
-    figures |= {"phones": phones.item(), "phones_right": phones_right}
+    total = words + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * (turns + same)
+    figures |= {"aam": voices.item(), "diar": turns.item(), "same": same.item()}
     return total + SEPARATION_WEIGHT * sources, figures | {k: parts[k] for k in ("snr", "presence")}
 
 
@@ -126,58 +164,90 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--roughness", type=float, default=1.0, help="share of the augmentation of read speech"
     )
+    parser.add_argument("--full-context", type=float, default=0.4, help="share without chunks")
+    parser.add_argument("--phone-weight", type=float, default=1.0, help="0: words by CTC alone")
+    parser.add_argument("--jepa", action="store_true", help="hide and predict stretches of speech")
+    parser.add_argument("--vq", type=int, metavar="CODES", help="words through so many codes")
+    parser.add_argument(
+        "--qat", type=float, default=0.0, help="last share of steps that sees int8 rounding"
+    )
     parser.add_argument("--look-every", type=int, default=300, help="steps between quick looks")
     parser.add_argument("--save-every", type=int, default=100)
     return parser.parse_args()
 
 
-def main() -> None:
-    """Command line."""
-    args = parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(args.seed)
-    corpus, dev = load_splits(args.data, args.cache, args.more)
-    spec = BatchSpec(args.read_items, conversations=args.conversations)
-    alignment = load_alignment(args.cache / "phones.npz")
-    batches = Batches(
-        corpus, default_rooms(args.cache), spec, args.seed, alignment,
-        easy_start=args.start is None, roughness=args.roughness,
-    )  # fmt: skip
-    model = Echo(EchoConfig(n_layers=args.layers))
-    arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
-    phone_head = PhoneHead(model.config.d_model, len(alignment.phones))
-    resumed = (args.out / "state.pt").exists()
-    if args.start and not resumed:
+def build(args: argparse.Namespace, batches: Batches) -> Learners:
+    """Everything that learns, as it starts: from nothing or from `--start`."""
+    if args.start:
         model = load_checkpoint(args.start).model.train()
         if model.config.n_layers < args.layers:
             model = grow(model, args.layers)
-        set_voices(model, arcface, batches)
-    print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
-    trained = [model, arcface, phone_head]
-    optimizer = adamw(trained, args.peak)
-    parts = {"model": model, "arcface": arcface, "phone_head": phone_head, "optimizer": optimizer}
-    first = load_state(args.out / "state.pt", parts)
-    if not args.start and not resumed:
+    else:
+        model = Echo(EchoConfig(n_layers=args.layers))
         set_statistics(model, batches)
+    arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
+    if args.start:
+        set_voices(model, arcface, batches)
+    return Learners(
+        model,
+        arcface,
+        PhoneHead(model.config.d_model, len(batches.alignment.phones)),
+        Jepa(model.encoder) if args.jepa else None,
+        VectorQuantizer(args.vq, model.config.d_model) if args.vq else None,
+        args.phone_weight,
+    )
+
+
+def main() -> None:
+    """Command line."""
+    args = parse_args()
+    rank, world = join_group()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    corpus, dev = load_splits(args.data, args.cache, args.more)
+    spec = BatchSpec(
+        args.read_items, conversations=args.conversations, full_context=args.full_context
+    )
+    batches = Batches(
+        corpus, default_rooms(args.cache), spec, args.seed,
+        load_alignment(args.cache / "phones.npz"),
+        easy_start=args.start is None, roughness=args.roughness,
+    )  # fmt: skip
+    learners = build(args, batches)
+    model = learners.model
+    print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
+    optimizer = adamw(learners.parts().values(), args.peak)
+    parts = {**learners.parts(), "optimizer": optimizer}
+    first = load_state(args.out / "state.pt", parts)
     schedule = Schedule(args.peak, args.steps, decay=args.decay)
-    log = Log(args.out / "log.csv", 20, args.steps)
+    log = Log(args.out / f"log{rank or ''}.csv", 20, args.steps)
+    rounding_from = round((1.0 - args.qat) * args.steps)
+    if args.qat and first >= rounding_from:
+        fake_quantize(model)
 
     def after_step(done: int) -> None:
+        if learners.jepa is not None:
+            learners.jepa.follow(model.encoder)
+        if args.qat and done == rounding_from:
+            print(f"step {done}  {fake_quantize(model)} linears see int8 rounding", flush=True)
+        if rank:  # the first process speaks for all
+            return
         if done % args.save_every == 0 or done == args.steps:
             save_state(args.out / "state.pt", parts, done)
             save_checkpoint(args.out / "model.safetensors", model, done)
         if done % args.look_every == 0 or done == args.steps:
-            look = quick_look(model, dev)
+            look = quick_look(model, dev, learners.quantizer)
             print(f"step {done}  " + "  ".join(f"{k} {v:.1f}" for k, v in look.items()), flush=True)
             Log(args.out / "look.csv", 1, args.steps).write({"step": done, **look})
 
     def step_loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         ramp = min(1.0, max(0.0, (step / args.steps - 0.2) / 0.3))
         masked = step >= EASY_STEPS and args.roughness > 0.5
-        return joint_loss(model, arcface, phone_head, batch, step, 0.2 * ramp, masked)
+        return joint_loss(learners, batch, step, 0.2 * ramp, masked)
 
     started = time.monotonic()
-    run(step_loss, loader(batches, first, args.steps), first, optimizer, schedule, log, after_step)
+    ahead = loader(batches, first, args.steps, rank, world)
+    run(step_loss, ahead, first, optimizer, schedule, log, after_step)
     print(f"{args.steps - first} steps in {(time.monotonic() - started) / 60:.1f} min")
 
 

@@ -1,6 +1,7 @@
 """The training loop's machinery: schedule, resumable state, log. Knows nothing of the losses."""
 
 import csv
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from .batches import Batch
@@ -37,6 +39,26 @@ def adamw(modules: Iterable[nn.Module], rate: float) -> torch.optim.AdamW:
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+
+
+def join_group() -> tuple[int, int]:
+    """Rank and number of the processes that `torchrun` started; (0, 1) without it."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    dist.init_process_group("gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def average_gradients(trained: list[nn.Parameter]) -> None:
+    """The mean over all processes, so that every one of them takes the same step."""
+    if not dist.is_initialized():
+        return
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(together)
+    together /= dist.get_world_size()
+    for p, part in zip(trained, together.split([p.numel() for p in trained]), strict=True):
+        p.grad = part.view_as(p)
 
 
 def save_state(path: Path, parts: Mapping[str, Any], step: int) -> None:
@@ -108,6 +130,7 @@ def run(
         loss, figures = step_loss(batch, step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(trained)
         norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
         finite = bool(torch.isfinite(norm))
         if finite:

@@ -17,6 +17,7 @@ from echo_edge_export.model import Echo
 from .data import Corpus, Utterance
 from .losses import ORDERS, powerset_targets
 from .mixtures import conversation
+from .vq import VectorQuantizer
 
 CHUNK_STEPS = 12
 
@@ -34,13 +35,20 @@ def greedy(logprobs: Tensor) -> str:
     return " ".join(text.split())
 
 
-def transcripts(model: Echo, corpus: Corpus, utterances: Sequence[Utterance]) -> list[str]:
-    """Greedy transcripts under the streaming mask."""
+def transcripts(
+    model: Echo,
+    corpus: Corpus,
+    utterances: Sequence[Utterance],
+    quantizer: VectorQuantizer | None = None,
+) -> list[str]:
+    """Greedy transcripts under the streaming mask, through a bottleneck if there is one."""
     texts = []
     for u in utterances:
         pcm = np.pad(corpus.pcm(u), (1600, 8000))
         pcm = pcm[: len(pcm) // 640 * 640]
         latents = encode(model, torch.from_numpy(pcm)[None])[3]
+        if quantizer is not None:
+            latents = quantizer(latents)[0]
         state = torch.zeros(1, model.asr.memory, latents.shape[-1])
         texts.append(greedy(model.asr(latents, state)[0][0]))
     return texts
@@ -100,19 +108,25 @@ def powerset_error(model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12)
 
 
 @torch.no_grad()
-def quick_look(model: Echo, corpus: Corpus, n_utterances: int = 60) -> dict[str, float]:
+def quick_look(
+    model: Echo, corpus: Corpus, quantizer: VectorQuantizer | None = None, n_utterances: int = 60
+) -> dict[str, float]:
     """CER, WER on read English of unseen speakers, EER, powerset error: some ten seconds."""
     model.eval()
+    if quantizer is not None:
+        quantizer.eval()
     figures: dict[str, float] = {}
     for name, source in (("libri", "librispeech_dev-clean_mp3"), ("so762", "speechocean762")):
         pool = [u for u in corpus.utterances if u.source == source and u.text]
         chosen = pool[:: max(1, len(pool) // (n_utterances // 2))]
         chosen = [u for u in chosen if u.duration_s < 12]
-        texts = transcripts(model, corpus, chosen)
+        texts = transcripts(model, corpus, chosen, quantizer)
         rates = error_rates([u.text for u in chosen], texts)
         figures |= {f"{name}_{k}": v for k, v in rates.items()}
         print(f"  {chosen[3].text}\n  -> {texts[3]}", flush=True)
     figures["eer"] = speaker_eer(model, corpus, seed=1)
     figures["powerset"] = powerset_error(model, corpus, seed=2)
     model.train()
+    if quantizer is not None:
+        quantizer.train()
     return figures

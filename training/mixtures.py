@@ -102,10 +102,22 @@ def conversation(
         start = int(start_s * SAMPLE_RATE)
         piece = piece[: n_samples - start]
         dry[slot, start : start + len(piece)] += piece
+    return mix(dry, speakers, speeds, rooms, rng)
+
+
+def mix(
+    dry: NDArray[np.float32],
+    speakers: tuple[str, ...],
+    speeds: tuple[int, ...],
+    rooms: NDArray[np.float32] | None,
+    rng: np.random.Generator,
+) -> Mixture:
+    """Dry voices `[K, N]`, the used ones first, as one microphone hears them: each coloured, in one
+    room, within 5 dB of the others, with noise, at a random level."""
     active = np.stack([active_steps(voice) for voice in dry])
     sources = dry.copy()
     room = None if rooms is None or rng.random() < 0.3 else rooms[int(rng.integers(len(rooms)))]
-    for slot in range(n_speakers):
+    for slot in range(len(speakers)):
         if not active[slot].any():
             continue
         voice = tilt(dry[slot], rng)

@@ -19,7 +19,7 @@ from echo_edge.engines.null import NullEngine
 from echo_edge.session import Session, load
 
 from .data import load_corpus
-from .evaluate import Der, simulated, turns_of
+from .diarization_metrics import Der, simulated, turns_of
 from .mixtures import Mixture
 
 Array = NDArray[np.float32]

@@ -1,0 +1,129 @@
+"""The figures themselves: known answers for made-up results."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echo_edge.language import START, LanguageModel
+from echo_edge.results import Result, Turn
+from tests.training.test_pipeline import write_split
+from training.curves import draw, smooth
+from training.data import load_corpus
+from training.diarization_metrics import Der, turns_of
+from training.language import count, estimate, perplexity, read_books, sentences
+from training.loop import Log
+from training.voice_metrics import nearest_right
+from training.word_metrics import DIGITS, dialogue, word_list
+
+
+def result(*turns: tuple[float, float, str]) -> Result:
+    return Result(tuple(Turn(*turn, 1.0) for turn in turns), (), 10.0)
+
+
+def test_der_of_the_truth_is_zero_and_of_silence_is_all_missed() -> None:
+    truth = [(0.0, 4.0, "a"), (5.0, 9.0, "b")]
+    right, silent = Der(), Der()
+    right.add(truth, result((0.0, 4.0, "x"), (5.0, 9.0, "y")))
+    silent.add(truth, result())
+
+    assert right.figures("d")["d.der"] == 0.0
+    assert right.figures("d")["d.count_right"] == 100.0
+    assert silent.figures("d")["d.missed"] == pytest.approx(100.0)
+
+
+def test_the_forgiving_figure_leaves_out_a_quarter_second_around_boundaries() -> None:
+    score = Der()
+    score.add([(1.0, 5.0, "a")], result((0.8, 5.2, "x")))
+    figures = score.figures("d")
+
+    assert figures["d.der"] == pytest.approx(10.0)
+    assert figures["d.der_collar_250ms"] == pytest.approx(0.0)
+
+
+def test_turns_of_active_steps() -> None:
+    active = np.zeros((3, 10), bool)
+    active[1, 2:5] = True
+
+    assert turns_of(active) == [(pytest.approx(0.08), pytest.approx(0.2), "s1")]
+
+
+def test_nearest_neighbours_are_counted() -> None:
+    table = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.6, 0.5]], np.float32)
+
+    assert nearest_right(table, np.array(["a", "a", "b", "b"])) == 75.0
+
+
+def test_a_word_list_knows_its_words_and_no_others() -> None:
+    model = word_list(DIGITS)
+    low, high = 0, model.size
+    for depth, letter in enumerate("five"):
+        low, high = model.narrow(low, high, depth, ord(letter))
+
+    assert model.narrow(low, high, 4, 0) == (low, low + 1)
+    assert model.score(START, low) == pytest.approx(-np.log(10))
+    assert model.score(low, low) == pytest.approx(-np.log(10))
+
+
+def test_a_dialogue_says_every_utterance_whole(tmp_path: Path) -> None:
+    corpus = load_corpus([write_split(tmp_path / "x", ["a", "b", "c"], 0)], tmp_path / "cache")
+    voices = {name: [u for u in corpus.utterances if u.speaker == name] for name in ("a", "b", "c")}
+    mixture, said = dialogue(corpus, voices, 2, np.random.default_rng(0))
+
+    assert len(said) == 2
+    turns = [turn for turn in turns_of(mixture.active) if turn[1] - turn[0] > 0.5]
+    assert sum(len(text.split()) for text in said.values()) == 2 * len(turns)
+
+
+def test_bigrams_of_every_word_sum_to_one() -> None:
+    text = "The cat sat. The cat ran; a dog sat on the cat! The dog and the cat ran."
+    words, after = count(sentences(text))
+    arrays = estimate(words, after, size=6, least=1)
+    vocabulary = [word.decode() for word in arrays["words"]]
+
+    model = LanguageModel(**arrays)
+
+    assert len(vocabulary) == 6
+    for previous in range(-1, 6):
+        total = sum(np.exp(model.score(previous, word)) for word in range(6))
+        assert total == pytest.approx(1.0, abs=0.01)
+    likely, _ = perplexity(model, vocabulary, [["the", "cat"]])
+    unlikely, missing = perplexity(model, vocabulary, [["cat", "the", "zebra"]])
+    assert likely < unlikely
+    assert missing == pytest.approx(100 / 3)
+
+
+def test_sentences_with_digits_are_left_out() -> None:
+    assert list(sentences("In 1800 it rained. It's dry\n\nnow -- yes")) == [
+        ["it's", "dry"],
+        ["now", "yes"],
+    ]
+
+
+def test_books_of_r_are_lines(tmp_path: Path) -> None:
+
+    def string(text: bytes) -> bytes:
+        return b"\x00\x04\x00\x09" + len(text).to_bytes(4) + text
+
+    packed = b""
+    for lines in ([b"It is a truth", b"universally"], [b"acknowledged"]):
+        data = b"X\n" + b"".join(map(string, lines))
+        packed += len(data).to_bytes(4) + zlib.compress(data)
+    (tmp_path / "Rdata.rdb").write_bytes(packed)
+
+    assert read_books(tmp_path / "Rdata.rdb").split("\n") == [
+        "It is a truth",
+        "universally",
+        "acknowledged",
+    ]
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.csv", 1, 3)
+    for step in range(3):
+        log.add(step, {"ctc": 3.0 - step})
+    draw([tmp_path], tmp_path / "curves.png")
+
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert smooth([1.0, 1.0, 1.0]) == [1.0, 1.0, 1.0]

@@ -1,0 +1,122 @@
+"""What was said: WER and CER of single readers, digits, and cpWER of conversations, through the
+runtime, with and without the bundle's language model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.language import LanguageModel
+from echo_edge.session import Session
+
+from .data import SAMPLE_RATE, Corpus, Utterance
+from .metrics import error_rates
+from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
+
+READERS = {"libri": "librispeech_dev-clean_mp3", "so762": "speechocean762"}
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+WAYS = {"": True, ".greedy": False}
+"""Suffix of a figure -> whether the language model was used."""
+
+
+def heard(session: Session, pcm: NDArray[np.float32], language_model: bool) -> str:
+    """The words of one utterance, with a little silence around it."""
+    words = session.process(np.pad(pcm, (1600, 8000)), language_model=language_model).words
+    return " ".join(word.text for word in words)
+
+
+def transcription(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:
+    """WER and CER on unseen readers: LibriSpeech and non-native English, one stream each."""
+    figures: dict[str, float] = {}
+    for name, source in READERS.items():
+        pool = [u for u in corpus.utterances if u.source == source and u.text]
+        pool = pool[:: max(1, len(pool) // 150)]
+        references = [u.text for u in pool]
+        for suffix, language_model in WAYS.items():
+            texts = [heard(session, corpus.pcm(u), language_model) for u in pool]
+            rows = [f"{u.id}\t{u.text}\t{text}\n" for u, text in zip(pool, texts, strict=True)]
+            (out / f"words_{name}{suffix}.tsv").write_text("".join(rows))
+            rates = error_rates(references, texts)
+            figures |= {f"{name}.{k}{suffix}": v for k, v in rates.items()}
+    return figures
+
+
+def word_list(words: list[str]) -> LanguageModel:
+    """A language model in which any of `words` may come next and nothing else is known."""
+    size = len(words)
+    return LanguageModel(
+        np.array([word.encode() for word in sorted(words)]),
+        np.full(size, -np.log(size), np.float32),
+        np.zeros(size + 1, np.float32),
+        np.zeros(size + 2, np.uint32),
+        np.zeros(0, np.uint16),
+        np.zeros(0, np.float32),
+    )
+
+
+def digits(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:
+    """Share of spoken digits of an unseen voice that are right, in per cent: as English, and with
+    the ten digits for a vocabulary."""
+    pool = [u for u in corpus.utterances if u.source == "fsdd" and u.text in DIGITS]
+    closed = replace(session, bundle=replace(session.bundle, language=word_list(DIGITS)))
+    figures = {}
+    for name, way in (("digits.open", session), ("digits.closed", closed)):
+        texts = [heard(way, corpus.pcm(u), True) for u in pool]
+        rows = [f"{u.id}\t{u.text}\t{text}\n" for u, text in zip(pool, texts, strict=True)]
+        (out / f"{name}.tsv").write_text("".join(rows))
+        right = [u.text == text for u, text in zip(pool, texts, strict=True)]
+        figures[name] = 100.0 * float(np.mean(right))
+    return figures
+
+
+def dialogue(
+    corpus: Corpus, voices: dict[str, list[Utterance]], n_speakers: int, rng: np.random.Generator
+) -> tuple[Mixture, dict[str, str]]:
+    """A dry conversation of about a minute in which every utterance is whole, and the words of
+    every speaker."""
+    names = [str(name) for name in rng.choice(sorted(voices), n_speakers, replace=False)]
+    dry = np.zeros((MAX_SPEAKERS, 80 * SAMPLE_RATE // STEP_SAMPLES * STEP_SAMPLES), np.float32)
+    said: dict[str, list[str]] = {name: [] for name in names}
+    clock, last, turn = 0.5, -1, 0
+    while clock < 55.0:
+        turn = int(rng.choice([k for k in range(n_speakers) if k != last]))
+        pool = [u for u in voices[names[turn]] if u.duration_s < 20.0]
+        utterance = pool[int(rng.integers(len(pool)))]
+        start = int(max(clock, 0.0) * SAMPLE_RATE)
+        dry[turn, start : start + utterance.n_samples] += corpus.pcm(utterance)
+        said[names[turn]].append(utterance.text)
+        clock += utterance.duration_s + float(rng.normal(0.25, 0.4))
+        last = turn
+    end = int((clock + 1.0) * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
+    mixture = mix(dry[:, :end], tuple(names), (1,) * n_speakers, None, rng)
+    return mixture, {name: " ".join(texts) for name, texts in said.items()}
+
+
+def conversations(
+    session: Session, corpus: Corpus, out: Path, n: int = 12, latency_s: float = float("inf")
+) -> dict[str, float]:
+    """cpWER of conversations of 2 or 3 unseen readers (Watanabe et al., CHiME-6, 2020)."""
+    from meeteval.wer import combine_error_rates, cp_word_error_rate
+
+    readers = {
+        name: [u for u in pool if u.text and u.source in READERS.values()]
+        for name, pool in corpus.by_speaker().items()
+    }
+    readers = {name: pool for name, pool in readers.items() if len(pool) >= 8}
+    figures = {}
+    for suffix, language_model in WAYS.items():
+        rates, rows = [], []
+        for i in range(n):
+            mixture, said = dialogue(corpus, readers, 2 + i % 2, np.random.default_rng((79, i)))
+            result = session.process(mixture.pcm, latency_s, language_model=language_model)
+            found: dict[str, list[str]] = {}
+            for word in result.words:
+                found.setdefault(word.speaker or "nobody", []).append(word.text)
+            texts = {speaker: " ".join(words) for speaker, words in found.items()}
+            rates.append(cp_word_error_rate(said, texts or {"nobody": ""}))
+            rows += [f"{i}\treference\t{k}\t{v}\n" for k, v in said.items()]
+            rows += [f"{i}\thypothesis\t{k}\t{v}\n" for k, v in texts.items()]
+        (out / f"cpwer{suffix}.tsv").write_text("".join(rows))
+        figures[f"conversations.cpwer{suffix}"] = 100.0 * combine_error_rates(*rates).error_rate
+    return figures
