@@ -21,7 +21,8 @@ check: .venv/.stamp
 # The bundle that ships in the package, made again from the checkpoint; byte for byte the same.
 bundle: .venv/.stamp
 	rm -rf echo_edge/default_bundle
-	.venv/bin/echo-edge export models/echo-25m.safetensors --out echo_edge/default_bundle
+	.venv/bin/echo-edge export models/echo-25m.safetensors --out echo_edge/default_bundle \
+	  --language-model models/english.npz
 
 .venv-demo/.stamp: pyproject.toml
 	@echo "installing the runtime into .venv-demo"

@@ -8,16 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.bundle import Bundle, open_bundle
+from echo_edge.contract import check_contract
 from echo_edge.engines import Engine, check_engine, open_engine
 from echo_edge.errors import BundleError, UsageError
 from echo_edge.results import Result
 from echo_edge.stream import MOST_SPEAKERS, Stream, StreamOptions
+
+if TYPE_CHECKING:
+    from echo_edge.keys import TrustedKeys
 
 Array = NDArray[np.float32]
 
@@ -30,29 +34,41 @@ DECODING = {
     "continuity_weight",
     "gap_s",
     "group_threshold",
+    "language_weight",
     "link_threshold",
     "new_voice_s",
     "shortest_turn_s",
+    "word_bonus",
 }
 """Thresholds of the decoders that a manifest must give."""
 
 
-def load(path: str | PathLike[str], threads: int = 1) -> "Session":
+def load(
+    path: str | PathLike[str], threads: int = 1, trusted: "TrustedKeys | None" = None
+) -> "Session":
     """Verify the bundle in the folder `path` and load its graphs.
 
-    `threads` is the engine's thread count per graph. Raises BundleError for a bundle that is not
-    what its manifest promises and EngineError if its engine is absent, too old or fails.
+    `threads` is the engine's thread count per graph. With `trusted` keys
+    (`echo_edge.keys.trusted_keys`) one of them must have signed the bundle. Raises BundleError for
+    a bundle that is not what its manifest promises and EngineError if its engine is absent, too
+    old or fails.
     """
     if not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads: found {threads}, expected 1 to {MOST_THREADS}")
-    bundle = open_bundle(path)
+    return load_bundle(open_bundle(path, trusted), threads)
+
+
+def load_bundle(bundle: Bundle, threads: int = 1) -> "Session":
+    """Load the graphs of a bundle that has been verified; as `load` otherwise."""
     manifest = bundle.manifest
     missing = sorted(DECODING - set(manifest.decoding))
     if missing:
         raise BundleError(
             f"manifest.json: decoding: found no {', '.join(missing)}, expected "
-            f"{', '.join(sorted(DECODING))}: export the bundle again"
+            f"{', '.join(sorted(DECODING))}: export the bundle again",
+            "decoding",
         )
+    check_contract(manifest)
     check_engine(manifest.engine)
     engines: dict[str, Engine] = {}
     for name, spec in manifest.graphs.items():
@@ -74,16 +90,18 @@ class Session:
         *,
         min_speakers: int = 1,
         max_speakers: int = MOST_SPEAKERS,
+        language_model: bool = True,
         on_sources: Callable[[Array], None] | None = None,
     ) -> Stream:
         """A new stream.
 
         `latency_s`: how long a decision may be held back (at least one hop of the diarization
         window, at most the window); infinity also decides the number of speakers at the end.
+        `language_model`: whether words are searched for with the bundle's, if it has one.
         `on_sources` receives separated waveforms `[K, samples]` as they become final; without it
         the separation graph does not run.
         """
-        options = StreamOptions(latency_s, min_speakers, max_speakers)
+        options = StreamOptions(latency_s, min_speakers, max_speakers, language_model)
         return Stream(self.bundle, self.engines, options, on_sources)
 
     def process(
@@ -93,9 +111,15 @@ class Session:
         *,
         min_speakers: int = 1,
         max_speakers: int = MOST_SPEAKERS,
+        language_model: bool = True,
     ) -> Result:
         """The whole result of a recording, float32 `[samples]` at 16 kHz: `push`, then `finish`."""
-        stream = self.stream(latency_s, min_speakers=min_speakers, max_speakers=max_speakers)
+        stream = self.stream(
+            latency_s,
+            min_speakers=min_speakers,
+            max_speakers=max_speakers,
+            language_model=language_model,
+        )
         first, last = stream.push(pcm), stream.finish()
         return Result(
             first.turns + last.turns,

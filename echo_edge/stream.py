@@ -13,10 +13,12 @@ from echo_edge.clustering import LinkRules, group_clusters
 from echo_edge.engines import Engine
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.graph import GraphStream
-from echo_edge.heads.asr import AsrDecoder
+from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath, Search
+from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.labels import Labels
+from echo_edge.language import LanguageModel
 from echo_edge.results import Result
 from echo_edge.turns import TurnBuilder, TurnRules, WordVoices
 
@@ -34,6 +36,8 @@ class StreamOptions:
     """How long a decision may be held back; infinity decides at the end, with all evidence."""
     min_speakers: int = 1
     max_speakers: int = MOST_SPEAKERS
+    language_model: bool = True
+    """Use the bundle's, if it has one; otherwise the best character of every frame is written."""
 
     def __post_init__(self) -> None:
         if not self.latency_s >= 0.0:
@@ -73,7 +77,9 @@ class Stream:
         at_the_end = math.isinf(options.latency_s)
         self._frontend, self._encoder = graph("frontend"), graph("encoder")
         frame_s = self._step_s / manifest.asr.frames_per_step
-        self._asr = AsrDecoder(graph("asr"), bundle.tokens, frame_s)
+        language = bundle.language if options.language_model else None
+        search = _search(bundle.tokens, language, decoding, frame_s)
+        self._asr = AsrDecoder(graph("asr"), search, frame_s)
         self._diarization = DiarizationDecoder(
             graph("diarization"),
             graph("speaker"),
@@ -173,6 +179,19 @@ class Stream:
 
     def _result(self) -> Result:
         return self._labels.take(self._heard / self._sample_rate, everything=self._finished)
+
+
+def _search(
+    tokens: tuple[str, ...],
+    language: LanguageModel | None,
+    decoding: Mapping[str, float],
+    frame_s: float,
+) -> Search:
+    silence = round(SILENCE_S / frame_s)
+    if language is None:
+        return BestPath(tokens, silence)
+    options = BeamOptions(decoding["language_weight"], decoding["word_bonus"])
+    return BeamSearch(language, tokens, silence, round(LAG_S / frame_s), options)
 
 
 def _link_rules(decoding: Mapping[str, float], options: StreamOptions) -> LinkRules:

@@ -1,7 +1,9 @@
-"""CTC to words: best path, with times and confidences, word by word as they become complete."""
+"""CTC to words, with times and confidences, word by word as they become final."""
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,55 @@ SILENCE_S = 0.8
 """A word followed by this much silence is complete even without a space."""
 
 
+@dataclass(frozen=True)
+class Spelled:
+    """One word: its text, first frame, frame after the last, confidence in [0, 1]."""
+
+    text: str
+    first: int
+    end: int
+    confidence: float
+
+
+class Search(Protocol):
+    """From log-posteriors to words: `BestPath` here, or `BeamSearch` with a language model."""
+
+    def push(self, logprobs: Array) -> Iterator[Spelled]:
+        """Words that became final with one more frame `[tokens]`."""
+
+    def finish(self) -> Iterator[Spelled]:
+        """The words that are left."""
+
+
+class AsrDecoder:
+    """Runs the asr graph and searches its posteriors for words."""
+
+    def __init__(self, graph: GraphStream, search: Search, frame_s: float) -> None:
+        self._graph = graph
+        self._search = search
+        self._frame_s = frame_s
+
+    def push(self, latents: Array, end_s: float = math.inf) -> list[Word]:
+        """Words completed by these latents `[1, C, d]`; speakers are not known here.
+
+        `end_s` is the end of the audio so far, before that of latents that were padded.
+        """
+        logprobs = self._graph.run(latents=latents)["logprobs"][0]
+        found = [spelled for frame in logprobs for spelled in self._search.push(frame)]
+        return [self._word(spelled, end_s) for spelled in found]
+
+    def finish(self, end_s: float) -> list[Word]:
+        """The words that are left; nothing ends after `end_s`."""
+        return [self._word(spelled, end_s) for spelled in self._search.finish()]
+
+    def _word(self, spelled: Spelled, end_s: float) -> Word:
+        """No word is said after the audio, though a transcriber that lags may write it then."""
+        start_s, stop_s = spelled.first * self._frame_s, spelled.end * self._frame_s
+        return Word(min(start_s, end_s), min(stop_s, end_s), spelled.text, None, spelled.confidence)
+
+
 @dataclass
-class _Spelling:
+class _Letters:
     """The word being spelled: its characters, first and last frame, log-posteriors."""
 
     characters: list[str] = field(default_factory=list)
@@ -25,62 +74,39 @@ class _Spelling:
     logprobs: list[float] = field(default_factory=list)
 
 
-class AsrDecoder:
+class BestPath:
     """Greedy CTC (Graves et al., ICML 2006): the best character per frame, repeats and blanks
-    dropped. A word is final once a space, silence or the end follows it."""
+    dropped. A word is final once a space, `silence` frames without a character or the end follows.
+    """
 
-    def __init__(self, graph: GraphStream, tokens: tuple[str, ...], frame_s: float) -> None:
-        self._graph = graph
+    def __init__(self, tokens: tuple[str, ...], silence: int) -> None:
         self._tokens = tokens
-        self._frame_s = frame_s
-        self._silence = round(SILENCE_S / frame_s)
+        self._silence = silence
         self._frame = 0
         self._previous = 0
-        self._word = _Spelling()
+        self._word = _Letters()
 
-    def push(self, latents: Array, end_s: float = math.inf) -> list[Word]:
-        """Words completed by these latents `[1, C, d]`; speakers are not known here.
-
-        `end_s` is the end of the audio so far, before that of latents that were padded.
-        """
-        logprobs = self._graph.run(latents=latents)["logprobs"][0]
-        words: list[Word] = []
-        best = logprobs.argmax(axis=1)
-        for index, logprob in zip(best.tolist(), logprobs.max(axis=1).tolist(), strict=True):
-            self._step(index, logprob, words)
-        return _until(end_s, words)
-
-    def finish(self, end_s: float) -> list[Word]:
-        """The last word, if one was being spelled; nothing ends after `end_s`."""
-        words: list[Word] = []
-        self._complete(words)
-        return _until(end_s, words)
-
-    def _step(self, index: int, logprob: float, words: list[Word]) -> None:
-        word = self._word
+    def push(self, logprobs: Array) -> Iterator[Spelled]:
+        """The word that is complete after one more frame `[tokens]`, if any."""
+        word, index = self._word, int(logprobs.argmax())
         if index and self._tokens[index] == " ":
-            self._complete(words)
+            yield from self.finish()
         elif index and index == self._previous:
             word.last = self._frame
         elif index:
             if not word.characters:
                 word.first = self._frame
             word.characters.append(self._tokens[index])
-            word.logprobs.append(logprob)
+            word.logprobs.append(float(logprobs[index]))
             word.last = self._frame
         elif word.characters and self._frame - word.last >= self._silence:
-            self._complete(words)
+            yield from self.finish()
         self._previous = index
         self._frame += 1
 
-    def _complete(self, words: list[Word]) -> None:
-        word, self._word = self._word, _Spelling()
+    def finish(self) -> Iterator[Spelled]:
+        """The word being spelled, if any."""
+        word, self._word = self._word, _Letters()
         if word.characters:
             confidence = float(np.exp(np.mean(word.logprobs)))
-            start_s, end_s = word.first * self._frame_s, (word.last + 1) * self._frame_s
-            words.append(Word(start_s, end_s, "".join(word.characters), None, confidence))
-
-
-def _until(end_s: float, words: list[Word]) -> list[Word]:
-    """No word is said after the audio, though a transcriber that lags may write it then."""
-    return [replace(w, start_s=min(w.start_s, end_s), end_s=min(w.end_s, end_s)) for w in words]
+            yield Spelled("".join(word.characters), word.first, word.last + 1, confidence)

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="static_w8a8", help=", ".join(RECIPES))
     parser.add_argument("--chunk-steps", type=int, default=12, help="steps of 40 ms per chunk")
     parser.add_argument("--out", type=Path, required=True, help="the new bundle's folder")
+    parser.add_argument(
+        "--language-model", type=Path, metavar="FILE", help="of python -m training.language"
+    )
     parser.add_argument("--version", default=None, help="version of the bundle, X.Y.Z")
     parser.add_argument("--build", type=int, default=1, help="build counter, never goes back")
     parser.add_argument(
@@ -62,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         build=args.build,
         allow_over_budget=args.allow_over_budget,
+        language_model=args.language_model,
         **chosen,
     )
     clip = _read(CLIP)

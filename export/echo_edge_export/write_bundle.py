@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from echo_edge import __version__
 from echo_edge import manifest as m
 from echo_edge.errors import EchoError, OutputError, UsageError
+from echo_edge.language import load_language_model
 from echo_edge.selftest import AUDIO, EXPECTED
 from echo_edge.session import load
 
@@ -33,15 +34,18 @@ Array = NDArray[np.float32]
 MINIMUM_ENGINE = {"onnx": "1.23.2"}
 TOOLS = ("torch", "onnx", "numpy")
 BOARDS = ("aarch64", "x86-64")
+LANGUAGE = "language.npz"
 
 DECODING = {
     "active_threshold": 0.5,
     "continuity_weight": 0.7,
     "gap_s": 0.4,
     "group_threshold": 0.7,
+    "language_weight": 0.6,
     "link_threshold": 0.75,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
+    "word_bonus": 0.3,
 }
 """Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
 
@@ -60,6 +64,7 @@ class BundlePlan:
     version: str = __version__
     build: int = 1
     allow_over_budget: bool = False
+    language_model: Path | None = None
 
 
 def write_bundle(
@@ -111,6 +116,9 @@ def _fill(
         for name, module in modules.items()
     }
     (folder / "tokens.txt").write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
+    if plan.language_model is not None:
+        load_language_model(plan.language_model)
+        shutil.copyfile(plan.language_model, folder / LANGUAGE)
     if checkpoint.calibration is not None:
         text = checkpoint.calibration.to_json() + "\n"
         (folder / "calibration.json").write_text(text, encoding="utf-8")
@@ -177,7 +185,8 @@ def _manifest(
     config = checkpoint.model.config
     step = config.step_samples
     placeholder = m.FileSpec("0" * 64, 0)
-    names = [*(spec.file for spec in graphs.values()), "tokens.txt"]
+    language = LANGUAGE if plan.language_model else ""
+    names = [*(spec.file for spec in graphs.values()), "tokens.txt", *filter(None, [language])]
     return m.Manifest(
         schema=m.BUNDLE_SCHEMA,
         name=f"echo-25m-v{plan.version}-{plan.recipe.name}-{plan.engine}",
@@ -190,7 +199,7 @@ def _manifest(
         streaming=m.StreamingSpec(plan.chunk_steps, step, config.left_context_steps),
         diarization=m.DiarizationSpec(config.window_steps, 25, POWERSET, config.embedding_dim),
         decoding=dict(DECODING),
-        asr=m.AsrSpec("tokens.txt", 0, config.asr_frames_per_step),
+        asr=m.AsrSpec("tokens.txt", 0, config.asr_frames_per_step, language),
         separation=m.SeparationSpec(config.max_sources, config.overlap_samples),
         graphs=graphs,
         files=dict.fromkeys(names, placeholder),

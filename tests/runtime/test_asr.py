@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.heads.asr import AsrDecoder
+from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath
 from echo_edge.results import Word
 
 Array = NDArray[np.float32]
@@ -19,7 +19,7 @@ CHARACTERS = {"-": 0, "_": 1, "a": 2, "b": 3, "e": 4}
 FRAME_S = 0.02
 
 
-class Spelled:
+class Posteriors:
     """In place of a graph: the latents are the log-posteriors."""
 
     def run(self, latents: Array) -> dict[str, Array]:
@@ -27,7 +27,8 @@ class Spelled:
 
 
 def _decoder() -> AsrDecoder:
-    return AsrDecoder(Spelled(), TOKENS, FRAME_S)  # type: ignore[arg-type]
+    search = BestPath(TOKENS, round(SILENCE_S / FRAME_S))
+    return AsrDecoder(Posteriors(), search, FRAME_S)  # type: ignore[arg-type]
 
 
 def _logprobs(frames: str, posteriors: Iterable[float] = ()) -> Array:

@@ -143,3 +143,16 @@ def test_hostile_audio_gives_finite_results(real: Session, pcm: Array, kind: str
     for item in (*result.turns, *result.words):
         assert 0.0 <= item.start_s <= item.end_s <= 2.5
         assert 0.0 <= item.confidence <= 1.0 + 1e-6
+
+
+def test_the_language_model_can_be_left_out(real: Session, pcm: Array) -> None:
+    searched, plain = real.process(pcm), real.process(pcm, language_model=False)
+    without = replace(real, bundle=replace(real.bundle, language=None)).process(pcm)
+
+    assert plain == without
+    assert searched.turns == plain.turns
+    assert [w.text for w in searched.words] != [w.text for w in plain.words]
+    for words in (searched.words, plain.words):
+        assert [w.start_s for w in words] == sorted(w.start_s for w in words)
+        assert all(0.0 <= w.start_s < w.end_s <= len(pcm) / 16_000 for w in words)
+        assert all(0.0 < w.confidence <= 1.0 for w in words)

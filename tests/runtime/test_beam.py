@@ -1,0 +1,151 @@
+import gc
+import itertools
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from echo_edge.heads.asr import BestPath, Search, Spelled
+from echo_edge.heads.beam import SETTLE_FRAMES, BeamOptions, BeamSearch, Spelling
+from echo_edge.language import START, LanguageModel, unknown
+from tests.runtime.test_language import arrays
+
+TOKENS = ("<blank>", " ", "a", "b")
+WORDS = ["a", "ab", "ba", "bab"]
+
+Array = NDArray[np.float32]
+
+
+def posteriors(n_frames: int, seed: int, sharpness: float = 2.0) -> Array:
+    logits = np.random.default_rng(seed).normal(0, sharpness, (n_frames, len(TOKENS)))
+    return np.asarray(logits - np.log(np.exp(logits).sum(1, keepdims=True)), dtype=np.float32)
+
+
+def spoken(text: str, frames_each: int = 3) -> Array:
+    """Clear posteriors of `text`: every character for two frames, then a blank."""
+    rows = []
+    for character in text:
+        row = np.full(len(TOKENS), math.log(0.01))
+        row[TOKENS.index(character)] = math.log(0.97)
+        blank = np.full(len(TOKENS), math.log(0.01))
+        blank[0] = math.log(0.97)
+        rows += [row] * (frames_each - 1) + [blank]
+    return np.array(rows, dtype=np.float32)
+
+
+def silence(n_frames: int) -> Array:
+    row = [math.log(0.97)] + [math.log(0.01)] * (len(TOKENS) - 1)
+    return np.array([row] * n_frames, dtype=np.float32)
+
+
+def search(options: BeamOptions, silence: int = 10_000, lag: int = 10_000) -> BeamSearch:
+    return BeamSearch(LanguageModel(**arrays(WORDS)), TOKENS, silence, lag, options)
+
+
+def words(found: Search, logprobs: Array) -> list[Spelled]:
+    return [w for frame in logprobs for w in found.push(frame)] + list(found.finish())
+
+
+def text(found: Search, logprobs: Array) -> str:
+    return " ".join(word.text for word in words(found, logprobs))
+
+
+def by_all_paths(logprobs: Array, options: BeamOptions) -> dict[str, float]:
+    """Score of every spelling, from every path there is: what the search must find."""
+    language, scores = LanguageModel(**arrays(WORDS)), {}
+    sounds: dict[str, float] = {}
+    for path in itertools.product(range(len(TOKENS)), repeat=len(logprobs)):
+        collapsed = [token for token, _ in itertools.groupby(path) if token]
+        spelling = "".join(TOKENS[token] for token in collapsed)
+        total = float(sum(logprobs[t, token] for t, token in enumerate(path)))
+        sounds[spelling] = float(np.logaddexp(sounds.get(spelling, -np.inf), total))
+    for spelling, total in sounds.items():
+        if spelling.startswith(" ") or "  " in spelling:
+            continue
+        previous, score = START, 0.0
+        for word in spelling.split():
+            at = WORDS.index(word) if word in WORDS else START
+            score += options.weight * (
+                language.score(previous, at) if at != START else unknown(len(word))
+            )
+            previous = at
+        scores[spelling] = total + score + options.word_bonus * spelling.count(" ")
+    return scores
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_wide_beam_finds_what_all_paths_together_say(seed: int) -> None:
+    options = BeamOptions(0.7, 0.4, width=10_000, least_logprob=-math.inf, margin=math.inf)
+    logprobs = posteriors(6, seed)
+    scores = by_all_paths(logprobs, options)
+
+    assert text(search(options), logprobs) == max(scores, key=lambda s: scores[s]).strip()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clear_speech_is_written_as_it_sounds(seed: int) -> None:
+    said = " ".join(np.random.default_rng(seed).choice(WORDS, 6))
+    logprobs = np.concatenate([spoken(said), silence(5)])
+
+    found = words(search(BeamOptions()), logprobs)
+
+    assert " ".join(w.text for w in found) == said
+    plain = words(BestPath(TOKENS, 10_000), logprobs)
+    assert [(w.first, w.end) for w in found] == [(w.first, w.end) for w in plain]
+    assert all(0.9 < w.confidence <= 1.0 for w in found)
+
+
+def test_a_likely_word_beats_a_likelier_sound() -> None:
+    logprobs = spoken("bb", frames_each=2)
+    logprobs[2] = np.log([0.01, 0.01, 0.44, 0.54])  # "bb" by ear, "ba" by the vocabulary
+
+    assert text(BestPath(TOKENS, 10), logprobs) == "bb"
+    assert text(search(BeamOptions()), logprobs) == "ba"
+
+
+def test_words_become_final_before_the_end_and_stay() -> None:
+    found, early = search(BeamOptions()), []
+    for frame in spoken("ab ba ab"):
+        early += list(found.push(frame))
+
+    assert [w.text for w in early] == ["ab", "ba"]
+    assert [w.text for w in [*early, *found.finish()]] == ["ab", "ba", "ab"]
+
+
+def test_silence_ends_a_word_without_a_space() -> None:
+    found = search(BeamOptions(), silence=8)
+    heard = np.concatenate([spoken("ab"), silence(8)])
+    said = [w.text for frame in heard for w in found.push(frame)]
+
+    assert said == ["ab"]
+
+
+@pytest.mark.parametrize("lag", [20, 60])
+def test_a_word_is_final_when_it_is_old(lag: int) -> None:
+    found = search(BeamOptions(width=64, margin=math.inf), lag=lag)
+    for index, frame in enumerate(posteriors(400, 3, sharpness=0.3)):
+        for word in found.push(frame):
+            assert index - word.first <= lag + 2 * SETTLE_FRAMES + 30
+
+
+def test_the_tree_does_not_grow_with_the_recording() -> None:
+    found = search(BeamOptions(), silence=40, lag=100)
+    for frame in posteriors(3000, 4, sharpness=1.5):
+        list(found.push(frame))
+    gc.collect()
+    alive = sum(isinstance(item, Spelling) for item in gc.get_objects())
+
+    assert alive < 2000
+
+
+def test_the_sentence_goes_on_after_silence() -> None:
+    unclear = spoken("ba", frames_each=2)
+    unclear[0] = np.log([0.01, 0.01, 0.47, 0.51])
+    unclear[2] = np.log([0.01, 0.01, 0.51, 0.47])
+    found = search(BeamOptions(), silence=8)
+    for frame in [*spoken("a"), *silence(8)]:
+        list(found.push(frame))
+
+    assert text(search(BeamOptions()), unclear) == "ba"
+    assert text(found, unclear) == "ab"  # which follows "a"

@@ -1,0 +1,142 @@
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from echo_edge.errors import BundleError
+from echo_edge.language import START, LanguageModel, load_language_model, unknown
+
+Arrays = dict[str, NDArray[Any]]
+ENGLISH = Path(__file__).parents[2] / "models" / "english.npz"
+
+
+def arrays(words: list[str]) -> Arrays:
+    """Every word as likely as any other; the second follows the first nearly always."""
+    size = len(words)
+    even = np.full(size, -np.log(size), np.float16)
+    return {
+        "words": np.array([word.encode() for word in words]),
+        "unigram": even,
+        "backoff": np.full(size + 1, -2.0, np.float16),
+        "rows": np.array([0, *[1] * (size + 1)], np.uint32),
+        "columns": np.array([1], np.uint16),
+        "bigram": np.array([-0.125], np.float16),
+    }
+
+
+@given(
+    st.sets(st.text("abc'", min_size=1, max_size=5), min_size=1, max_size=30),
+    st.text("abc'", max_size=6),
+)
+def test_narrow_finds_the_words_that_begin_so(words: set[str], beginning: str) -> None:
+    ordered = sorted(words)
+    model = LanguageModel(**arrays([*ordered, "zz"]))
+    low, high = 0, model.size
+    for depth, letter in enumerate(beginning):
+        low, high = model.narrow(low, high, depth, ord(letter))
+    exact = model.narrow(low, high, len(beginning), 0)
+
+    found = [*ordered, "zz"]
+    assert found[low:high] == [word for word in found if word.startswith(beginning)]
+    assert found[slice(*exact)] == [word for word in found if word == beginning]
+
+
+def test_a_known_bigram_is_looked_up_and_another_backs_off() -> None:
+    model = LanguageModel(**arrays(["good", "morning", "night"]))
+
+    assert model.score(0, 1) == -0.125
+    assert model.score(0, 2) == pytest.approx(-2.0 - np.log(3), abs=1e-3)
+    assert model.score(START, 1) == pytest.approx(-2.0 - np.log(3), abs=1e-3)
+
+
+def test_the_likeliest_word_bounds_its_range() -> None:
+    table = arrays(["good", "morning", "night"])
+    table["unigram"][1] = -0.5
+    model = LanguageModel(**table)
+
+    assert model.likeliest(0, 3) == -0.5
+    assert model.likeliest(2, 3) == pytest.approx(-np.log(3), abs=1e-3)
+
+
+def test_longer_unknown_words_are_less_likely() -> None:
+    assert unknown(3) > unknown(4)
+
+
+def test_the_shipped_model_knows_english() -> None:
+    model = load_language_model(ENGLISH)
+
+    def index(word: str) -> int:
+        low, high = 0, model.size
+        for depth, letter in enumerate(word):
+            low, high = model.narrow(low, high, depth, ord(letter))
+        return model.narrow(low, high, len(word), 0)[0]
+
+    assert model.score(index("of"), index("the")) > model.score(index("the"), index("of"))
+
+
+WRONG: list[tuple[str, dict[str, NDArray[Any]]]] = [
+    ("unigram to be one row", {"unigram": np.zeros((3, 1), np.float32)}),
+    ("bigram to be one row of kind f", {"bigram": np.zeros(1, np.int64)}),
+    ("unigram to be finite", {"unigram": np.array([0.0, np.nan, 0.0], np.float32)}),
+    ("one unigram for each", {"unigram": np.zeros(2, np.float32)}),
+    ("one row per word", {"rows": np.array([0, 1], np.uint32)}),
+    ("one row per word", {"backoff": np.zeros(3, np.float32)}),
+    ("words in ascending order", {"words": np.array([b"b", b"a", b"c"])}),
+    ("words in ascending order", {"words": np.array([b"a", b"a", b"c"])}),
+    ("rows that ascend", {"rows": np.array([0, 9, 1, 1, 1], np.uint32)}),
+    ("rows that ascend", {"rows": np.array([0, 0, 0, 0, 2], np.uint32)}),
+    ("columns that are words", {"columns": np.array([3], np.uint16)}),
+    ("columns that are words", {"columns": np.array([0, 1], np.uint16)}),
+]
+
+
+@pytest.mark.parametrize(("expected", "change"), WRONG)
+def test_a_file_that_would_mislead_the_search_is_refused(
+    expected: str, change: Arrays, tmp_path: Path
+) -> None:
+    path = tmp_path / "language.npz"
+    np.savez(path, allow_pickle=False, **(arrays(["a", "b", "c"]) | change))
+
+    with pytest.raises(BundleError, match=f"language.npz: not a language model: .*{expected}"):
+        load_language_model(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip at all", b"\x93NUMPY\x01\x00"])
+def test_a_file_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "language.npz"
+    path.write_bytes(content)
+
+    with pytest.raises(BundleError, match=r"language\.npz: not a language model"):
+        load_language_model(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_damage_is_found_or_harmless(changes: list[tuple[int, int]]) -> None:
+    stored = io.BytesIO()
+    np.savez_compressed(stored, allow_pickle=False, **arrays(["a", "b", "c"]))
+    damaged = bytearray(stored.getvalue())
+    for at, value in changes:
+        damaged[at % len(damaged)] = value
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        file.write(damaged)
+        file.flush()
+        with contextlib.suppress(BundleError):
+            model = load_language_model(Path(file.name))
+            assert np.isfinite(model.score(START, 0))
+
+
+def test_objects_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "language.npz"
+    table = arrays(["a", "b", "c"]) | {"words": np.array([b"a", None, {}], dtype=object)}
+    np.savez(path, allow_pickle=True, **table)
+
+    with pytest.raises(BundleError, match="not a language model"):
+        load_language_model(path)
