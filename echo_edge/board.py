@@ -6,11 +6,16 @@ engines, bundles or energy.
 """
 
 import platform
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from echo_edge.board_heat import Throttling as Throttling  # as one module to the others
+from echo_edge.board_heat import thermal as thermal
+from echo_edge.board_heat import throttled as throttled
 from echo_edge.errors import EchoError
+from echo_edge.sysfs import ordered, read_int, read_text
 
 UNKNOWN = "unknown"
 ROOT = Path("/")
@@ -44,9 +49,6 @@ ISA_NAMES = {
 }
 """Kernel feature flag to the name in the record: only what changes the speed of int8."""
 
-THROTTLE_BITS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
-"""Bits 0 to 3 of the Raspberry Pi's word; bits 16 to 19 are the same, "has happened"."""
-
 DMI_PLACEHOLDERS = ("To Be Filled", "System Product Name", "Default string")
 """What a board maker leaves in the product name when it is never filled in."""
 
@@ -70,6 +72,10 @@ class Board:
     kernel: str
     emulated: bool
     """Timings say nothing about this board: see `is_emulated`."""
+    clock_mhz_max: int | None = None
+    """What the fastest core may clock at under the present limits."""
+    power_mode: str | None = None
+    """A Jetson's `nvpmodel` mode, such as 15W."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +90,11 @@ class MemoryUse:
     """What no file backs: the part the kernel cannot drop without swap."""
 
 
-@dataclass(frozen=True)
-class Throttling:
-    """What slows a Raspberry Pi down; names from `THROTTLE_BITS`."""
-
-    now: tuple[str, ...]
-    ever: tuple[str, ...]
-    """Since boot, or since the kernel last cleared the firmware's word."""
-
-
 def read_board(root: Path = ROOT, machine: str | None = None) -> Board:
     """Facts about the board; `machine` (this process's architecture) is for recorded trees."""
     cpuinfo = _processors(root)
     cpu = _joined(_cpu_name(processor) for processor in cpuinfo) or UNKNOWN
-    memory = _fields(_read(root / "proc/meminfo")).get("MemTotal", "").removesuffix(" kB")
+    memory = _fields(read_text(root / "proc/meminfo")).get("MemTotal", "").removesuffix(" kB")
     return Board(
         model=_model(root) or cpu,
         cpu=cpu,
@@ -106,8 +103,10 @@ def read_board(root: Path = ROOT, machine: str | None = None) -> Board:
         governor=_governor(root),
         memory_mib=int(memory) // 1024 if memory.isdigit() else None,
         os=_os_name(root),
-        kernel=_read(root / "proc/sys/kernel/osrelease") or UNKNOWN,
+        kernel=read_text(root / "proc/sys/kernel/osrelease") or UNKNOWN,
         emulated=is_emulated(root, machine or platform.machine()),
+        clock_mhz_max=_clock_mhz_max(root),
+        power_mode=_power_mode(root),
     )
 
 
@@ -122,11 +121,11 @@ def is_emulated(root: Path, machine: str) -> bool:
     """
     processors = _processors(root)
     if machine.startswith(("aarch64", "arm")):
-        kernel_machine = _read(root / "proc/sys/kernel/arch")
+        kernel_machine = read_text(root / "proc/sys/kernel/arch")
         if kernel_machine.startswith("x86") or any("flags" in cpu for cpu in processors):
             return True
-    process = _fields(_read(root / "proc/self/status")).get("Name", "")
-    tree, product = _read(root / DEVICE_TREE_MODEL), _read(root / DMI / "product_name")
+    process = _fields(read_text(root / "proc/self/status")).get("Name", "")
+    tree, product = read_text(root / DEVICE_TREE_MODEL), read_text(root / DMI / "product_name")
     return (
         process.startswith("qemu-")
         or "QEMU" in tree + product
@@ -137,8 +136,8 @@ def is_emulated(root: Path, machine: str) -> bool:
 
 def memory_mib(root: Path = ROOT) -> MemoryUse:
     """Memory of this process now; the peak is since it started."""
-    status = _fields(_read(root / "proc/self/status"))
-    rollup = _fields(_read(root / "proc/self/smaps_rollup"))
+    status = _fields(read_text(root / "proc/self/status"))
+    rollup = _fields(read_text(root / "proc/self/smaps_rollup"))
 
     def mib(fields: dict[str, str], name: str) -> float | None:
         value = fields.get(name, "").removesuffix(" kB")
@@ -160,52 +159,19 @@ def memory_mib(root: Path = ROOT) -> MemoryUse:
 
 def available_mib(root: Path = ROOT) -> int | None:
     """Memory that a new process can have without swapping, as the kernel estimates it."""
-    available = _fields(_read(root / "proc/meminfo")).get("MemAvailable", "").removesuffix(" kB")
+    available = (
+        _fields(read_text(root / "proc/meminfo")).get("MemAvailable", "").removesuffix(" kB")
+    )
     return int(available) // 1024 if available.isdigit() else None
-
-
-def thermal(root: Path = ROOT) -> dict[str, float]:
-    """Temperature in degrees Celsius of each zone that answers; a repeated name gets its zone."""
-    temperatures: dict[str, float] = {}
-    for zone in _ordered((root / "sys/class/thermal").glob("thermal_zone*")):
-        millidegrees = _read(zone / "temp")
-        # A zone that is switched off refuses to be read, or says -256 degrees.
-        if not millidegrees.removeprefix("-").isdigit() or int(millidegrees) <= -100_000:
-            continue
-        name = _read(zone / "type") or zone.name
-        if name in temperatures:
-            name = f"{name} ({zone.name})"
-        temperatures[name] = int(millidegrees) / 1000
-    return temperatures
-
-
-def throttled(root: Path = ROOT) -> Throttling | None:
-    """The Raspberry Pi firmware's own word on throttling; None where there is none."""
-    # "soc" up to the Pi 4, "soc@107c000000" on the Pi 5
-    for path in (root / "sys/devices/platform").glob("soc*/soc*:firmware/get_throttled"):
-        try:
-            word = int(_read(path), 16)
-        except ValueError:
-            continue
-        return Throttling(_bits(word), _bits(word >> 16))
-    return None
 
 
 def load_average(root: Path = ROOT) -> tuple[float, float, float] | None:
     """Runnable processes over the last 1, 5 and 15 minutes."""
-    fields = _read(root / "proc/loadavg").split()
+    fields = read_text(root / "proc/loadavg").split()
     try:
         return float(fields[0]), float(fields[1]), float(fields[2])
     except (IndexError, ValueError):
         return None
-
-
-def _read(path: Path) -> str:
-    """Text of a small file without its last newline or NUL; empty where it cannot be read."""
-    try:
-        return path.read_bytes().decode("utf-8", "replace").strip("\0\n\t ")
-    except OSError:
-        return ""
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -220,7 +186,7 @@ def _fields(text: str) -> dict[str, str]:
 
 def _processors(root: Path) -> list[dict[str, str]]:
     """One dictionary per processor of /proc/cpuinfo, without the block about the board."""
-    blocks = _read(root / "proc/cpuinfo").split("\n\n")
+    blocks = read_text(root / "proc/cpuinfo").split("\n\n")
     return [fields for fields in map(_fields, blocks) if "processor" in fields]
 
 
@@ -241,10 +207,10 @@ def _isa(processors: list[dict[str, str]]) -> tuple[str, ...]:
 
 
 def _model(root: Path) -> str:
-    device_tree = _read(root / DEVICE_TREE_MODEL)
+    device_tree = read_text(root / DEVICE_TREE_MODEL)
     if device_tree:
         return device_tree
-    vendor, product = _read(root / DMI / "sys_vendor"), _read(root / DMI / "product_name")
+    vendor, product = read_text(root / DMI / "sys_vendor"), read_text(root / DMI / "product_name")
     if product.startswith(DMI_PLACEHOLDERS):
         return ""
     return product if product.startswith(vendor) else f"{vendor} {product}".strip()
@@ -252,26 +218,34 @@ def _model(root: Path) -> str:
 
 def _governor(root: Path) -> str | None:
     policies = (root / "sys/devices/system/cpu/cpufreq").glob("policy*/scaling_governor")
-    return _joined(map(_read, _ordered(policies))) or None
+    return _joined(map(read_text, ordered(policies))) or None
+
+
+def _clock_mhz_max(root: Path) -> int | None:
+    policies = (root / "sys/devices/system/cpu/cpufreq").glob("policy*/scaling_max_freq")
+    khz = [value for path in policies if (value := read_int(path)) is not None]
+    return max(khz) // 1000 if khz else None
+
+
+def _power_mode(root: Path) -> str | None:
+    """The name that `nvpmodel -q` shows, else the number of the mode."""
+    status = read_text(root / "var/lib/nvpmodel/status")
+    if not (found := re.search(r"pmode:0*(\d+)", status)):
+        return None
+    number = found[1]
+    modes = read_text(root / "etc/nvpmodel.conf")
+    name = re.search(rf"^<\s*POWER_MODEL\s+ID=0*{number}\s+NAME=(\S+)\s*>", modes, re.MULTILINE)
+    return name[1] if name else f"mode {number}"
 
 
 def _os_name(root: Path) -> str:
-    text = _read(root / "etc/os-release") or _read(root / "usr/lib/os-release")
+    text = read_text(root / "etc/os-release") or read_text(root / "usr/lib/os-release")
     for line in text.splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.removeprefix("PRETTY_NAME=").strip("\"'")
     return UNKNOWN
 
 
-def _bits(word: int) -> tuple[str, ...]:
-    return tuple(name for bit, name in enumerate(THROTTLE_BITS) if word >> bit & 1)
-
-
 def _joined(names: Iterable[str]) -> str:
     """Different names in order of appearance."""
     return " + ".join(dict.fromkeys(name for name in names if name))
-
-
-def _ordered(paths: Iterable[Path]) -> list[Path]:
-    """By name, with zone 2 before zone 10."""
-    return sorted(paths, key=lambda path: (len(str(path)), str(path)))

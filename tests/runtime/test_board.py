@@ -183,6 +183,8 @@ def test_empty_tree(tmp_path: Path) -> None:
         "os": "unknown",
         "kernel": "unknown",
         "emulated": False,
+        "clock_mhz_max": None,
+        "power_mode": None,
     }
     assert thermal(tmp_path) == {}
     assert throttled(tmp_path) is None

@@ -1,0 +1,183 @@
+"""The whole job beside what else would do it: peers' architectures, same engine, same run.
+
+    python -m benchmarks.peers [--bundle DIR] [--threads 1] [--rounds N]
+
+The whole job (diarization, words and separated voices) as `echo-edge` does it, in turns with graphs
+of the shapes of public models (`peer_graphs`), random weights, ONNX Runtime with the same settings.
+Each peer in float32 and, products and LSTMs, in dynamic int8; the faster counts. All that peers
+need besides is left out: features, Whisper's decoder, clustering. RTF = seconds of work per second
+of audio. The last line of stdout is JSON.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from echo_edge.bench.measure import Lane
+from echo_edge.bench.table import markdown
+from echo_edge.bundle import find_bundle
+from echo_edge.engines import Engine, open_engine
+from echo_edge.errors import EchoError, UsageError
+from echo_edge.manifest import GraphSpec, TensorSpec
+from echo_edge.session import Session, load
+
+ROUNDS, TURN_CHUNKS, TURN_CALLS = 8, 25, 2
+WHISPER = "Whisper-tiny encoder"
+FLOAT = 1
+"""onnx's number for float32, which the engine's own operators do not say they return."""
+CHAIN = (WHISPER, "segmentation", "speaker embedding", "Conv-TasNet")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One graph: who, in which numbers, and what a call of it takes."""
+
+    name: str
+    recipe: str
+    audio_s: float
+    """Seconds of audio for which a call is needed."""
+    engine: Engine
+    shape: tuple[int, ...]
+    samples_s: list[float]
+
+    def run(self, n_calls: int) -> None:
+        """One sample per call."""
+        inputs = {"x": peer_input(self.shape)}
+        for _ in range(n_calls):
+            started = time.perf_counter()
+            self.engine.run(inputs)
+            self.samples_s.append(time.perf_counter() - started)
+
+    @property
+    def rtf(self) -> float:
+        """Median over the calls."""
+        return median(self.samples_s) / self.audio_s
+
+
+def peer_input(shape: tuple[int, ...]) -> Any:
+    """Made anew for every turn, outside of what is timed."""
+    from benchmarks.peer_graphs import random_input
+
+    return random_input(shape)
+
+
+def build(folder: Path, threads: int) -> list[Peer]:
+    """Every peer in float32 and int8. EchoError where onnx is missing."""
+    try:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        from benchmarks import peer_graphs as graphs
+    except ImportError as error:
+        raise EchoError(
+            f"peers: {error.name} is not installed here, expected a workstation: "
+            "pip install 'echo-edge[export]'"
+        ) from error
+    logging.getLogger().setLevel(logging.ERROR)  # quantize_dynamic advises on every graph
+    # name, graph, seconds of audio per call, operators that int8 makes faster
+    plan: tuple[tuple[str, Callable[[Path], tuple[int, ...]], float, list[str]], ...] = (
+        (WHISPER, graphs.whisper_tiny_encoder, 30.0, ["MatMul"]),
+        ("segmentation", graphs.segmentation, 1.0, ["MatMul", "LSTM"]),  # 10 s every 1 s
+        ("speaker embedding", graphs.resnet34, 0.75, []),  # 1.5 s every 0.75 s
+        ("Conv-TasNet", graphs.conv_tasnet, 4.0, []),
+    )
+    peers = []
+    for name, write, audio_s, operators in plan:
+        path = folder / f"{write.__name__}.onnx"
+        shape = write(path)
+        peers.append(Peer(name, "float32", audio_s, _open(path, threads), shape, []))
+        if operators:
+            int8 = folder / f"{write.__name__}.int8.onnx"
+            quantize_dynamic(
+                path,
+                int8,
+                operators,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"DefaultTensorType": FLOAT},
+            )
+            peers.append(Peer(name, "dynamic int8", audio_s, _open(int8, threads), shape, []))
+    return peers
+
+
+def _open(path: Path, threads: int) -> Engine:
+    import onnx
+
+    output = onnx.load(str(path)).graph.output[0].name
+    spec = GraphSpec(path.name, (), (TensorSpec(output, (1,), "float32"),), {})
+    return open_engine("onnx", path, spec, threads)
+
+
+def measure(session: Session, peers: Sequence[Peer], rounds: int) -> dict[str, Any]:
+    """All in turns; medians."""
+    lane = Lane(session, None)
+    lane.warm_up()
+    turn_rtf = []
+    for turn in range(rounds + 1):
+        lane.push(TURN_CHUNKS)
+        if turn:  # the first is the peers' warm-up
+            samples_ms = lane.samples_ms[-TURN_CHUNKS:]
+            turn_rtf.append(sum(samples_ms) / 1000 / TURN_CHUNKS / lane.chunk_s)
+        for peer in peers:
+            peer.run(TURN_CALLS)
+            if turn == 0:
+                peer.samples_s.clear()
+    job = median(turn_rtf)
+    fastest = {name: min(p.rtf for p in peers if p.name == name) for name in CHAIN}
+    return {
+        "bundle": session.bundle.manifest.name,
+        "sha256": session.bundle.sha256,
+        "threads": session.threads,
+        "job_rtf": round(job, 5),
+        "peers": [{"name": p.name, "recipe": p.recipe, "rtf": round(p.rtf, 5)} for p in peers],
+        "chain_rtf": round(sum(fastest.values()), 5),
+        "whisper_to_job": round(fastest[WHISPER] / job, 3),
+        "chain_to_job": round(sum(fastest.values()) / job, 3),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    job = result["job_rtf"]
+    rows = [(f"whole job: {result['bundle']}", "", f"{job:.4f}", "1.00")]
+    rows += [
+        (peer["name"], peer["recipe"], f"{peer['rtf']:.4f}", f"{peer['rtf'] / job:.2f}")
+        for peer in result["peers"]
+    ]
+    rows.append(("all four, each its faster", "", f"{result['chain_rtf']:.4f}",
+                 f"{result['chain_to_job']:.2f}"))  # fmt: skip
+    return markdown(("what", "recipe", "RTF", "x the whole job"), rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the comparison; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--bundle", metavar="DIR")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns (default {ROUNDS})")
+    args = parser.parse_args(argv)
+    try:
+        if args.rounds < 1:
+            raise UsageError(f"--rounds: found {args.rounds}, expected 1 or more")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            load(find_bundle(args.bundle), args.threads) as session,
+        ):
+            result = measure(session, build(Path(folder), args.threads), args.rounds)
+    except EchoError as error:
+        print(f"peers: {error}", file=sys.stderr)
+        return error.exit_code
+    print(table(result))
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

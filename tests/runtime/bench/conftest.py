@@ -1,0 +1,70 @@
+"""A run of the benchmark whose every number is known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echo_edge.bench.live import Live
+from echo_edge.bench.machine import Moment
+from echo_edge.bench.record import Measurement, Record, make_record
+from echo_edge.bench.valid import Conditions
+from echo_edge.board import Board, Throttling
+from echo_edge.bundle import open_bundle
+from echo_edge.manifest import GRAPH_NAMES
+from echo_edge.selftest import SelfTest
+
+BOARD = Board(
+    *("Pi 5", "Cortex-A76", ("neon",), 4, "performance", 8192, "Linux", "6.12", False), 2400
+)
+COOL = Moment(0.0, 0.4, {"cpu": 50.0}, 2400.0, Throttling((), ("under_voltage",)))
+GOOD_MS = [8.0, 12.0] * 600
+PROBE = {
+    "load_ms": {"cold": 200.0, "warm": 150.0},
+    "first_result_ms": 210.0,
+    "rss_mib": {"before_load": 30.0, "after_load": 80.0, "peak": 100.0},
+    "pss_mib": 70.0,
+    "anonymous_mib": 60.0,
+    "rss_mib_over_time": [90.0, 95.0, 95.0],
+}
+
+
+@pytest.fixture
+def conditions() -> Conditions:
+    """A quiet board."""
+    moments = (COOL, replace(COOL, t_s=20.0))
+    return Conditions(datetime(2026, 1, 2, tzinfo=UTC), "c0ffee", False, BOARD, moments, 0.05)
+
+
+@pytest.fixture
+def measurement(null_bundle: Path) -> Measurement:
+    """Chunks of 80 ms that take 10 ms on average, beside a reference work of 12 ms."""
+    return Measurement(
+        open_bundle(null_bundle),
+        1,
+        samples_ms=GOOD_MS,
+        spent_s=dict.fromkeys(GRAPH_NAMES, 1.8),
+        overhead_ms=[1.0, 3.0],
+        reference_ms=[12.0] * 100,
+        probe=PROBE,
+        selftest=SelfTest({"latents": 40.0}, {"latents": 30.0}),
+        live=Live(0.08, [9.0, 11.0, 90.0], [0.1, 0.1, 0.1]),
+        energy_why="no sensor",
+    )
+
+
+MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture
+def make(measurement: Measurement, conditions: Conditions) -> MakeRecord:
+    """A record; `board` facts and top-level keys can be others."""
+
+    def changed(board: dict[str, Any] | None = None, **keys: Any) -> Record:
+        record = make_record(measurement, conditions) | keys
+        return record | {"board": record["board"] | (board or {})}
+
+    return changed
