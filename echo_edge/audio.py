@@ -116,7 +116,7 @@ class WavWriter:
             )
         try:
             self._file = open(self._partial, "wb")  # noqa: PTH123 - closed in __exit__
-            self._file.write(_wav_header(0))
+            self._file.write(wav_header(0))
         except OSError as error:
             raise self._cannot_write(error) from error
         return self
@@ -143,7 +143,7 @@ class WavWriter:
         try:
             if kind is None:
                 self._file.seek(0)
-                self._file.write(_wav_header(self._data_bytes))
+                self._file.write(wav_header(self._data_bytes))
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
@@ -169,7 +169,8 @@ def write_wav(path: str | PathLike[str], samples: Array) -> None:
         writer.write(samples)
 
 
-def _wav_header(data_bytes: int) -> bytes:
+def wav_header(data_bytes: int) -> bytes:
+    """The 44 bytes before so many bytes of 16 kHz mono 16-bit samples."""
     riff = struct.pack("<4sI4s", b"RIFF", 36 + data_bytes, b"WAVE")
     pcm, channels, bits = 1, 1, 16
     byte_rate = SAMPLE_RATE * bits // 8
@@ -203,7 +204,7 @@ def _pieces(path: str | PathLike[str]) -> Iterator[Array]:
     header = inspect(path)
     with _open(path, header) as sound:
         rate, n_read, damage = sound.samplerate, 0, ""
-        resample = _resampler(rate)
+        resample = resampler(rate)
         while not damage:
             frames, damage = _read_piece(sound)
             if not len(frames):
@@ -236,7 +237,7 @@ def _read_piece(sound: "SoundFile") -> tuple[Array, str]:
         return piece[:n_frames], str(error)
 
 
-def _resampler(rate: int) -> Callable[[Array, bool], Array]:
+def resampler(rate: int) -> Callable[[Array, bool], Array]:
     """Return `resample(samples, is_last)`, whose outputs, joined, do not depend on the pieces."""
     if rate == SAMPLE_RATE:
         return lambda samples, _: samples

@@ -1,22 +1,31 @@
 """Opening a bundle: everything its manifest promises is verified before an engine sees a byte.
 
-docs/bundle.md is the specification. Knows nothing of engines or of what the graphs compute.
+docs/bundle.md is the specification. Of the graphs it knows what their files declare, of engines
+nothing.
 """
 
 import hashlib
 import os
 import re
 import stat
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from echo_edge.errors import BundleError
+from echo_edge.language import LanguageModel, load_language_model
 from echo_edge.manifest import MAX_MANIFEST_BYTES, UNLISTED_FILES, FileSpec, Manifest, parse
+from echo_edge.onnx_file import check_onnx
+from echo_edge.tokens import MAX_TOKENS_BYTES, read_tokens
+
+if TYPE_CHECKING:  # needed for signatures only, and slow to import
+    from echo_edge.keys import TrustedKeys
 
 _HASH_BLOCK_BYTES = 1 << 20
-_MAX_TOKENS_BYTES = 1 << 20
+_MAX_UNPACKED_BYTES = 64 << 20
 _RENEW = "the file is damaged or was changed: copy or export the bundle again"
 
 
@@ -30,6 +39,9 @@ class Bundle:
     manifest_sha256: str
     tokens: tuple[str, ...]
     """What each output of the asr graph writes; `tokens[0]` is `<blank>`, the space is " "."""
+    language: LanguageModel | None
+    signer: str | None = None
+    """File name of the trusted key that signed it, if that was asked for."""
 
     def graph_path(self, name: str) -> Path:
         """Path of the graph of that name; KeyError if the manifest has no such name."""
@@ -46,28 +58,84 @@ class Bundle:
         return sum(spec.size_bytes for spec in self.manifest.files.values())
 
 
-def open_bundle(path: str | PathLike[str]) -> Bundle:
+def open_bundle(path: str | PathLike[str], trusted: "TrustedKeys | None" = None) -> Bundle:
     """Return the bundle in the folder `path` after verifying it.
 
-    Raises BundleError, naming the file, for anything that docs/bundle.md does not allow.
+    With `trusted` keys one of them must have signed it. Raises BundleError, naming the file, for
+    anything that docs/bundle.md does not allow.
     """
     try:
         if not Path(path).is_dir():
-            raise BundleError(f"{path}: found no folder, expected a bundle: check the path")
+            raise BundleError(
+                f"{path}: found no folder, expected a bundle: check the path", "folder"
+            )
         folder = Path(path).resolve()
-        text = _read(folder, "manifest.json", MAX_MANIFEST_BYTES + 1)
-        manifest = parse(text)
-        _check_runtime(manifest.minimum_runtime)
+        manifest, text, signer = read_manifest(lambda *which: _read(folder, *which), trusted)
         _check_listing(folder, {*manifest.files, *UNLISTED_FILES})
         for name, spec in sorted(manifest.files.items()):
             _check_file(folder, name, spec)
-        tokens = _parse_tokens(_read(folder, manifest.asr.tokens, _MAX_TOKENS_BYTES + 1), manifest)
-        _check_token_count(len(tokens), manifest)
+        text_of_tokens = _read(folder, manifest.asr.tokens, MAX_TOKENS_BYTES + 1)
+        tokens = read_tokens(text_of_tokens, manifest)
+        if manifest.engine.name == "onnx":
+            for graph in manifest.graphs.values():
+                check_onnx(folder / graph.file, graph.file, graph)
+        language = None
+        if spelling := manifest.asr.language_model:
+            _check_archive(folder / spelling, spelling)
+            language = load_language_model(folder / spelling)
     except OSError as error:
         raise BundleError(
-            f"{path}: cannot be read ({error.strerror}): check its permissions"
+            f"{path}: cannot be read ({error.strerror}): check its permissions", "readable"
         ) from error
-    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest(), tokens)
+    sha256 = hashlib.sha256(text).hexdigest()
+    return Bundle(folder, manifest, sha256, tokens, language, signer)
+
+
+def read_manifest(
+    read: Callable[[str, int], bytes], trusted: "TrustedKeys | None"
+) -> tuple[Manifest, bytes, str | None]:
+    """The manifest, its bytes and the key that signed them, before any other file is looked at.
+
+    `read(name, size_bytes)` gives at most so many bytes of a file of the bundle, or raises
+    BundleError if that is not there. Without `trusted` keys the signature is not looked at.
+    """
+    signed = None
+    if trusted is not None:
+        from echo_edge.signing import MAX_SIGNATURE_BYTES, verify
+
+        try:
+            text = read("SIGNATURE", MAX_SIGNATURE_BYTES + 1)
+        except BundleError as error:
+            raise (_unsigned(trusted) if error.rule == "file-missing" else error) from None
+        signed = verify(text, trusted)
+    text = read("manifest.json", MAX_MANIFEST_BYTES + 1)
+    if signed is not None:  # before it is parsed: of a forged one not even the syntax matters
+        _check_signed("manifest.json", hashlib.sha256(text).hexdigest(), signed.sha256)
+    manifest = parse(text)
+    _check_runtime(manifest.minimum_runtime)
+    if signed is not None:
+        for name in sorted(manifest.files.keys() | signed.sha256.keys() - {"manifest.json"}):
+            spec = manifest.files.get(name)
+            _check_signed(name, spec.sha256 if spec else "no such file", signed.sha256)
+    return manifest, text, signed.key.file if signed else None
+
+
+def _unsigned(trusted: "TrustedKeys") -> BundleError:
+    return BundleError(
+        f"SIGNATURE: found nothing, expected the signature of a key in {trusted.folder}: get a "
+        "signed bundle, or say --allow-unsigned",
+        "unsigned",
+    )
+
+
+def _check_signed(name: str, found: str, signed: Mapping[str, str]) -> None:
+    expected = signed.get(name, "no such file")
+    if found != expected:
+        raise BundleError(
+            f"{name}: found {found}, expected {expected}, what SIGNATURE says: the bundle was "
+            "changed after it was signed, get it again",
+            "signature-content",
+        )
 
 
 def find_bundle(explicit: str | None) -> Path:
@@ -80,14 +148,33 @@ def find_bundle(explicit: str | None) -> Path:
         return Path(explicit)
     if named := os.environ.get("ECHO_EDGE_BUNDLE"):
         return Path(named)
-    root = os.environ.get("ECHO_EDGE_ROOT") or "/var/lib/echo-edge"
-    for folder in (Path(root) / "current", Path(__file__).parent / "default_bundle"):
-        if folder.exists():
+    root = install_root()
+    for folder in (root / "current", Path(__file__).parent / "default_bundle"):
+        if _is_there(folder):
             return folder
     raise BundleError(
         "bundle: found none, expected --bundle DIR, $ECHO_EDGE_BUNDLE, "
-        f"{root}/current or the package's own: name one with --bundle DIR"
+        f"{root}/current or the package's own: name one with --bundle DIR",
+        "bundle",
     )
+
+
+def install_root() -> Path:
+    """Where bundles are installed: $ECHO_EDGE_ROOT or /var/lib/echo-edge."""
+    return Path(os.environ.get("ECHO_EDGE_ROOT") or "/var/lib/echo-edge")
+
+
+def _is_there(path: Path) -> bool:
+    """Even as a link to nothing: a damaged installation must not be passed over in silence."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror}): check its permissions", "readable"
+        ) from error
+    return True
 
 
 def _open(folder: Path, name: str) -> BinaryIO:
@@ -101,12 +188,17 @@ def _check_regular(folder: Path, name: str) -> None:
     try:
         mode = (folder / name).lstat().st_mode
     except FileNotFoundError:
-        raise BundleError(f"{name}: found nothing, expected a file: {_RENEW}") from None
+        raise BundleError(
+            f"{name}: found nothing, expected a file: {_RENEW}", "file-missing"
+        ) from None
     if not stat.S_ISREG(mode):
-        raise BundleError(f"{name}: found {_kind(mode)}, expected a regular file: {_RENEW}")
+        raise BundleError(
+            f"{name}: found {kind(mode)}, expected a regular file: {_RENEW}", "file-kind"
+        )
 
 
-def _kind(mode: int) -> str:
+def kind(mode: int) -> str:
+    """What a file of this mode is, if it is no regular one."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
     return "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
@@ -124,7 +216,8 @@ def _check_runtime(minimum: str) -> None:
     if [int(number) for number in minimum.split(".")] > numbers:
         raise BundleError(
             f"manifest.json: minimum_runtime: found {minimum}, expected at most {__version__}, "
-            "the version installed here: pip install -U echo-edge"
+            "the version installed here: pip install -U echo-edge",
+            "runtime",
         )
 
 
@@ -141,7 +234,8 @@ def _check_listing(folder: Path, names: set[str], prefix: str = "") -> None:
             else:
                 raise BundleError(
                     f"{name!r}: found in the bundle, expected only what manifest.json lists: "
-                    "remove it"
+                    "remove it",
+                    "file-extra",
                 )
 
 
@@ -150,42 +244,30 @@ def _check_file(folder: Path, name: str, spec: FileSpec) -> None:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != spec.size_bytes:
             raise BundleError(
-                f"{name}: found {size_bytes} bytes, expected {spec.size_bytes}: {_RENEW}"
+                f"{name}: found {size_bytes} bytes, expected {spec.size_bytes}: {_RENEW}",
+                "file-size",
             )
         digest = hashlib.sha256()
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     if digest.hexdigest() != spec.sha256:
         raise BundleError(
-            f"{name}: found sha256 {digest.hexdigest()}, expected {spec.sha256}: {_RENEW}"
+            f"{name}: found sha256 {digest.hexdigest()}, expected {spec.sha256}: {_RENEW}",
+            "file-hash",
         )
 
 
-def _check_token_count(n_tokens: int, manifest: Manifest) -> None:
-    for tensor in manifest.graphs["asr"].outputs:
-        if tensor.name == "logprobs" and tensor.shape[-1] != n_tokens:
-            raise BundleError(
-                f"{manifest.asr.tokens}: found {n_tokens} tokens, expected {tensor.shape[-1]}, "
-                f"one for each output of the asr graph: {_RENEW}"
-            )
-
-
-def _parse_tokens(text: bytes, manifest: Manifest) -> tuple[str, ...]:
-    name = manifest.asr.tokens
-    if len(text) > _MAX_TOKENS_BYTES:
-        raise BundleError(f"{name}: found more than 1 MiB, expected a list of characters")
+def _check_archive(path: Path, name: str) -> None:
+    """Refuse an archive that would not fit into the memory of a board once it is unpacked."""
     try:
-        lines = text.decode("utf-8").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{name}: found bytes that are not UTF-8 ({error.reason})") from error
-    if lines[0] != "<blank>":
-        raise BundleError(f"{name}: line 1: found {lines[0][:20]!r}, expected '<blank>'")
-    seen: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.isprintable() or len(line.split()) != 1 or line.strip() != line:
-            expected = "one token without blanks ('<space>' is the space)"
-            raise BundleError(f"{name}: line {number}: found {line[:20]!r}, expected {expected}")
-        if line in seen:
-            raise BundleError(f"{name}: line {number}: found {line[:20]!r} again, expected it once")
-        seen.add(line)
-    return tuple(" " if line == "<space>" else line for line in lines)
+        with zipfile.ZipFile(path) as archive:
+            size_bytes = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise BundleError(
+            f"{name}: found no .npz file ({error}), expected a language model: {_RENEW}", "archive"
+        ) from error
+    if size_bytes > _MAX_UNPACKED_BYTES:
+        found = f"{size_bytes} bytes once unpacked"
+        raise BundleError(
+            f"{name}: found {found}, expected at most {_MAX_UNPACKED_BYTES}: {_RENEW}", "archive"
+        )

@@ -62,8 +62,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="process a recording or PCM from stdin"))
     for name, module, text in (
+        ("record", "echo_edge.recorder.cli", "record a meeting; never loses audio"),
         ("bundle", "echo_edge.bundle_cli", "look at or verify a model bundle"),
-        ("bench", "echo_edge.bench", "measure speed, latency, memory and correctness here"),
+        ("bench", "echo_edge.bench.command", "measure speed, latency, memory and correctness here"),
         ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
         ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
     ):
@@ -125,6 +126,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="hold decisions back at most this long (default: decide at the end)",
     )
+    parser.add_argument(
+        "--no-language-model",
+        action="store_true",
+        help="write what is heard, letter by letter, without the bundle's language model",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -169,6 +175,7 @@ def _process(
             args.latency_s,
             min_speakers=args.min_speakers,
             max_speakers=args.max_speakers,
+            language_model=not args.no_language_model,
             on_sources=writer.write if writer else None,
         )
         try:

@@ -36,6 +36,10 @@ class UsageError(EchoError):
 
 
 class BundleError(EchoError):
-    """A bundle that breaks a rule of docs/bundle.md; nothing of it has been run."""
+    """A bundle that breaks a rule of docs/bundle.md; `rule` is the rule's name there."""
 
     exit_code = 3
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule

@@ -207,7 +207,7 @@ def _cues(result: Result) -> list[_Cue]:
     """Group consecutive words of one speaker."""
     groups: list[list[Word]] = []
     for word in _words(result):
-        if not (groups and _continues(groups[-1], word)):
+        if not (groups and continues(groups[-1], word)):
             groups.append([])
         groups[-1].append(word)
     return [
@@ -221,7 +221,8 @@ def _cues(result: Result) -> list[_Cue]:
     ]
 
 
-def _continues(group: list[Word], word: Word) -> bool:
+def continues(group: list[Word], word: Word) -> bool:
+    """Whether `word` goes on the line of these words: one speaker, no pause, not too long."""
     first, last = group[0], group[-1]
     n_characters = sum(len(each.text) + 1 for each in group) + len(word.text)
     return (

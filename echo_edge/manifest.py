@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from echo_edge.manifest_json import (
-    Rule,
     between,
     convert,
     dotted,
@@ -20,36 +19,29 @@ from echo_edge.manifest_json import (
     refusal,
     shown,
 )
+from echo_edge.manifest_types import (
+    MAX_ELEMENTS,
+    Count,
+    FileName,
+    Index,
+    Name,
+    OptionalFileName,
+    Sha256,
+    Shape,
+    Size,
+    Version,
+)
 
 BUNDLE_SCHEMA = "echo-edge.bundle/1"
+_FILE = "manifest.json: "
 MAX_MANIFEST_BYTES = 1 << 20
+MAX_FILES = 200
+MAX_BYTES = 1 << 31
+"""Of all listed files together."""
 ENGINE_NAMES = ("onnx", "tflite", "executorch", "null")
 GRAPH_NAMES = ("frontend", "encoder", "diarization", "speaker", "asr", "separation")
 UNLISTED_FILES = ("manifest.json", "SIGNATURE")
 """The only files of a bundle that its manifest does not list."""
-
-_PART = r"(?!\.)(?![^/]*\.\.)[A-Za-z0-9._-]{1,100}"
-
-Count = Annotated[int, between(1, 10_000_000)]
-Index = Annotated[int, between(0, 2**31 - 1)]
-Size = Annotated[int, between(0, 2**30)]
-Name = Annotated[str, matching(r"\w[\w.+-]{0,99}", "1 to 100 of A-Z a-z 0-9 _ . + -")]
-Version = Annotated[str, matching(r"\d{1,5}(\.\d{1,5}){2}", "three numbers such as 1.0.0")]
-Sha256 = Annotated[str, matching(r"[0-9a-f]{64}", "64 lowercase hexadecimal digits")]
-FileName = Annotated[
-    str,
-    matching(
-        f"({_PART}/)?{_PART}",
-        "a file name of A-Z a-z 0-9 . _ -, in at most one folder, with no '..' or leading dot",
-    ),
-]
-Shape = Annotated[
-    tuple[Count, ...],
-    Rule(
-        "at most 8 dimensions and 10000000 elements",
-        lambda shape: len(shape) <= 8 and math.prod(shape) <= 10_000_000,
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -96,6 +88,8 @@ class AsrSpec:
     tokens: FileName
     blank: Annotated[int, one_of(0)]
     frames_per_step: Annotated[int, between(1, 64)]
+    language_model: OptionalFileName
+    """Empty for none."""
 
 
 @dataclass(frozen=True)
@@ -174,16 +168,19 @@ def parse(text: bytes) -> Manifest:
     Raises BundleError, naming the key, for anything that docs/bundle.md does not allow.
     """
     if len(text) > MAX_MANIFEST_BYTES:
-        raise refusal("", f"{len(text)} bytes", f"at most {MAX_MANIFEST_BYTES}")
-    document = read_json(text)
+        raise refusal(_FILE, f"{len(text)} bytes", f"at most {MAX_MANIFEST_BYTES}", "manifest-size")
+    document = read_json(text, "manifest.json")
     schema = document.get("schema") if isinstance(document, dict) else BUNDLE_SCHEMA
     if schema != BUNDLE_SCHEMA:  # first of all, because another schema has other keys
-        raise refusal("schema", shown(schema), f"{BUNDLE_SCHEMA}: install a matching echo-edge")
-    manifest: Manifest = convert(document, Manifest, "")
+        expected = f"{BUNDLE_SCHEMA}: install a matching echo-edge"
+        raise refusal(f"{_FILE}schema", shown(schema), expected, "schema")
+    manifest: Manifest = convert(document, Manifest, _FILE)
     _check_numbers(manifest)
+    _check_listing(manifest)
     _check_files(manifest)
     for name, graph in manifest.graphs.items():
-        _check_graph(graph, f"graphs.{name}")
+        _check_graph(graph, f"{_FILE}graphs.{name}")
+    _check_state_size(manifest)
     return manifest
 
 
@@ -204,14 +201,17 @@ def _check_numbers(manifest: Manifest) -> None:
     chunk_samples = streaming.chunk_steps * streaming.step_samples
     if manifest.audio.chunk_samples != chunk_samples:
         expected = f"{chunk_samples}, streaming.chunk_steps x streaming.step_samples"
-        raise refusal("audio.chunk_samples", str(manifest.audio.chunk_samples), expected)
+        found = str(manifest.audio.chunk_samples)
+        raise refusal(f"{_FILE}audio.chunk_samples", found, expected, "chunk")
     if diarization.hop_steps > diarization.window_steps:
         expected = f"at most window_steps, {diarization.window_steps}"
-        raise refusal("diarization.hop_steps", str(diarization.hop_steps), expected)
+        found = str(diarization.hop_steps)
+        raise refusal(f"{_FILE}diarization.hop_steps", found, expected, "hop")
     powerset = diarization.powerset
     if not powerset or powerset[0]:
         found = str(list(powerset[0])) if powerset else "nothing"
-        raise refusal("diarization.powerset[0]", found, "[], the class of silence")
+        expected = "[], the class of silence"
+        raise refusal(f"{_FILE}diarization.powerset[0]", found, expected, "powerset")
     speakers = {speaker for active in powerset for speaker in active}
     ordered = all(list(active) == sorted(set(active)) for active in powerset)
     if (
@@ -220,20 +220,52 @@ def _check_numbers(manifest: Manifest) -> None:
         or max(speakers, default=-1) >= len(speakers)
     ):
         expected = "distinct classes of ascending speakers numbered from 0 without a gap"
-        raise refusal("diarization.powerset", "other classes", expected)
+        raise refusal(f"{_FILE}diarization.powerset", "other classes", expected, "powerset")
 
 
 def _check_files(manifest: Manifest) -> None:
     for name in UNLISTED_FILES:
         if name in manifest.files:
-            raise refusal(f"files.{name}", "a file that cannot list itself", "it to be left out")
+            found = "a file that cannot list itself"
+            raise refusal(f"{_FILE}files.{name}", found, "it to be left out", "unlisted")
     for name in sorted(manifest.graphs.keys() ^ set(GRAPH_NAMES)):
         found = "an unknown graph" if name in manifest.graphs else "nothing"
-        raise refusal(dotted("graphs", name), found, f"exactly {', '.join(GRAPH_NAMES)}")
+        expected = f"exactly {', '.join(GRAPH_NAMES)}"
+        raise refusal(dotted(f"{_FILE}graphs", name), found, expected, "graphs")
     users = {f"graphs.{name}.file": graph.file for name, graph in manifest.graphs.items()}
+    if manifest.asr.language_model:
+        users["asr.language_model"] = manifest.asr.language_model
     for key, file in {"asr.tokens": manifest.asr.tokens, **users}.items():
         if file not in manifest.files:
-            raise refusal(key, file, "a file listed in files")
+            raise refusal(f"{_FILE}{key}", file, "a file listed in files", "unlisted-use")
+
+
+def _check_listing(manifest: Manifest) -> None:
+    """What a small board, or one whose file system ignores case, could not hold."""
+    n_files = len(manifest.files)
+    if n_files > MAX_FILES:
+        raise refusal(f"{_FILE}files", f"{n_files} files", f"at most {MAX_FILES}", "files-count")
+    size_bytes = sum(spec.size_bytes for spec in manifest.files.values())
+    if size_bytes > MAX_BYTES:
+        raise refusal(f"{_FILE}files", f"{size_bytes} bytes", f"at most {MAX_BYTES}", "files-size")
+    known: dict[str, str] = {name.lower(): name for name in UNLISTED_FILES}
+    for name in sorted(manifest.files):
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            expected = f"a name that differs from {other} in more than case"
+            raise refusal(dotted(f"{_FILE}files", name), name, expected, "case")
+
+
+def _check_state_size(manifest: Manifest) -> None:
+    n_elements = sum(
+        math.prod(tensor.shape)
+        for graph in manifest.graphs.values()
+        for tensor in graph.inputs
+        if tensor.name in graph.state
+    )
+    if n_elements > MAX_ELEMENTS:
+        found, expected = f"{n_elements} elements of state", f"at most {MAX_ELEMENTS} in all"
+        raise refusal(f"{_FILE}graphs", found, expected, "state-size")
 
 
 def _check_graph(graph: GraphSpec, key: str) -> None:
@@ -244,12 +276,15 @@ def _check_graph(graph: GraphSpec, key: str) -> None:
         ("outputs", graph.outputs, outputs),
     ):
         if not tensors or len(table) < len(tensors):
-            raise refusal(f"{key}.{side}", "none or a name twice", "tensors of distinct names")
+            expected = "tensors of distinct names"
+            raise refusal(f"{key}.{side}", "none or a name twice", expected, "tensor-names")
     for name, source in graph.state.items():
         before, after = inputs.get(name), outputs.get(source)
         if before is None or after is None:
             found = f"{shown(name)} from {shown(source)}"
-            raise refusal(f"{key}.state", found, "an input name and an output name of this graph")
+            expected = "an input name and an output name of this graph"
+            raise refusal(f"{key}.state", found, expected, "state-names")
         if (before.shape, before.dtype) != (after.shape, after.dtype):
             found = f"{after.dtype}{list(after.shape)} for {shown(name)}"
-            raise refusal(f"{key}.state", found, f"{before.dtype}{list(before.shape)}")
+            expected = f"{before.dtype}{list(before.shape)}"
+            raise refusal(f"{key}.state", found, expected, "state-shape")

@@ -4,7 +4,6 @@ The exporter uses the same trace for its parity report, so a board is held to wh
 """
 
 import io
-import json
 import wave
 from dataclasses import dataclass
 
@@ -14,11 +13,16 @@ from numpy.typing import NDArray
 from echo_edge.bundle import Bundle
 from echo_edge.errors import BundleError
 from echo_edge.graph import GraphStream
+from echo_edge.manifest_json import convert, read_json
+from echo_edge.manifest_types import FileName
+from echo_edge.npy import read_npy
 from echo_edge.session import Session
 
 Array = NDArray[np.float32]
 
 AUDIO, EXPECTED = "selftest/audio.wav", "selftest/expected.json"
+LONGEST_CLIP = 60 * 16_000
+"""Samples; the test runs on every installation."""
 LATENTS = ("diarization", "speaker", "asr", "separation")
 
 
@@ -114,26 +118,105 @@ class SelfTest:
         return f"self-test {verdict}: worst output {name} {found:.1f} dB, at least {least:.1f} dB"
 
 
-def run_selftest(session: Session) -> SelfTest:
-    """Compare this device with the bundle's `selftest/`. BundleError if the bundle has none."""
-    bundle = session.bundle
+@dataclass(frozen=True)
+class Expected:
+    """What a bundle's `selftest/` holds."""
+
+    clip: Array
+    """float32, 16 kHz, `[samples]`."""
+    arrays: dict[str, Array]
+    """Output -> what float torch made of the clip."""
+    least_db: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of `expected.json`."""
+
+    file: FileName
+    least_db: float
+
+
+def read_selftest(bundle: Bundle) -> Expected:
+    """The files of the self-test; needs no engine.
+
+    BundleError if the bundle has none, or one that cannot be read.
+    """
     if EXPECTED not in bundle.manifest.files or AUDIO not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path.name}: holds no self-test: export it again")
-    expected = json.loads((bundle.path / EXPECTED).read_text(encoding="utf-8"))
-    measured = trace(session, read_clip(bundle))
-    absent = sorted(set(expected) - set(measured))
-    if absent:
-        raise BundleError(f"{AUDIO}: too short to compare {', '.join(absent)}: export it again")
-    found = {
-        name: sqnr_db(np.load(bundle.path / "selftest" / entry["file"]), measured[name])
-        for name, entry in expected.items()
-    }
-    return SelfTest(found, {name: float(entry["least_db"]) for name, entry in expected.items()})
+        raise BundleError(
+            f"{bundle.path.name}: holds no self-test: export it again", "selftest-files"
+        )
+    text = (bundle.path / EXPECTED).read_bytes()
+    entries: dict[str, _Entry] = convert(
+        read_json(text, EXPECTED), dict[str, _Entry], f"{EXPECTED}: "
+    )
+    if not entries:
+        raise BundleError(
+            f"{EXPECTED}: found nothing to compare: export it again", "selftest-files"
+        )
+    arrays = {name: _read_array(bundle, entry.file) for name, entry in entries.items()}
+    least_db = {name: entry.least_db for name, entry in entries.items()}
+    return Expected(read_clip(bundle), arrays, least_db)
+
+
+def run_selftest(session: Session, expected: Expected | None = None) -> SelfTest:
+    """Compare this device with the bundle's `selftest/`, or with `expected`, read from there.
+
+    BundleError as from `read_selftest`, and for arrays of other shapes than the graphs compute.
+    """
+    expected = expected or read_selftest(session.bundle)
+    measured = trace(session, expected.clip)
+    for name, array in expected.arrays.items():
+        if name not in measured:
+            raise BundleError(
+                f"{AUDIO}: too short to compare {name[:100]}: export it again", "selftest-files"
+            )
+        if array.shape != measured[name].shape:
+            raise BundleError(
+                f"{EXPECTED}: {name[:100]}: found {list(array.shape)}, expected "
+                f"{list(measured[name].shape)}, what the graphs compute: export it again",
+                "selftest-files",
+            )
+    found = {name: sqnr_db(array, measured[name]) for name, array in expected.arrays.items()}
+    return SelfTest(found, expected.least_db)
+
+
+def _read_array(bundle: Bundle, file: str) -> Array:
+    """An array of `selftest/`, as float32."""
+    name = f"selftest/{file}"
+    if name not in bundle.manifest.files:
+        raise BundleError(f"{EXPECTED}: found {file}, expected a listed file", "selftest-files")
+    try:
+        array = read_npy((bundle.path / name).read_bytes())
+        if array.dtype.kind != "f":
+            raise ValueError(f"found {array.dtype}, expected floats")
+    except ValueError as error:
+        raise BundleError(
+            f"{name}: found no .npy file to compare with ({error}): export it again",
+            "selftest-files",
+        ) from error
+    return array.astype(np.float32)
 
 
 def read_clip(bundle: Bundle) -> Array:
-    """The bundle's self-test audio, float32 `[samples]`."""
-    data = (bundle.path / AUDIO).read_bytes()
-    with wave.open(io.BytesIO(data)) as clip:
-        pcm = np.frombuffer(clip.readframes(clip.getnframes()), "<i2")
-    return pcm.astype(np.float32) / np.float32(32768)
+    """The bundle's self-test audio, float32 `[samples]`.
+
+    BundleError if it is not what it should be: 16 kHz, mono, 16 bits, at most a minute.
+    """
+    try:
+        with wave.open(io.BytesIO((bundle.path / AUDIO).read_bytes())) as clip:
+            form = (clip.getframerate(), clip.getnchannels(), clip.getsampwidth())
+            n_frames = clip.getnframes()
+            data = clip.readframes(min(n_frames, LONGEST_CLIP))
+    except (wave.Error, EOFError) as error:
+        raise BundleError(
+            f"{AUDIO}: found no WAV file ({error}): export it again", "selftest-files"
+        ) from error
+    if form != (16_000, 1, 2) or not 0 < n_frames <= LONGEST_CLIP or len(data) != 2 * n_frames:
+        raise BundleError(
+            f"{AUDIO}: found {form[0]} Hz, {form[1]} channels, {8 * form[2]} bits, {n_frames} "
+            f"samples, expected 16000 Hz, 1 channel, 16 bits, 1 to {LONGEST_CLIP} samples: "
+            "export it again",
+            "selftest-files",
+        )
+    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)

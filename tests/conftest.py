@@ -5,8 +5,10 @@ import io
 import json
 import os
 import wave
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,8 @@ DECODING = {
     "link_threshold": 0.75,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
+    "language_weight": 0.6,
+    "word_bonus": 1.0,
 }
 LATENTS = ("diarization", "speaker", "asr", "separation")
 TOKENS = "<blank>\n<space>\na\nb\nc\n"
@@ -80,7 +84,7 @@ def tiny_manifest(files: dict[str, bytes]) -> m.Manifest:
         streaming=m.StreamingSpec(2, 640, 4),
         diarization=m.DiarizationSpec(8, 4, POWERSET, 6),
         decoding={"speaker_threshold": 0.5},
-        asr=m.AsrSpec("tokens.txt", 0, 2),
+        asr=m.AsrSpec("tokens.txt", 0, 2, ""),
         separation=m.SeparationSpec(2, 240),
         graphs=_graphs(),
         files={
@@ -200,6 +204,65 @@ def null_bundle(tmp_path: Path) -> Path:
     )
     (folder / "manifest.json").write_bytes(m.dump(manifest))
     return folder
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Somebody who signs bundles, and a device that trusts them."""
+
+    key: Path
+    trust: Path
+
+    def sign(self, folder: Path, **changes: object) -> Path:
+        """Make the manifest list the files as they are now, take `changes` at its top level, and
+        sign it all, whatever it is; the folder."""
+        manifest = json.loads((folder / "manifest.json").read_bytes()) | changes
+        paths = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        for name in set(content) & set(manifest.get("files", {})):
+            digest = hashlib.sha256(content[name]).hexdigest()
+            manifest["files"][name] = {"sha256": digest, "size_bytes": len(content[name])}
+        content["manifest.json"] = json.dumps(manifest).encode()
+        (folder / "manifest.json").write_bytes(content["manifest.json"])
+        return self.sign_files(folder, content)
+
+    def sign_files(self, folder: Path, content: dict[str, bytes]) -> Path:
+        """Sign these files of the folder as they are; the folder."""
+        from echo_edge.keys import read_private_key
+        from echo_edge.signing import sign
+
+        sha256 = {n: hashlib.sha256(d).hexdigest() for n, d in content.items() if n != "SIGNATURE"}
+        signature = sign("null", sha256, read_private_key(self.key))
+        (folder / "SIGNATURE").write_bytes(signature)
+        return folder
+
+
+@pytest.fixture(scope="session")
+def make_owner(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Owner]:
+    """A new owner; `expires` is the last day of the key."""
+    pytest.importorskip("cryptography", reason="needs echo-edge[sign]")
+    from echo_edge.keys import generate
+
+    def make(expires: Any = None) -> Owner:
+        folder = tmp_path_factory.mktemp("owner")
+        generate(folder / "owner", expires)
+        (folder / "trust").mkdir()
+        (folder / "owner.pub").rename(folder / "trust" / "owner.pub")
+        return Owner(folder / "owner.key", folder / "trust")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def owner(make_owner: Callable[..., Owner]) -> Owner:
+    """Whom the device trusts."""
+    return make_owner()
+
+
+@pytest.fixture
+def signed_bundle(null_bundle: Path, owner: Owner) -> Path:
+    """The null bundle, build 5, for any board, signed by `owner`."""
+    return owner.sign(null_bundle, build=5, boards=[])
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,21 @@ class TestFindBundle:
         installed = tmp_path / "root" / "current"
         installed.mkdir(parents=True)
         assert find_bundle(None) == installed
+        shutil.rmtree(installed)
+        installed.symlink_to("nothing")  # damaged: to be refused, not to be passed over
+        assert find_bundle(None) == installed
         monkeypatch.setenv("ECHO_EDGE_BUNDLE", "named")
         assert find_bundle(None) == Path("named")
         assert find_bundle("explicit") == Path("explicit")
+
+    def test_where_it_may_not_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def forbidden(path: Path) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "lstat", forbidden)
+
+        with pytest.raises(
+            BundleError, match=r"current: cannot be read \(Permission denied\)"
+        ) as e:
+            find_bundle(None)
+        assert e.value.rule == "readable"

@@ -56,7 +56,7 @@ def test_import_is_light(module: str) -> None:
     assert [name for name in HEAVY if name in loaded] == []
 
 
-@pytest.mark.parametrize("command", ["run", "bench", "bundle", "doctor", "export"])
+@pytest.mark.parametrize("command", ["run", "record", "bench", "bundle", "doctor", "export"])
 def test_readme_shows_every_command(command: str) -> None:
     assert f"echo-edge {command}" in README.read_text(encoding="utf-8")
 
@@ -69,11 +69,25 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert caught.value.code == 0
     listed = set(re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE))
-    assert listed == {"run", "bench", "bundle", "doctor", "export"}
+    assert listed == {"run", "record", "bench", "bundle", "doctor", "export"}
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "bench", "bundle", "bundle info", "bundle verify", "doctor", "export"]
+    "command",
+    [
+        "run",
+        "record",
+        "bench",
+        "bundle",
+        "bundle info",
+        "bundle verify",
+        "bundle keygen",
+        "bundle sign",
+        "bundle install",
+        "bundle rollback",
+        "doctor",
+        "export",
+    ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from echo_edge import cli

@@ -1,0 +1,93 @@
+"""What the decoders need of the six graphs: the table "The graphs" of docs/bundle.md, as code."""
+
+from echo_edge.errors import BundleError
+from echo_edge.manifest import GraphSpec, Manifest, TensorSpec
+
+HEADS = ("diarization", "speaker", "asr", "separation")
+
+Size = int | str
+"""A number, or the name of one that is the same wherever it stands."""
+Tensors = dict[str, tuple[Size, ...]]
+
+
+def check_contract(manifest: Manifest) -> None:
+    """Raise BundleError unless each graph has the inputs and outputs that the decoders use."""
+    sizes: dict[str, int] = {}
+    for name, (inputs, outputs) in _contract(manifest).items():
+        graph = manifest.graphs[name]
+        carried = set(graph.state)
+        fed = [tensor for tensor in graph.inputs if tensor.name not in carried]
+        for tensor in fed:
+            if tensor.name not in inputs:
+                _refuse(f"{name}.inputs", tensor, f"one of {', '.join(inputs)}, or state")
+        for side, tensors, wanted in (("inputs", fed, inputs), ("outputs", graph.outputs, outputs)):
+            there = {tensor.name: tensor for tensor in tensors}
+            for key, shape in wanted.items():
+                _check(f"{name}.{side}", key, there.get(key), shape, sizes)
+        _check_state(name, graph)
+
+
+def _check_state(name: str, graph: GraphSpec) -> None:
+    for tensor in graph.inputs:
+        if tensor.dtype != "float32":
+            _refuse(f"{name}.inputs", tensor, "float32, as all audio and all state")
+
+
+def _check(
+    where: str,
+    name: str,
+    tensor: TensorSpec | None,
+    shape: tuple[Size, ...],
+    sizes: dict[str, int],
+) -> None:
+    """Compare with `shape`; a name in it takes its value from where it is met first."""
+    if tensor is not None:
+        for size, found in zip(shape, tensor.shape, strict=False):
+            if isinstance(size, str):
+                sizes.setdefault(size, found)
+    expected = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
+    if tensor is None or tensor.dtype != "float32" or list(tensor.shape) != expected:
+        _refuse(where, tensor, f"{name} float32[{', '.join(map(str, expected))}]")
+
+
+def _refuse(where: str, tensor: TensorSpec | None, expected: str) -> None:
+    found = f"{tensor.name[:60]} {tensor.dtype}{list(tensor.shape)}" if tensor else "nothing"
+    raise BundleError(
+        f"manifest.json: graphs.{where}: found {found}, expected {expected}: export it again",
+        "graph-tensors",
+    )
+
+
+def _contract(manifest: Manifest) -> dict[str, tuple[Tensors, Tensors]]:
+    """Graph -> inputs besides state, outputs besides state."""
+    chunk = manifest.audio.chunk_samples
+    steps, window = manifest.streaming.chunk_steps, manifest.diarization.window_steps
+    frames = chunk // manifest.audio.spectrum_hop_samples
+    powerset = manifest.diarization.powerset
+    n_local = len({speaker for active in powerset for speaker in active})
+    features: Tensors = {"features": (1, frames, 80)}
+    spectrum: Tensors = {"spectrum": (1, frames, 257, 2)}
+    latents: Tensors = {"latents": (1, steps, "d")}
+    embedding, n_sources = manifest.diarization.embedding_dim, manifest.separation.max_sources
+    logprobs: Tensors = {"logprobs": (1, steps * manifest.asr.frames_per_step, "tokens")}
+    mixes: Tensors = {f"latents_{head}": (1, steps, "d") for head in HEADS}
+    voices: Tensors = {"voices": (1, n_sources, embedding)}
+    sources: Tensors = {
+        "sources": (n_sources, chunk + manifest.separation.overlap_samples),
+        "presence": (n_sources,),
+    }
+    windows: Tensors = {"latents": (1, window, "d")}
+    return {
+        "frontend": ({"pcm": (1, chunk)}, features | spectrum),
+        "encoder": (features, latents | mixes),
+        "asr": (latents, logprobs),
+        "separation": (latents | features | spectrum | voices, sources),
+        "diarization": (
+            windows | {"valid": (1, window)},
+            {"logprobs": (1, window, len(powerset))},
+        ),
+        "speaker": (
+            windows | {"weights": (1, n_local, window)},
+            {"embeddings": (1, n_local, embedding)},
+        ),
+    }

@@ -1,0 +1,32 @@
+"""A short run of each target of `fuzz.py`; tests/attacks/README.md has the long ones."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TARGETS = ("manifest", "signature", "statement", "tar", "onnx", "npy", "language", "audio")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_thousand_inputs(
+    target: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("atheris", reason="needs pip install atheris")
+    script = Path(__file__).with_name("fuzz.py")
+
+    done = subprocess.run(
+        [sys.executable, script, target, "-runs=1000", "-seed=1"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path_factory.mktemp("fuzz"))},
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "stat::number_of_executed_units: 1000" in done.stderr
+    assert list(tmp_path.iterdir()) == []
