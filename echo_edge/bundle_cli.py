@@ -158,21 +158,29 @@ def _keygen(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sign(args: argparse.Namespace) -> int:
+def sign_bundle(folder: Path, key_file: Path) -> dict[str, str]:
+    """Write SIGNATURE into the bundle in `folder`; name of the bundle and id of the key.
+
+    Raises EchoError for a key that cannot be read, BundleError for what is no bundle.
+    """
     from echo_edge.formats import save
     from echo_edge.keys import key_id, read_private_key
     from echo_edge.signing import sign
 
-    key = read_private_key(args.key)
-    bundle = open_bundle(args.bundle)
+    key = read_private_key(key_file)
+    bundle = open_bundle(folder)
     sha256 = {name: spec.sha256 for name, spec in bundle.manifest.files.items()}
     signature = sign(bundle.manifest.name, sha256 | {"manifest.json": bundle.sha256}, key)
     save(signature.decode("ascii"), bundle.path / "SIGNATURE")
-    record = {"bundle": bundle.manifest.name, "key_id": key_id(key.public_key())}
+    return {"bundle": bundle.manifest.name, "key_id": key_id(key.public_key())}
+
+
+def _sign(args: argparse.Namespace) -> int:
+    record = sign_bundle(Path(args.bundle), args.key)
     if args.json:
         print(json.dumps(record))
     else:
-        print(f"{bundle.manifest.name}: SIGNATURE written, by key {record['key_id']}")
+        print(f"{record['bundle']}: SIGNATURE written, by key {record['key_id']}")
     return 0
 
 

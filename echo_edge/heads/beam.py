@@ -36,9 +36,9 @@ class BeamOptions:
     """Nats per word, against the model's liking for few long words."""
     width: int = 16
     """Spellings kept per frame."""
-    least_logprob: float = -4.5
+    least_logprob: float = -4.0
     """Characters below this are not tried in a frame."""
-    margin: float = 9.0
+    margin: float = 7.0
     """Spellings this many nats below the best are dropped."""
     doubt: float = 3.0
     """A word is final once no spelling within so many nats of the best has another."""
@@ -128,11 +128,13 @@ class BeamSearch:
         self._silence, self._lag = silence, lag
         self._options = options or BeamOptions()
         self._frame = self._silent = 0
+        self._root = Spelling(None, 0)
         self._restart(START)
 
     def _restart(self, previous_word: int) -> None:
         """One empty spelling after `previous_word`."""
-        root = Spelling(None, 0)
+        _take_apart(self._root)
+        self._root = root = Spelling(None, 0)
         root.high, root.previous_word, root.blank = self._language.size, previous_word, 0.0
         self._beam = [root]
 
@@ -235,8 +237,12 @@ class BeamSearch:
         if doubted and self._frame - best[0].frame <= self._lag:
             return None
         self._beam = [node for node, yes in zip(self._beam, agrees, strict=True) if yes]
+        word = self._spelled(best[:end])
+        best[end - 1].children.pop(self._space)
         root.parent = None
-        return self._spelled(best[:end])
+        _take_apart(self._root)
+        self._root = root
+        return word
 
     def finish(self) -> Iterator[Spelled]:
         """The rest of the best spelling; the search starts anew after it."""
@@ -271,6 +277,17 @@ def _lineage(node: Spelling) -> Iterator[Spelling]:
         chain.append(node)
         node = node.parent
     return reversed(chain)
+
+
+def _take_apart(root: Spelling) -> None:
+    """Cut all ties below `root`: parents and children hold each other, and would live on until the
+    collector of cycles finds them, late and far apart in memory."""
+    left = [root]
+    while left:
+        node = left.pop()
+        left += node.children.values()
+        node.children.clear()
+        node.parent = None
 
 
 def _forget(node: Spelling, alive: set[int]) -> None:

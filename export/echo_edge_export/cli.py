@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import read_blocks
+from echo_edge.bundle_cli import sign_bundle
 from echo_edge.errors import AudioError, EchoError, UsageError
+from echo_edge.keys import read_private_key
 
 from .calibrate import calibrate
 from .checkpoint import Checkpoint, load_checkpoint
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--language-model", type=Path, metavar="FILE", help="of python -m training.language"
     )
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="NAME.key of bundle keygen")
     parser.add_argument("--version", default=None, help="version of the bundle, X.Y.Z")
     parser.add_argument("--build", type=int, default=1, help="build counter, never goes back")
     parser.add_argument(
@@ -46,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
             f"--chunk-steps: found {args.chunk_steps}, expected 1 to {LARGEST_CHUNK_STEPS}"
         )
     recipe = find_recipe(args.recipe)
+    if args.sign is not None:
+        read_private_key(args.sign)  # to fail now rather than after the work
     started = time.monotonic()
     checkpoint = load_checkpoint(args.checkpoint)
     if args.calibrate:
@@ -70,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     )
     clip = _read(CLIP)
     parity = write_bundle(checkpoint, plan, clip, {})
+    if args.sign is not None:
+        sign_bundle(args.out, args.sign)
     size_mib = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file()) / 2**20
     print(f"{args.out}  {recipe.name} for {args.engine}, {size_mib:.1f} MiB")
     print(f"parity with the float32 checkpoint over {len(clip) / 16000:.1f} s of audio:")

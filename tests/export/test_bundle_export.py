@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from echo_edge.bundle import open_bundle
-from echo_edge.errors import EchoError, OutputError, UsageError
+from echo_edge.cli import main
+from echo_edge.errors import BundleError, EchoError, OutputError, UsageError
+from echo_edge.keys import generate, trusted_keys
 from echo_edge.selftest import run_selftest
 from echo_edge.session import load
 from echo_edge_export.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -111,3 +113,32 @@ def test_files_that_are_no_checkpoint(small_checkpoint: Checkpoint, tmp_path: Pa
     (tmp_path / "other.safetensors").write_bytes(data)
     with pytest.raises(EchoError, match="expected an Echo checkpoint"):
         load_checkpoint(tmp_path / "other.safetensors")
+
+
+def test_a_bundle_can_be_signed_as_it_is_made(
+    small_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "echo.safetensors", tmp_path / "bundle"
+    save_checkpoint(path, small_checkpoint.model, 7, small_checkpoint.calibration)
+    generate(tmp_path / "our", None)
+    options = ["--recipe", "float32", "--out", str(out), "--allow-over-budget"]
+
+    assert main(["export", str(path), *options, "--sign", str(tmp_path / "our.key")]) == 0
+    assert open_bundle(out, trusted_keys(tmp_path)).signer == "our.pub"
+    assert main(["export", str(path), *options, "--sign", str(tmp_path / "no.key")]) == 1
+    assert "no.key: cannot be read" in capsys.readouterr().err
+
+
+def test_the_language_model_travels_in_the_bundle(
+    small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
+) -> None:
+    english = Path(__file__).parents[2] / "models" / "english.npz"
+    write_bundle(small_checkpoint, replace(plan(tmp_path / "b"), language_model=english), noise, {})
+    wrong = replace(plan(tmp_path / "c"), language_model=Path(__file__))
+
+    bundle = open_bundle(tmp_path / "b")
+    assert bundle.language is not None
+    assert bundle.manifest.asr.language_model in bundle.manifest.files
+    with pytest.raises(BundleError, match="not a language model"):
+        write_bundle(small_checkpoint, wrong, noise, {})
+    assert not (tmp_path / "c").exists()

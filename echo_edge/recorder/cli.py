@@ -1,0 +1,212 @@
+"""The command `echo-edge record`."""
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+
+from echo_edge.bundle import find_bundle, open_bundle
+from echo_edge.cli import add_bundle_option
+from echo_edge.errors import UsageError
+from echo_edge.recorder import controls, sessions
+from echo_edge.recorder.capture import FileSource, PcmSource, Source
+from echo_edge.recorder.microphone import Microphone, input_devices, load_sounddevice
+from echo_edge.recorder.recorder import Recorder
+from echo_edge.recorder.recover import recover
+from echo_edge.recorder.settings import Settings
+from echo_edge.recorder.transcribe import Options
+from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
+from echo_edge.session import load
+from echo_edge.stream import MOST_SPEAKERS, StreamOptions
+
+LONGEST_SEGMENT_MIN = 24 * 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `echo-edge record`."""
+    parser.description = (
+        "Record a meeting, with who says what, so that no crash and no power cut loses more than "
+        "a second. Keys: p pause or resume, d delete the last minute, q stop. Signals: SIGUSR1 "
+        "pause, SIGUSR2 resume, SIGTERM stop."
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--device", metavar="NAME", help="part of a microphone's name")
+    what.add_argument(
+        "--wav", metavar="FILE", help="an audio file in its own time; - reads PCM as run does"
+    )
+    what.add_argument("--list-devices", action="store_true", help="print the microphones here")
+    what.add_argument(
+        "--recover",
+        metavar="DIR",
+        type=Path,
+        help="after a crash: process this session, or all in it",
+    )
+    what.add_argument(
+        "--delete-last", metavar="MIN", type=float, help="have a recorder delete its last minutes"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where sessions are written")
+    _add_result_options(parser)
+    _add_storage_options(parser)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="one JSON line per turn, words, event")
+    shown.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
+
+
+def _add_result_options(parser: argparse.ArgumentParser) -> None:
+    add_bundle_option(parser)
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="engine threads (default 1)"
+    )
+    parser.add_argument(
+        "--latency-s", type=float, default=2.0, metavar="S", help="hold turns back (default 2)"
+    )
+    parser.add_argument(
+        "--min-speakers", type=int, default=1, metavar="N", help="at least so many (default 1)"
+    )
+    parser.add_argument(
+        "--max-speakers",
+        type=int,
+        default=MOST_SPEAKERS,
+        metavar="N",
+        help=f"at most so many (default {MOST_SPEAKERS})",
+    )
+    parser.add_argument(
+        "--no-language-model", action="store_true", help="write what is heard, letter by letter"
+    )
+    parser.add_argument("--audio-only", action="store_true", help="results later, by --recover")
+    parser.add_argument(
+        "--finish-s", type=float, default=60.0, metavar="S", help="at the end, for results (60)"
+    )
+    parser.add_argument(
+        "--pace", type=float, default=1.0, metavar="X", help="of --wav; 0 as fast as it goes"
+    )
+
+
+def _add_storage_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--segment-min", type=float, default=10.0, metavar="MIN", help="length of a file (10)"
+    )
+    parser.add_argument("--keep-days", type=float, metavar="D", help="delete older sessions")
+    parser.add_argument("--keep-gib", type=float, metavar="G", help="delete audio beyond this")
+    parser.add_argument(
+        "--min-free-mib",
+        type=float,
+        default=256.0,
+        metavar="M",
+        help="results wait below this, recording stops at half of it (256)",
+    )
+    parser.add_argument(
+        "--rotate", action="store_true", help="delete the oldest audio rather than stop"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    if args.list_devices:
+        for device in input_devices(load_sounddevice()):
+            rate, channels = device["default_samplerate"], device["max_input_channels"]
+            print(f"{device['name']}  ({rate:.0f} Hz, {channels} channels)")
+        return 0
+    before = os.umask(0o077)  # nothing of a meeting is for others to read
+    try:
+        if args.recover is not None:
+            return _recover(args)
+        if args.out is None:
+            raise UsageError("record: found no --out, expected --out DIR: see record --help")
+        if args.delete_last is not None:
+            return _delete_last(args.out, _positive(args.delete_last, "--delete-last"))
+        settings = _settings(args)
+        recorder = Recorder(_source(args), _view(args), settings)
+        with controls.Controls(keys=not (args.json or args.quiet or args.wav == "-")) as control:
+            return recorder.run(control)
+    finally:
+        os.umask(before)
+
+
+def _recover(args: argparse.Namespace) -> int:
+    def say(text: str) -> None:
+        if not args.quiet:
+            print(text, file=sys.stderr)
+
+    bundle = find_bundle(args.bundle)
+    n_recovered = recover(args.recover, lambda threads: load(bundle, threads), say, _progress)
+    if not n_recovered:
+        say(f"{args.recover}: nothing to recover")
+    return 0
+
+
+def _progress(share: float) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{share:.0%}\r" if share < 1 else "\r\x1b[K", end="", file=sys.stderr)
+
+
+def _delete_last(out: Path, minutes: float) -> int:
+    if not out.is_dir():
+        raise UsageError(f"--out: found no folder {out}, expected that of a recorder")
+    held = sessions.lock(out)
+    if held is not None:
+        os.close(held)
+        raise UsageError(
+            f"--delete-last: found no recorder at {out}, expected a running one: "
+            "delete the session's folder instead"
+        )
+    controls.request_delete(out, minutes)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    language_model = not args.no_language_model
+    StreamOptions(args.latency_s, args.min_speakers, args.max_speakers, language_model)  # raises
+    if math.isinf(args.latency_s):
+        raise UsageError("--latency-s: found infinity, expected seconds: results are live")
+    if args.bundle is not None:
+        # One that was named must be right. Otherwise audio is recorded whatever the bundle is.
+        open_bundle(find_bundle(args.bundle))
+    segment_min = _positive(args.segment_min, "--segment-min")
+    if segment_min > LONGEST_SEGMENT_MIN:
+        raise UsageError(f"--segment-min: found {segment_min:g}, expected 1440 at most")
+    keep_gib = _optional(args.keep_gib, "--keep-gib")
+    limits = sessions.Limits(
+        _optional(args.keep_days, "--keep-days"),
+        None if keep_gib is None else round(keep_gib * 2**30),
+        round(_positive(args.min_free_mib, "--min-free-mib", zero=True) * 2**20),
+        args.rotate,
+    )
+    return Settings(
+        out=args.out,
+        options=Options(
+            args.latency_s, args.min_speakers, args.max_speakers, language_model, args.threads
+        ),
+        limits=limits,
+        bundle=args.bundle,
+        transcribe=not args.audio_only,
+        segment_s=60.0 * segment_min,
+        finish_s=_positive(args.finish_s, "--finish-s", zero=True),
+    )
+
+
+def _source(args: argparse.Namespace) -> Source:
+    if args.wav == "-":
+        # Unbuffered: a buffer that a thread is waiting on could not be closed at the end.
+        return PcmSource(open(0, "rb", buffering=0, closefd=False))
+    if args.wav is not None:
+        return FileSource(args.wav, _positive(args.pace, "--pace", zero=True))
+    return Microphone(args.device)
+
+
+def _view(args: argparse.Namespace) -> View:
+    if args.quiet:
+        return QuietView()
+    return JsonView(sys.stdout) if args.json else TerminalView()
+
+
+def _optional(value: float | None, option: str) -> float | None:
+    return None if value is None else _positive(value, option)
+
+
+def _positive(value: float, option: str, *, zero: bool = False) -> float:
+    if not (value > 0 or (zero and value == 0)) or not math.isfinite(value):
+        least = "0 or more" if zero else "more than 0"
+        raise UsageError(f"{option}: found {value:g}, expected a number of {least}")
+    return value

@@ -1,0 +1,176 @@
+"""A microphone through PortAudio: chosen by name, taken up again after it was unplugged.
+
+PortAudio calls back on its own thread; the callback copies and returns. What it should have been
+given and was not shows in the clock: see LossMeter.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.audio import SAMPLE_RATE
+from echo_edge.errors import AudioError
+from echo_edge.recorder.capture import BLOCK_S, Block, BlockQueue
+
+SILENT_S = 2.0
+"""A device that delivers nothing for this long is gone."""
+RETRY_S = 2.0
+_WINDOW_S = 2.0
+_LEAST_LOSS_S = 0.05
+
+
+class LossMeter:
+    """Finds frames that never came, from when the others came.
+
+    A block may be late, but the least delay of two seconds' blocks hardly moves (clocks drift by
+    less than 0.2 ms in that time), unless frames are missing: then it jumps by their duration.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._heard_s = 0.0
+        self._window_start_s: float | None = None
+        self._least_s = np.inf
+        self._usual_s: float | None = None
+
+    def heard(self, now_s: float, n_frames: int) -> float:
+        """Take in a block that came at `now_s`, on a monotonic clock; seconds found missing."""
+        self._heard_s += n_frames / self._rate
+        if self._window_start_s is None:
+            self._window_start_s = now_s
+        self._least_s = min(self._least_s, now_s - self._heard_s)
+        if now_s - self._window_start_s < _WINDOW_S:
+            return 0.0
+        least_s, self._least_s, self._window_start_s = self._least_s, np.inf, now_s
+        missing_s = 0.0 if self._usual_s is None else least_s - self._usual_s
+        if missing_s < _LEAST_LOSS_S:
+            self._usual_s = least_s
+            return 0.0
+        self._heard_s += missing_s
+        return missing_s
+
+
+class Microphone:
+    """An input device whose name contains `device`, or the default one.
+
+    Raises AudioError if PortAudio is missing or there is no such device.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        self._wanted = device
+        self._sounddevice = load_sounddevice()
+        self._info = find_device(self._sounddevice, device)
+        self.name = str(self._info["name"])
+        self.problem: str | None = None
+        self._ended_s: float | None = None
+        """When the last frame was heard, on the monotonic clock."""
+
+    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+        """Put blocks into `queue` until `stop` is set; a device that goes is waited for."""
+        while not stop.is_set():
+            try:
+                self._record(queue, stop)
+            except (self._sounddevice.PortAudioError, AudioError, OSError) as error:
+                self.problem = self.problem or f"{self.name}: {str(error).splitlines()[0]}"
+            if not stop.wait(RETRY_S):
+                self._look_again()
+
+    def _look_again(self) -> None:
+        """PortAudio lists devices only once, when it starts."""
+        with suppress(self._sounddevice.PortAudioError):
+            self._sounddevice._terminate()
+        try:
+            self._sounddevice._initialize()
+            self._info = find_device(self._sounddevice, self._wanted)
+        except (self._sounddevice.PortAudioError, AudioError) as error:
+            self.problem = f"{self.name}: not found ({str(error).splitlines()[0]})"
+
+    def _record(self, queue: BlockQueue, stop: threading.Event) -> None:
+        """Until `stop`; AudioError once nothing comes any more."""
+        with self._open(queue) as stream:
+            opened_s = time.monotonic()
+            while not stop.wait(BLOCK_S):
+                heard_s = max(opened_s, self._ended_s or 0.0)
+                if not stream.active or time.monotonic() - heard_s > SILENT_S:
+                    raise AudioError("delivers no audio; waiting for it to come back")
+
+    def _open(self, queue: BlockQueue) -> Any:
+        """At 16 kHz and mono where the device can, else at its own rate and with all channels."""
+        own = (round(self._info["default_samplerate"]), int(self._info["max_input_channels"]))
+        formats = dict.fromkeys([(SAMPLE_RATE, 1), (SAMPLE_RATE, own[1]), (own[0], 1), own])
+        for number, (rate, channels) in enumerate(formats, 1):
+            try:
+                return self._sounddevice.InputStream(
+                    device=self._info["index"],
+                    samplerate=rate,
+                    channels=channels,
+                    dtype="float32",
+                    blocksize=round(rate * BLOCK_S / 2),
+                    latency="high",  # the device's own buffer is the first line of defence
+                    callback=self._callback(queue, rate),
+                )
+            except self._sounddevice.PortAudioError:
+                if number == len(formats):
+                    raise
+        raise AudioError("has no input channel")
+
+    def _callback(self, queue: BlockQueue, rate: int) -> Callable[..., None]:
+        """What PortAudio calls with every block of a stream that was just opened."""
+        meter, first = LossMeter(rate), True
+
+        def callback(data: NDArray[np.float32], n_frames: int, _: Any, status: Any) -> None:
+            nonlocal first
+            now_s = time.monotonic()
+            queue.n_overruns += status.input_overflow
+            gap_s = meter.heard(now_s, n_frames)
+            queue.lost_s += gap_s
+            if first and self._ended_s is not None:
+                gap_s = max(0.0, now_s - n_frames / rate - self._ended_s)
+            first, self._ended_s, self.problem = False, now_s, None
+            queue.put(Block(data.copy(), rate, gap_s))
+
+        return callback
+
+
+def load_sounddevice() -> ModuleType:
+    """The sounddevice module; AudioError if it or PortAudio is not there or does not start."""
+    try:
+        import sounddevice
+    except ModuleNotFoundError as error:
+        raise AudioError(
+            "microphone: sounddevice is not installed here: pip install 'echo-edge[mic]'"
+        ) from error
+    except Exception as error:  # it starts PortAudio, whose errors are of many kinds
+        raise AudioError(
+            f"microphone: PortAudio does not start ({str(error).splitlines()[0]}): "
+            "apt install libportaudio2, and check ~/.asoundrc"
+        ) from error
+    module: ModuleType = sounddevice
+    return module
+
+
+def find_device(sounddevice: ModuleType, name: str | None) -> dict[str, Any]:
+    """The first input device whose name contains `name`, or the default one. Raises AudioError."""
+    found = input_devices(sounddevice)
+    if name is None:
+        default = sounddevice.default.device[0]
+        matches = [each for each in found if each["index"] == default] or found
+    else:
+        matches = [each for each in found if name.lower() in each["name"].lower()]
+        matches.sort(key=lambda each: each["name"] != name)
+    if not matches:
+        names = ", ".join(repr(each["name"]) for each in found) or "none at all"
+        wanted = "an input device" if name is None else f"one called {name!r}"
+        raise AudioError(f"microphone: found {names}, expected {wanted}: plug it in, name another")
+    return matches[0]
+
+
+def input_devices(sounddevice: ModuleType) -> list[dict[str, Any]]:
+    """Devices with at least one input channel."""
+    return [dict(d) for d in sounddevice.query_devices() if d["max_input_channels"] > 0]

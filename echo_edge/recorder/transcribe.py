@@ -1,0 +1,264 @@
+"""From a session's audio to its results, while it is recorded or afterwards: one code path.
+
+As a process of the recorder (`python -m echo_edge.recorder.transcribe SESSION BUNDLE`) it follows
+the session as it grows, takes commands from stdin, one a line, and writes what it does to stdout as
+JSON lines. The end of stdin without `stop` means that the recorder is gone: it goes too, and
+`--recover` finishes the work.
+
+    hold, go              no room for results: wait; go on
+    forget FIRST END      delete what was said between two samples
+    stop                  no more audio comes: finish
+"""
+
+import os
+import selectors
+import sys
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from echo_edge import formats
+from echo_edge.audio import SAMPLE_RATE
+from echo_edge.bundle import find_bundle
+from echo_edge.cli import bundle_info
+from echo_edge.errors import EchoError, OutputError
+from echo_edge.recorder import lines
+from echo_edge.recorder.segments import Samples, SegmentReader, segments
+from echo_edge.recorder.sessions import read_about
+from echo_edge.results import Result
+from echo_edge.session import Session, load
+from echo_edge.stream import MOST_SPEAKERS, Stream
+
+GAP_S = 5.0
+"""So much silence is heard instead of a gap: enough for every word and turn before it to end."""
+_POLL_S = 0.05
+_SYNC_S = 1.0
+
+Report = Callable[[lines.Line], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a session's stream is asked for; kept in `session.json`."""
+
+    latency_s: float = 2.0
+    min_speakers: int = 1
+    max_speakers: int = MOST_SPEAKERS
+    language_model: bool = True
+    threads: int = 1
+
+    @classmethod
+    def read(cls, folder: Path) -> "Options":
+        """Those of the session in `folder`; OutputError if they are not there."""
+        try:
+            return cls(**read_about(folder)["options"])
+        except (KeyError, TypeError) as error:
+            raise OutputError(f"{folder}/session.json: options: {error}: restore it") from error
+
+    def stream(self, session: Session) -> Stream:
+        """A stream of these options; UsageError if they make no sense."""
+        values = asdict(self)
+        del values["threads"]
+        return session.stream(**values)
+
+
+class Timeline:
+    """From the time of the stream, which is spared long gaps, to that of the session."""
+
+    def __init__(self) -> None:
+        self._heard, self._places = [0], [0]
+
+    def jump(self, heard: int, place: int) -> None:
+        """From the stream's sample `heard` on, it is the session's `place`."""
+        self._heard.append(heard)
+        self._places.append(place)
+
+    def session_s(self, stream_s: float) -> float:
+        """The session's time of a time of the stream, both in seconds."""
+        at = max(bisect_right(self._heard, stream_s * SAMPLE_RATE + 1e-3) - 1, 0)
+        return stream_s + (self._places[at] - self._heard[at]) / SAMPLE_RATE
+
+
+class Transcriber:
+    """Pushes a session's audio through a stream and logs what becomes final."""
+
+    def __init__(self, folder: Path, stream: Stream, log: lines.LineWriter, report: Report) -> None:
+        self._folder, self._stream, self._log, self._report = folder, stream, log, report
+        self._reader = SegmentReader(folder)
+        self._timeline = Timeline()
+        self._heard = 0
+        self._place = 0
+        self._forgotten: list[tuple[float, float]] = []
+        self._synced_s = time.monotonic()
+        self.busy_s = 0.0
+        """Time spent in the stream."""
+
+    def step(self) -> bool:
+        """Process what is there, at most half a second; whether anything was."""
+        found = self._reader.read()
+        if found is None:
+            self._sync()
+            return False
+        place, samples = found
+        if place != self._place:
+            self._push(np.zeros(min(place - self._place, round(GAP_S * SAMPLE_RATE)), np.int16))
+            self._timeline.jump(self._heard, place)
+        self._place = place + len(samples)
+        self._push(samples)
+        self._report({"type": "progress", "done_s": self._place / SAMPLE_RATE})
+        self._sync()
+        return True
+
+    def finish(self) -> None:
+        """Log what the stream still holds back; there is no more audio."""
+        result = self._stream.finish()
+        self._emit(result)
+        confidence = round(float(result.speaker_count.confidence), 4)
+        self._log.write({"type": "end", "count_confidence": confidence})
+        self._log.sync()
+
+    def close(self) -> None:
+        """Close the files, whatever is left to do."""
+        self._reader.close()
+        self._log.close()
+
+    def forget(self, first: int, end: int) -> None:
+        """Delete what was said from sample `first` to `end`, also what is yet to be decided."""
+        self._forgotten.append((first / SAMPLE_RATE, end / SAMPLE_RATE))
+        self._log.close()
+        lines.forget_in(self._folder, *self._forgotten[-1])
+        self._log = lines.LineWriter(self._folder / lines.RESULTS)
+
+    def _push(self, samples: Samples) -> None:
+        started = time.monotonic()
+        result = self._stream.push(samples.astype(np.float32) / np.float32(32768))
+        self.busy_s += time.monotonic() - started
+        self._heard += len(samples)
+        self._emit(result)
+
+    def _emit(self, result: Result) -> None:
+        found = [lines.turn_line(turn) for turn in result.turns]
+        found += [lines.word_line(word) for word in result.words]
+        placed = [self._placed(line) for line in found]
+        for start_s, end_s in self._forgotten:
+            placed = lines.forget_between(placed, start_s, end_s)
+        for line in placed:
+            self._log.write(line)
+            self._report(line)
+
+    def _placed(self, line: lines.Line) -> lines.Line:
+        start_s, end_s = (self._timeline.session_s(line[key]) for key in ("start_s", "end_s"))
+        return line | {"start_s": round(start_s, 4), "end_s": round(end_s, 4)}
+
+    def _sync(self) -> None:
+        if time.monotonic() - self._synced_s >= _SYNC_S:
+            self._log.sync()
+            self._synced_s = time.monotonic()
+
+
+def write_results(folder: Path, session: Session, busy_s: float) -> None:
+    """`result.json`, `.rttm` and `.vtt` of a session whose audio is all processed; JSON comes last,
+    for it says that the session is complete. Raises OutputError."""
+    duration_s = max((segment.end for segment in segments(folder)), default=0) / SAMPLE_RATE
+    result = lines.to_result(lines.read_lines(folder / lines.RESULTS), duration_s)
+    for name in ("vtt", "rttm", "json"):
+        text = formats.render(
+            result,
+            name,
+            audio=formats.AudioInfo(folder.name, duration_s, SAMPLE_RATE),
+            bundle=bundle_info(session),
+            timing=formats.Timing(busy_s / duration_s if duration_s else None, busy_s),
+        )
+        formats.save(text, folder / f"result.{name}")
+
+
+def follow(
+    folder: Path, session: Session, options: Options, commands: Iterator[str | None], report: Report
+) -> bool:
+    """Transcribe a session while it grows; whether it was finished.
+
+    `commands` yields None where there is none at the moment.
+    """
+    log = lines.LineWriter(folder / lines.RESULTS)
+    with closing(Transcriber(folder, options.stream(session), log, report)) as transcriber:
+        finished = _obey(transcriber, commands)
+    if finished:
+        write_results(folder, session, transcriber.busy_s)
+    return finished
+
+
+def _obey(transcriber: Transcriber, commands: Iterator[str | None]) -> bool:
+    """Process what comes until a command, or the end of commands, ends it; whether it is all."""
+    stopping = held = False
+    for command in commands:
+        match command.split() if command else []:
+            case ["stop"]:
+                stopping = True
+            case ["hold" | "go" as word]:
+                held = word == "hold"
+            case ["forget", first, end]:
+                transcriber.forget(int(first), int(end))
+        if held:
+            if stopping:
+                return False
+            time.sleep(_POLL_S)
+        elif not transcriber.step():
+            if stopping:
+                transcriber.finish()
+                return True
+            time.sleep(_POLL_S)
+    return False
+
+
+def _stdin_commands() -> Iterator[str | None]:
+    """Lines of stdin as they come, None while there is none, until it ends."""
+    selector, waiting = selectors.DefaultSelector(), b""
+    selector.register(0, selectors.EVENT_READ)
+    while True:
+        if selector.select(0):
+            data = os.read(0, 4096)
+            if not data:
+                return
+            *whole, waiting = (waiting + data).split(b"\n")
+            yield from (line.decode() for line in whole)
+        yield None
+
+
+def _print_line(line: lines.Line) -> None:
+    sys.stdout.write(lines.dump(line))
+    sys.stdout.flush()
+
+
+def _give_way() -> None:
+    """On a busy board the recorder comes first; on one that runs out of memory we go first."""
+    with suppress(OSError):
+        os.nice(5)
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def main(arguments: list[str]) -> int:
+    """The recorder's process; 0 if all was processed, 1 if not."""
+    _give_way()
+    os.umask(0o077)
+    folder, bundle = Path(arguments[0]), arguments[1] or None
+    try:
+        options = Options.read(folder)
+        with load(find_bundle(bundle), options.threads) as session:
+            _print_line({"type": "ready"})
+            return 0 if follow(folder, session, options, _stdin_commands(), _print_line) else 1
+    except EchoError as error:
+        with suppress(BrokenPipeError):
+            _print_line({"type": "error", "message": str(error)})
+        return error.exit_code
+    except BrokenPipeError:  # the recorder was killed; what it left is for `--recover`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

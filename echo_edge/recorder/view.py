@@ -1,0 +1,212 @@
+"""What the recorder shows: a live view for people, JSON lines for programs, or nothing."""
+
+import os
+import select
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+import numpy as np
+
+from echo_edge import formats
+from echo_edge.recorder import lines
+from echo_edge.results import Word
+
+_WIDTH = 16
+_FLOOR_DB = -60.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of the recorder, a few times a second."""
+
+    recorded_s: float
+    lag_s: float
+    """Audio recorded and not yet transcribed."""
+    peak: float
+    """0 to 1."""
+    paused: bool
+    problem: str | None
+    """What is wrong at the moment."""
+
+
+class View(Protocol):
+    """Where events go."""
+
+    def show(self, line: lines.Line) -> None:
+        """A turn, a group of words or an event."""
+
+    def status(self, status: Status) -> None:
+        """How it is going."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class WordGroups:
+    """Words to lines of one speaker, as subtitles have them; a line is out when it is complete."""
+
+    def __init__(self) -> None:
+        self._group: list[Word] = []
+
+    def add(self, word: Word) -> lines.Line | None:
+        """The group that this word ends, if it does."""
+        done = None
+        if self._group and not formats.continues(self._group, word):
+            done = self.take()
+        self._group.append(word)
+        return done
+
+    def take_before(self, time_s: float) -> lines.Line | None:
+        """The group, if it ended long enough before `time_s`."""
+        return self.take() if self._group and self._group[-1].end_s < time_s else None
+
+    def take(self) -> lines.Line | None:
+        """The group that is open."""
+        group, self._group = self._group, []
+        if not group:
+            return None
+        return {
+            "type": "words",
+            "start_s": group[0].start_s,
+            "end_s": max(word.end_s for word in group),
+            "speaker": group[0].speaker,
+            "text": " ".join(word.text for word in group),
+        }
+
+
+class _Output:
+    """Writes what its reader takes and keeps the rest: one who sleeps or has gone stops nothing.
+
+    Beyond `MOST_WAITING` lines are dropped; the session's files have them all.
+    """
+
+    MOST_WAITING = 2**20
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._waiting = bytearray()
+        try:
+            self._file: int | None = out.fileno()
+        except (OSError, ValueError):  # not a file: it never blocks
+            self._file = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something that nobody took yet."""
+        return bool(self._waiting)
+
+    def write(self, text: str) -> None:
+        """Write, now or as soon as somebody reads."""
+        if self._file is None:
+            self._out.write(text)
+        elif len(self._waiting) < self.MOST_WAITING:
+            self._waiting += text.encode("utf-8", "backslashreplace")
+            self.flush()
+
+    def flush(self, timeout_s: float = 0.0) -> None:
+        """Write what can be written without waiting longer than `timeout_s` for the reader."""
+        while self._waiting and self._file is not None:
+            if not select.select([], [self._file], [], timeout_s)[1]:
+                return
+            try:  # where a pipe has room at all it has room for this much
+                n_written = os.write(self._file, self._waiting[: select.PIPE_BUF])
+            except OSError:
+                self._waiting.clear()
+                return
+            del self._waiting[:n_written]
+
+
+class QuietView:
+    """Errors only, and those go to stderr anyway."""
+
+    def show(self, line: lines.Line) -> None:
+        """Nothing."""
+
+    def status(self, status: Status) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class JsonView:
+    """One line of JSON per final turn, group of words and event."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = _Output(out)
+
+    def show(self, line: lines.Line) -> None:
+        """Write the line; a reader that has gone does not stop the recorder."""
+        self._out.write(lines.dump(line))
+
+    def status(self, status: Status) -> None:  # noqa: ARG002 - of no use to programs
+        """Nothing new: programs are told of events."""
+        self._out.flush()
+
+    def close(self) -> None:
+        """Give the reader a last second."""
+        self._out.flush(1.0)
+
+
+class TerminalView:
+    """The transcript, and under it one line that is always up to date."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        out = out or sys.stdout
+        self._out, self._live = _Output(out), out.isatty()
+        self._speech_s: dict[str, float] = {}
+
+    def show(self, line: lines.Line) -> None:
+        """A line of transcript or an event; turns only change the speakers' times."""
+        if line["type"] == "turn":
+            spoken = self._speech_s.get(line["speaker"], 0.0)
+            self._speech_s[line["speaker"]] = spoken + line["end_s"] - line["start_s"]
+        elif line["type"] == "words":
+            self._print(f"[{clock(line['start_s'])}] {line['speaker'] or '?'}: {line['text']}")
+        else:
+            said = ", ".join(
+                f"{k} {v}" for k, v in line.items() if k not in ("type", "utc", "at_s")
+            )
+            self._print(f"[{clock(line.get('at_s', 0.0))}] ({line['type']}{said and ': '}{said})")
+
+    def status(self, status: Status) -> None:
+        """Draw the last line anew."""
+        self._out.flush()
+        if self._live and not self._out.waits:
+            mark = "paused" if status.paused else "rec"
+            voices = "  ".join(f"{n} {s:.0f} s" for n, s in self._speech_s.items())
+            line = (
+                f"{mark} {clock(status.recorded_s)} {meter(status.peak)} lag {status.lag_s:.1f} s"
+            )
+            line += f"  {status.problem or voices}"
+            self._out.write(f"\r\x1b[K{line[: _columns() - 1]}")
+
+    def close(self) -> None:
+        """Clear the last line."""
+        if self._live:
+            self._out.write("\r\x1b[K")
+        self._out.flush(1.0)
+
+    def _print(self, text: str) -> None:
+        clear = "\r\x1b[K" if self._live else ""
+        printable = "".join(each if each.isprintable() else " " for each in text)
+        self._out.write(f"{clear}{printable}\n")
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
+
+
+def meter(peak: float) -> str:
+    """A bar from -60 dB to full scale, and the level in dB."""
+    level_db = max(_FLOOR_DB, float(20 * np.log10(max(peak, 1e-9))))
+    filled = round(_WIDTH * (1 - level_db / _FLOOR_DB))
+    return f"{'#' * filled}{'.' * (_WIDTH - filled)} {level_db:3.0f} dB"
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns

@@ -1,0 +1,184 @@
+"""What the recorder shows and hears from outside."""
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from echo_edge.errors import EchoError
+from echo_edge.recorder import controls
+from echo_edge.recorder.view import JsonView, Status, TerminalView, WordGroups, clock, meter
+from echo_edge.results import Word
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _word(start_s: float, text: str, speaker: str | None = "speaker_1") -> Word:
+    return Word(start_s, start_s + 0.3, text, speaker, 0.9)
+
+
+def test_words_become_lines() -> None:
+    groups = WordGroups()
+    said = [_word(0.0, "good"), _word(0.4, "morning"), _word(0.8, "hello", "speaker_2")]
+
+    out = [line for word in said if (line := groups.add(word))]
+    early, late = groups.take_before(1.0), groups.take_before(2.0)
+
+    assert [(line["speaker"], line["text"]) for line in out] == [("speaker_1", "good morning")]
+    assert early is None
+    assert late is not None
+    assert (late["start_s"], late["end_s"], late["text"]) == (0.8, pytest.approx(1.1), "hello")
+    assert groups.take() is None
+
+
+def test_the_terminal_shows_transcript_and_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Terminal()
+    view = TerminalView(out)
+
+    view.show({"type": "turn", "start_s": 0.0, "end_s": 12.3, "speaker": "speaker_1"})
+    view.show({"type": "words", "start_s": 61.0, "speaker": None, "text": "good\x1b[2Jmorning"})
+    view.status(Status(3725.0, 1.25, 0.1, False, None))
+    view.status(Status(3725.0, 1.25, 0.0, True, "pulse: gone"))
+    view.show({"type": "device lost", "at_s": 5.0, "utc": "x", "reason": "pulse: gone"})
+    view.close()
+
+    *_, drawn, paused, lost, last = out.getvalue().split("\r\x1b[K")
+    assert "[00:01:01] ?: good [2Jmorning\n" in out.getvalue()
+    assert drawn == "rec 01:02:05 ###########..... -20 dB lag 1.2 s  speaker_1 12 s"
+    assert paused == "paused 01:02:05 ................ -60 dB lag 1.2 s  pulse: gone"
+    assert lost == "[00:00:05] (device lost: reason pulse: gone)\n"
+    assert last == ""
+
+
+def test_a_pipe_gets_the_transcript_only() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+
+    view.show({"type": "words", "start_s": 1.0, "speaker": "speaker_1", "text": "good"})
+    view.status(Status(1.0, 0.0, 0.5, False, None))
+    view.close()
+
+    assert out.getvalue() == "[00:00:01] speaker_1: good\n"
+
+
+def test_json_for_programs() -> None:
+    out = io.StringIO()
+    view = JsonView(out)
+
+    view.show({"type": "words", "text": "grüß\n"})
+    view.status(Status(1.0, 0.0, 0.5, False, None))
+
+    assert json.loads(out.getvalue()) == {"type": "words", "text": "grüß\n"}
+    assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("make", [JsonView, TerminalView])
+def test_a_reader_that_has_gone_stops_nothing(make: type) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        view = make(out)
+        for _ in range(3):
+            view.show({"type": "words", "start_s": 0.0, "speaker": None, "text": "x" * 10_000})
+        view.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # what is left in the buffer
+
+
+def test_clock_and_meter() -> None:
+    assert [clock(0.0), clock(59.9), clock(360_000.0)] == ["00:00:00", "00:00:59", "100:00:00"]
+    assert [meter(0.0)[:16], meter(1.0)] == ["." * 16, "#" * 16 + "   0 dB"]
+
+
+def test_signals() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with controls.Controls(keys=False) as control:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert control.paused
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert not control.paused
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert control.n_stops == 2
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    main, other = os.openpty()
+    real = os.dup(0)
+    os.dup2(other, 0)
+    try:
+        with os.fdopen(os.dup(0)) as stdin, monkeypatch.context() as patch:
+            patch.setattr("sys.stdin", stdin)
+            with controls.Controls(keys=True) as control:
+                os.write(main, b"pdd?q")
+                time.sleep(0.1)
+                control.poll()
+                assert (control.paused, control.delete_min, control.n_stops) == (True, 2.0, 1)
+                os.write(main, b"p")
+                time.sleep(0.1)
+                control.poll()
+                assert not control.paused
+    finally:
+        os.dup2(real, 0)
+        for descriptor in (real, main, other):
+            os.close(descriptor)
+
+
+def test_a_request_to_delete(tmp_path: Path) -> None:
+    def answer() -> None:
+        while not controls.requested_delete_min(tmp_path):
+            time.sleep(0.01)
+        asked.append(controls.requested_delete_min(tmp_path))
+        controls.answer_delete(tmp_path)
+
+    asked: list[float] = []
+    recorder = threading.Thread(target=answer)
+    recorder.start()
+    controls.request_delete(tmp_path, 2.5)
+    recorder.join()
+
+    assert asked == [2.5]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_that_nobody_answers(tmp_path: Path) -> None:
+    with pytest.raises(EchoError, match="did not answer"):
+        controls.request_delete(tmp_path, 1.0, timeout_s=0.1)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "x", "-3", "nan nan"])
+def test_a_request_of_nonsense_deletes_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / controls.DELETE_REQUEST).write_text(text)
+
+    assert controls.requested_delete_min(tmp_path) == 0.0
+
+
+@pytest.mark.parametrize("make", [JsonView, TerminalView])
+def test_a_reader_that_sleeps_stops_nothing(make: type) -> None:
+    """A pipe that nobody empties, as under `| less`: all comes once somebody reads, in order."""
+    reading, writing = os.pipe()
+    said = [
+        {"type": "words", "start_s": 0.0, "speaker": None, "text": f"{n:03}"} for n in range(999)
+    ]
+    with os.fdopen(writing, "w") as out, os.fdopen(reading) as reader:
+        view = make(out)
+        for line in said:
+            view.show(line | {"text": line["text"] + "x" * 400})
+            view.status(Status(1.0, 0.0, 0.5, False, None))
+        slow = threading.Thread(target=view.close)
+        slow.start()
+        found = [reader.readline() for _ in said]
+        slow.join()
+
+    assert [f"{n:03}x" in line for n, line in enumerate(found)] == [True] * 999
