@@ -130,7 +130,7 @@ def test_a_word_is_final_when_it_is_old(lag: int) -> None:
 
 
 def alive() -> int:
-    return sum(isinstance(item, Spelling) for item in gc.get_objects())
+    return sum(type(item) is Spelling for item in gc.get_objects())
 
 
 def test_the_tree_does_not_grow_with_the_recording() -> None:
