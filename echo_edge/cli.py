@@ -98,17 +98,12 @@ def add_bundle_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("audio", help="any audio file; - reads 16 kHz mono s16le PCM from stdin")
+def add_stream_options(parser: argparse.ArgumentParser, latency_s: float, latency: str) -> None:
+    """What every command asks of a bundle's stream; `latency` is the help on `--latency-s`."""
     add_bundle_option(parser)
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="engine threads (default 1)"
     )
-    parser.add_argument(
-        "--format", choices=formats.FORMAT_NAMES, default="txt", help="of the result (default txt)"
-    )
-    parser.add_argument("--out", metavar="FILE", help="write there instead of to stdout")
-    parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
     parser.add_argument(
         "--min-speakers", type=int, default=1, metavar="N", help="at least so many (default 1)"
     )
@@ -119,17 +114,23 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"at most so many (default {MOST_SPEAKERS})",
     )
-    parser.add_argument(
-        "--latency-s",
-        type=float,
-        default=math.inf,
-        metavar="S",
-        help="hold decisions back at most this long (default: decide at the end)",
-    )
+    parser.add_argument("--latency-s", type=float, default=latency_s, metavar="S", help=latency)
     parser.add_argument(
         "--no-language-model",
         action="store_true",
         help="write what is heard, letter by letter, without the bundle's language model",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("audio", help="any audio file; - reads 16 kHz mono s16le PCM from stdin")
+    parser.add_argument(
+        "--format", choices=formats.FORMAT_NAMES, default="txt", help="of the result (default txt)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
+    add_stream_options(
+        parser, math.inf, "hold decisions back at most this long (default: decide at the end)"
     )
     parser.set_defaults(run=_run)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from echo_edge.bundle import find_bundle, open_bundle
-from echo_edge.cli import add_bundle_option
+from echo_edge.cli import add_stream_options
 from echo_edge.errors import UsageError
 from echo_edge.recorder import controls, sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source
@@ -18,7 +18,7 @@ from echo_edge.recorder.settings import Settings
 from echo_edge.recorder.transcribe import Options
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
 from echo_edge.session import load
-from echo_edge.stream import MOST_SPEAKERS, StreamOptions
+from echo_edge.stream import StreamOptions
 
 LONGEST_SEGMENT_MIN = 24 * 60.0
 
@@ -54,26 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_result_options(parser: argparse.ArgumentParser) -> None:
-    add_bundle_option(parser)
-    parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="engine threads (default 1)"
-    )
-    parser.add_argument(
-        "--latency-s", type=float, default=2.0, metavar="S", help="hold turns back (default 2)"
-    )
-    parser.add_argument(
-        "--min-speakers", type=int, default=1, metavar="N", help="at least so many (default 1)"
-    )
-    parser.add_argument(
-        "--max-speakers",
-        type=int,
-        default=MOST_SPEAKERS,
-        metavar="N",
-        help=f"at most so many (default {MOST_SPEAKERS})",
-    )
-    parser.add_argument(
-        "--no-language-model", action="store_true", help="write what is heard, letter by letter"
-    )
+    add_stream_options(parser, 2.0, "hold turns back at most this long (default 2)")
     parser.add_argument("--audio-only", action="store_true", help="results later, by --recover")
     parser.add_argument(
         "--finish-s", type=float, default=60.0, metavar="S", help="at the end, for results (60)"
