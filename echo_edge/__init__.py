@@ -14,10 +14,12 @@ from echo_edge.errors import (
     EngineError,
     OutputError,
     UsageError,
+    VoicesError,
 )
 from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
 from echo_edge.session import Session, load
 from echo_edge.stream import Stream
+from echo_edge.voices import Voice, Voiceprint, Voices
 
 __version__ = "0.1.0"
 
@@ -35,6 +37,10 @@ __all__ = [
     "Stream",
     "Turn",
     "UsageError",
+    "Voice",
+    "Voiceprint",
+    "Voices",
+    "VoicesError",
     "Word",
     "load",
 ]

@@ -19,6 +19,7 @@ from echo_edge.errors import BundleError
 from echo_edge.language import LanguageModel, load_language_model
 from echo_edge.manifest import MAX_MANIFEST_BYTES, UNLISTED_FILES, FileSpec, Manifest, parse
 from echo_edge.onnx_file import check_onnx
+from echo_edge.tflite_file import check_tflite
 from echo_edge.tokens import MAX_TOKENS_BYTES, read_tokens
 
 if TYPE_CHECKING:  # needed for signatures only, and slow to import
@@ -27,6 +28,9 @@ if TYPE_CHECKING:  # needed for signatures only, and slow to import
 _HASH_BLOCK_BYTES = 1 << 20
 _MAX_UNPACKED_BYTES = 64 << 20
 _RENEW = "the file is damaged or was changed: copy or export the bundle again"
+
+_FORMATS = {"onnx": check_onnx, "tflite": check_tflite}
+"""Files that an engine could be told by to open others, or that declare tensors."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ def open_bundle(path: str | PathLike[str], trusted: "TrustedKeys | None" = None)
             _check_file(folder, name, spec)
         text_of_tokens = _read(folder, manifest.asr.tokens, MAX_TOKENS_BYTES + 1)
         tokens = read_tokens(text_of_tokens, manifest)
-        if manifest.engine.name == "onnx":
+        if check_graph := _FORMATS.get(manifest.engine.name):
             for graph in manifest.graphs.values():
-                check_onnx(folder / graph.file, graph.file, graph)
+                check_graph(folder / graph.file, graph.file, graph)
         language = None
         if spelling := manifest.asr.language_model:
             _check_archive(folder / spelling, spelling)

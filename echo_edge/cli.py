@@ -24,6 +24,8 @@ from echo_edge.results import Result
 from echo_edge.session import Session, load
 from echo_edge.sources import SourceWriter
 from echo_edge.stream import MOST_SPEAKERS
+from echo_edge.voices import Voices
+from echo_edge.voices_file import find_voices, read_voices
 
 Array = NDArray[np.float32]
 
@@ -63,6 +65,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="process a recording or PCM from stdin"))
     for name, module, text in (
         ("record", "echo_edge.recorder.cli", "record a meeting; never loses audio"),
+        ("speakers", "echo_edge.speakers_cli", "people whose voices are known by name"),
         ("bundle", "echo_edge.bundle_cli", "look at or verify a model bundle"),
         ("bench", "echo_edge.bench.command", "measure speed, latency, memory and correctness here"),
         ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
@@ -114,6 +117,11 @@ def add_stream_options(parser: argparse.ArgumentParser, latency_s: float, latenc
         metavar="N",
         help=f"at most so many (default {MOST_SPEAKERS})",
     )
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
+        "--voices", metavar="FILE", help="known voices (default: those of `speakers`, if any)"
+    )
+    known.add_argument("--no-voices", action="store_true", help="call nobody by name")
     parser.add_argument("--latency-s", type=float, default=latency_s, metavar="S", help=latency)
     parser.add_argument(
         "--no-language-model",
@@ -128,6 +136,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--format", choices=formats.FORMAT_NAMES, default="txt", help="of the result (default txt)"
     )
     parser.add_argument("--out", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument(
+        "--exclusive", action="store_true", help="turns that do not overlap: one speaker at a time"
+    )
     parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
     add_stream_options(
         parser, math.inf, "hold decisions back at most this long (default: decide at the end)"
@@ -167,6 +178,7 @@ def _process(
     session: Session, blocks: Iterator[Array], total_s: float | None, args: argparse.Namespace
 ) -> tuple[Result, AudioError | None]:
     """The whole result and, if the audio broke off, the error that says where."""
+    voices = None if args.no_voices else _known_voices(args.voices, session)
     max_sources = session.bundle.manifest.separation.max_sources
     writer = SourceWriter(args.separate, max_sources) if args.separate else None
     parts: list[Result] = []
@@ -177,6 +189,7 @@ def _process(
             min_speakers=args.min_speakers,
             max_speakers=args.max_speakers,
             language_model=not args.no_language_model,
+            voices=voices,
             on_sources=writer.write if writer else None,
         )
         try:
@@ -189,11 +202,19 @@ def _process(
             raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
         parts.append(stream.finish())
     _progress(None, total_s)
-    last = parts[-1]
-    turns = tuple(turn for part in parts for turn in part.turns)
-    words = tuple(word for part in parts for word in part.words)
-    sources = writer.keep(turns) if writer else ()
-    return replace(last, turns=turns, words=words, sources=sources), broken
+    whole = Result.joined(parts)
+    if writer:
+        whole = replace(whole, sources=writer.keep(whole.turns, whole.speakers))
+    return whole.exclusive() if args.exclusive else whole, broken
+
+
+def _known_voices(named: str | None, session: Session) -> Voices | None:
+    path = find_voices(named)
+    if path is None:
+        return None
+    voices = read_voices(path)
+    voices.check_checkpoint(session.bundle.manifest.source.checkpoint_sha256, str(path))
+    return voices
 
 
 def _progress(done_s: float | None, total_s: float | None) -> None:

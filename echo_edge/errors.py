@@ -4,6 +4,7 @@
     ├── AudioError         exit 1   audio that cannot be read, or is not audio
     ├── EngineError        exit 1   an engine that is absent, too old, or failed while running
     ├── OutputError        exit 1   a result that cannot be written
+    ├── VoicesError        exit 1   known voices that cannot be read, or are another checkpoint's
     ├── UsageError         exit 2   an option that makes no sense
     └── BundleError        exit 3   a bundle that breaks its promises: verification refused
 
@@ -27,6 +28,10 @@ class EngineError(EchoError):
 
 class OutputError(EchoError):
     """A result that cannot be written where it was asked for."""
+
+
+class VoicesError(EchoError):
+    """Known voices that cannot be read or written, or that another checkpoint learned."""
 
 
 class UsageError(EchoError):

@@ -84,7 +84,9 @@ def render(
 
 def to_txt(result: Result) -> str:
     """One line per cue, and per turn in which nothing was transcribed, in order of time."""
-    cues = _cues(result) + [_turn_cue(turn, "(no words)") for turn in _silent_turns(result)]
+    names = result.names
+    silent = [_turn_cue(turn, names, "(no words)") for turn in _silent_turns(result)]
+    cues = _cues(result) + silent
     lines = [
         f"[{_tenths(cue.start_ms)} - {_tenths(cue.end_ms)}] {cue.speaker}: {cue.text}\n"
         for cue in sorted(cues, key=lambda cue: (cue.start_ms, cue.end_ms))
@@ -110,11 +112,11 @@ def to_json(result: Result, *, audio: AudioInfo, bundle: BundleInfo, timing: Tim
 
 def to_rttm(result: Result, uri: str) -> str:
     """NIST RTTM: one `SPEAKER` line per turn."""
-    lines = []
+    names, lines = result.names, []
     for turn in _turns(result):
         start_ms, end_ms = _span_ms(turn)
         times = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
-        speaker = _column(turn.speaker)
+        speaker = _column(names.get(turn.speaker, turn.speaker))
         lines.append(f"SPEAKER {_column(uri)} 1 {times} <NA> <NA> {speaker} <NA> <NA>\n")
     return "".join(lines)
 
@@ -210,11 +212,12 @@ def _cues(result: Result) -> list[_Cue]:
         if not (groups and continues(groups[-1], word)):
             groups.append([])
         groups[-1].append(word)
+    names = result.names
     return [
         _Cue(
             _span_ms(group[0])[0],
             max(_span_ms(word)[1] for word in group),
-            _UNKNOWN_SPEAKER if group[0].speaker is None else _one_line(group[0].speaker),
+            _shown(group[0].speaker, names),
             _one_line(" ".join(word.text for word in group)),
         )
         for group in groups
@@ -234,11 +237,17 @@ def continues(group: list[Word], word: Word) -> bool:
 
 
 def _subtitles(result: Result) -> list[_Cue]:
-    return _cues(result) or [_turn_cue(turn, "[speech]") for turn in _turns(result)]
+    names = result.names
+    return _cues(result) or [_turn_cue(turn, names, "[speech]") for turn in _turns(result)]
 
 
-def _turn_cue(turn: Turn, text: str) -> _Cue:
-    return _Cue(*_span_ms(turn), _one_line(turn.speaker), text)
+def _turn_cue(turn: Turn, names: dict[str, str], text: str) -> _Cue:
+    return _Cue(*_span_ms(turn), _shown(turn.speaker, names), text)
+
+
+def _shown(speaker: str | None, names: dict[str, str]) -> str:
+    """What people read: the name or, where there is none, the label."""
+    return _UNKNOWN_SPEAKER if speaker is None else _one_line(names.get(speaker, speaker))
 
 
 def _silent_turns(result: Result) -> list[Turn]:

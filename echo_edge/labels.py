@@ -3,11 +3,16 @@
 Labels are given at once, or (deferred) at the end, when it is known which voices are one person.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from echo_edge.clustering import Grouping
 from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
 from echo_edge.turns import VoiceTurn
+
+COUNT_LIVE = 0.5
+"""How sure the number of speakers is where labels are given at once: the share of right counts that
+`training.tune_count` measured. At the end the margin of the grouping says it; docs/voices.md."""
 
 
 class Labels:
@@ -17,8 +22,10 @@ class Labels:
         self.deferred = deferred
         self._step_s = step_s
         self._turns: list[VoiceTurn] = []
+        self._exclusive: list[VoiceTurn] = []
         self._words: list[tuple[Word, int | None]] = []
         self._names: dict[int, str] = {}
+        self._people: Mapping[int, str] = {}
         self._speech_s: dict[str, float] = {}
         self._grouping: Grouping | None = None
 
@@ -26,6 +33,10 @@ class Labels:
         """Turns that are final but for their label."""
         self._turns += turns
         self._name_now([turn.voice for turn in turns])
+
+    def add_exclusive(self, turns: list[VoiceTurn]) -> None:
+        """Turns without overlap; each waits for a turn of its voice, which gives the label."""
+        self._exclusive += turns
 
     def add_words(self, words: list[tuple[Word, int | None]]) -> None:
         """Words that are final but for their label."""
@@ -36,30 +47,45 @@ class Labels:
         """Which voices are one speaker; called once, before the last `take`, when deferred."""
         self._grouping = grouping
 
+    def know(self, people: Mapping[int, str]) -> None:
+        """Who is known: group of voices (or voice, where labels are given at once) -> name."""
+        self._people = people
+
+    def group_of(self, label: str) -> int | None:
+        """The group (or voice, where labels are given at once) of a label; None if not given."""
+        return next((group for group, name in self._names.items() if name == label), None)
+
     def take(self, duration_s: float, everything: bool) -> Result:
         """What can be labelled now; all of it if `everything`."""
         if self.deferred and not everything:
             return Result(duration_s=duration_s)
         # A turn ends with the audio, though its last step may reach beyond.
-        turns = self._labelled_turns(duration_s)
+        turns = self._labelled(self._turns, duration_s)
+        exclusive = self._labelled(self._ready_exclusive(), duration_s)
         words = tuple(replace(word, speaker=self._word_name(voice)) for word, voice in self._words)
-        self._words = []
+        self._turns, self._words = [], []
         for turn in turns:
             spoken = self._speech_s.get(turn.speaker, 0.0) + turn.end_s - turn.start_s
             self._speech_s[turn.speaker] = spoken
         # A word may be final before the turn it is in: its speaker has no speech yet.
         speakers = tuple(
-            Speaker(name, None, self._speech_s.get(name, 0.0)) for name in self._names.values()
+            Speaker(label, self._people.get(group), self._speech_s.get(label, 0.0))
+            for group, label in self._names.items()
         )
-        confidence = self._grouping.confidence if self._grouping else 0.5
+        confidence = self._grouping.confidence if self._grouping else COUNT_LIVE
         count = SpeakerCount(len(speakers), confidence)
-        return Result(turns, words, duration_s, speakers, count)
+        return Result(turns, words, duration_s, speakers, count, exclusive_turns=exclusive)
 
-    def _labelled_turns(self, duration_s: float) -> tuple[Turn, ...]:
-        voiced = self._turns
+    def _ready_exclusive(self) -> list[VoiceTurn]:
+        """Those before the first whose voice has no label yet, so that their order is one."""
+        known = [self._group(turn.voice) in self._names for turn in self._exclusive]
+        n_ready = [*known, False].index(False)
+        ready, self._exclusive = self._exclusive[:n_ready], self._exclusive[n_ready:]
+        return ready
+
+    def _labelled(self, voiced: list[VoiceTurn], duration_s: float) -> tuple[Turn, ...]:
         if self._grouping is not None:
             voiced = _joined(voiced, self._grouping)
-        self._turns = []
         return tuple(
             Turn(
                 turn.start * self._step_s,

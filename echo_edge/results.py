@@ -3,7 +3,9 @@
 Knows nothing of files or formats (`formats.py` writes them) nor of how a result was made.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Speaker:
     """One voice of the recording and how long it spoke."""
 
     id: str
+    """The label that turns and words bear."""
     name: str | None
+    """Who it is, if it is one of the known voices; once given it never changes in a stream."""
     speech_s: float
 
 
@@ -53,6 +57,8 @@ class Source:
 
     path: str
     speaker: str | None
+    name: str | None = None
+    """Of the speaker, if known."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,24 @@ class Result:
     speakers: tuple[Speaker, ...] = ()
     speaker_count: SpeakerCount = field(default_factory=lambda: SpeakerCount(0, 1.0))
     sources: tuple[Source, ...] = ()
+    exclusive_turns: tuple[Turn, ...] = ()
+    """Turns without overlap: at every moment the voice that is heard most clearly, if any."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All that `push` and at last `finish` gave, at least one of them, as one result."""
+        return replace(
+            parts[-1],
+            turns=tuple(turn for part in parts for turn in part.turns),
+            words=tuple(word for part in parts for word in part.words),
+            exclusive_turns=tuple(turn for part in parts for turn in part.exclusive_turns),
+        )
+
+    def exclusive(self) -> "Result":
+        """The same with the turns that do not overlap in place of those that do."""
+        return replace(self, turns=self.exclusive_turns)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Speaker label -> what to call the speaker: the name or, unknown, the label."""
+        return {speaker.id: speaker.name or speaker.id for speaker in self.speakers}

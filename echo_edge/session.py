@@ -19,6 +19,7 @@ from echo_edge.engines import Engine, check_engine, open_engine
 from echo_edge.errors import BundleError, UsageError
 from echo_edge.results import Result
 from echo_edge.stream import MOST_SPEAKERS, Stream, StreamOptions
+from echo_edge.voices import Voices
 
 if TYPE_CHECKING:
     from echo_edge.keys import TrustedKeys
@@ -91,6 +92,7 @@ class Session:
         min_speakers: int = 1,
         max_speakers: int = MOST_SPEAKERS,
         language_model: bool = True,
+        voices: Voices | None = None,
         on_sources: Callable[[Array], None] | None = None,
     ) -> Stream:
         """A new stream.
@@ -98,11 +100,13 @@ class Session:
         `latency_s`: how long a decision may be held back (at least one hop of the diarization
         window, at most the window); infinity also decides the number of speakers at the end.
         `language_model`: whether words are searched for with the bundle's, if it has one.
+        `voices`: people who are called by their names where they are heard (`speakers[].name` in
+        results); VoicesError if another checkpoint learned them.
         `on_sources` receives separated waveforms `[K, samples]` as they become final; without it
         the separation graph does not run.
         """
         options = StreamOptions(latency_s, min_speakers, max_speakers, language_model)
-        return Stream(self.bundle, self.engines, options, on_sources)
+        return Stream(self.bundle, self.engines, options, on_sources, voices)
 
     def process(
         self,
@@ -112,22 +116,20 @@ class Session:
         min_speakers: int = 1,
         max_speakers: int = MOST_SPEAKERS,
         language_model: bool = True,
+        voices: Voices | None = None,
     ) -> Result:
-        """The whole result of a recording, float32 `[samples]` at 16 kHz: `push`, then `finish`."""
+        """The whole result of a recording, float32 `[samples]` at 16 kHz: `push`, then `finish`.
+
+        Options as of `stream`.
+        """
         stream = self.stream(
             latency_s,
             min_speakers=min_speakers,
             max_speakers=max_speakers,
             language_model=language_model,
+            voices=voices,
         )
-        first, last = stream.push(pcm), stream.finish()
-        return Result(
-            first.turns + last.turns,
-            first.words + last.words,
-            last.duration_s,
-            last.speakers,
-            last.speaker_count,
-        )
+        return Result.joined([stream.push(pcm), stream.finish()])
 
     def close(self) -> None:
         """Free the engines; streams of this session end here."""

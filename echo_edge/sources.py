@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, WavWriter
 from echo_edge.errors import OutputError
-from echo_edge.results import Source, Turn
+from echo_edge.results import Source, Speaker, Turn
 
 Array = NDArray[np.float32]
 
@@ -69,9 +69,12 @@ class SourceWriter:
                 with suppress(OSError):  # one that is not empty stays
                     folder.rmdir()
 
-    def keep(self, turns: tuple[Turn, ...]) -> tuple[Source, ...]:
+    def keep(
+        self, turns: tuple[Turn, ...], speakers: tuple[Speaker, ...] = ()
+    ) -> tuple[Source, ...]:
         """After the context: remove the files of empty slots; the rest, each with the speaker whose
-        turns hold most of its energy."""
+        turns hold most of its energy, and with the name that `speakers` give."""
+        people = {speaker.id: speaker.name for speaker in speakers}
         energies = np.array(self._energies)
         total = float(energies.sum())
         sources = []
@@ -79,7 +82,8 @@ class SourceWriter:
             if total <= 0.0 or row.sum() < LEAST_SHARE * total:
                 path.unlink(missing_ok=True)
                 continue
-            sources.append(Source(str(path), _loudest(row, turns)))
+            speaker = _loudest(row, turns)
+            sources.append(Source(str(path), speaker, speaker and people.get(speaker)))
         return tuple(sources)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import LOUDEST
 from echo_edge.bundle import Bundle
-from echo_edge.clustering import LinkRules, group_clusters
+from echo_edge.clustering import Grouping, LinkRules, group_clusters
 from echo_edge.engines import Engine
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.graph import GraphStream
@@ -20,7 +20,9 @@ from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.labels import Labels
 from echo_edge.language import LanguageModel
 from echo_edge.results import Result
-from echo_edge.turns import TurnBuilder, TurnRules, WordVoices
+from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, TurnRules, WordVoices
+from echo_edge.voices import Voiceprint, Voices
+from echo_edge.voices_match import NameGiver, NameRules, VoiceSpeech
 
 Array = NDArray[np.float32]
 
@@ -58,8 +60,12 @@ class Stream:
         engines: Mapping[str, Engine],
         options: StreamOptions,
         on_sources: Callable[[Array], None] | None = None,
+        voices: Voices | None = None,
     ) -> None:
         manifest = bundle.manifest
+        self._checkpoint = manifest.source.checkpoint_sha256
+        voices = voices or Voices()
+        voices.check_checkpoint(self._checkpoint)
         self._chunk = manifest.audio.chunk_samples
         self._step = manifest.streaming.step_samples
         self._sample_rate = manifest.audio.sample_rate
@@ -91,9 +97,15 @@ class Stream:
         self._separation = SeparationDecoder(
             graph("separation"), manifest.separation, decoding["group_threshold"]
         )
-        self._turns = TurnBuilder(_turn_rules(decoding, self._step_s))
+        turn_rules = _turn_rules(decoding, self._step_s)
+        self._turns, self._exclusive = TurnBuilder(turn_rules), ExclusiveTurnBuilder(turn_rules)
         self._words = WordVoices(self._step_s, decoding["active_threshold"])
         self._labels = Labels(self._step_s, deferred=at_the_end)
+        self._speech = VoiceSpeech(
+            self._diarization.clusters, self._step_s, decoding["active_threshold"]
+        )
+        self._people = NameGiver(voices, NameRules.of(decoding))
+        self._grouping: Grouping | None = None
         self._group_threshold = decoding["group_threshold"]
         self._options = options
 
@@ -125,15 +137,31 @@ class Stream:
         self._emit(self._separation.finish())
         if self._labels.deferred:
             clusters = self._diarization.clusters
-            grouping = group_clusters(
+            self._grouping = group_clusters(
                 clusters.centroids,
                 clusters.speech_s,
                 self._group_threshold,
                 self._options.min_speakers,
                 self._options.max_speakers,
             )
-            self._labels.group(grouping)
+            self._labels.group(self._grouping)
+            self._give_names()
         return self._result()
+
+    def voiceprint(self, speaker: str) -> Voiceprint:
+        """What a speaker, by the label of a result, sounds like so far: to be kept in `Voices`.
+
+        UsageError for a label that no result had. With a latency of infinity there is none before
+        `finish`. The more speech, the better: 15 s or more.
+        """
+        row = self._labels.group_of(speaker)
+        if row is None:
+            raise UsageError(
+                f"voiceprint: found no speaker {speaker[:60]!r} in what is final, expected a label "
+                "such as speaker_1"
+            )
+        speech = self._speech.of(self._grouping)
+        return Voiceprint.of(speech.centroids[row], speech.heard_s[row], self._checkpoint)
 
     def _check_unfinished(self, verb: str) -> None:
         if self._finished:
@@ -164,10 +192,19 @@ class Stream:
     def _settle(self, decided: list[Activity], everything: bool = False) -> None:
         for activity in decided:
             self._labels.add_turns(self._turns.push(activity))
+            self._labels.add_exclusive(self._exclusive.push(activity))
+            self._speech.hear(activity)
         self._words.decide(decided)
         if everything:
             self._labels.add_turns(self._turns.finish())
+            self._labels.add_exclusive(self._exclusive.finish())
         self._labels.add_words(self._words.take(everything))
+        if decided and not self._labels.deferred:
+            self._give_names()
+
+    def _give_names(self) -> None:
+        self._people.look(self._speech.of(self._grouping))
+        self._labels.know(self._people.names)
 
     def _emit(self, sources: Array) -> None:
         """Hand out separated samples, never more than were heard."""

@@ -55,10 +55,7 @@ class TurnBuilder:
             step = activity.first_step + offset
             for voice in np.flatnonzero(row >= self._rules.active).tolist():
                 score = float(row[voice])
-                turn = self._open.setdefault(voice, _Open(step, step, 0.0, 0))
-                turn.last = step
-                turn.total += score
-                turn.n_steps += 1
+                _extend(self._open.setdefault(voice, _Open(step, step, 0.0, 0)), step, score)
             late = step - self._rules.gap_steps
             for voice in [v for v, turn in self._open.items() if turn.last < late]:
                 self._close(voice, done)
@@ -76,6 +73,60 @@ class TurnBuilder:
         if turn.last + 1 - turn.start >= self._rules.shortest_steps:
             confidence = turn.total / turn.n_steps
             done.append(VoiceTurn(voice, turn.start, turn.last + 1, confidence))
+
+
+class ExclusiveTurnBuilder:
+    """Turns of which no two overlap: a step is of the voice with the highest score, and another
+    voice takes the floor once it has had it for `shortest_steps`."""
+
+    def __init__(self, rules: TurnRules) -> None:
+        self._rules = rules
+        self._now: tuple[int, _Open] | None = None
+        """The voice that has the floor, and its turn."""
+        self._next: tuple[int, _Open] | None = None
+        """Who was heard since then, for too short a time to take it."""
+
+    def push(self, activity: Activity) -> list[VoiceTurn]:
+        """Turns that ended within these steps."""
+        done: list[VoiceTurn] = []
+        for offset, row in enumerate(activity.scores):
+            step = activity.first_step + offset
+            if row.size and row.max() >= self._rules.active:
+                self._hear(int(row.argmax()), step, float(row.max()), done)
+            while self._now is not None and self._now[1].last < step - self._rules.gap_steps:
+                self._pass_on(done)
+        return done
+
+    def finish(self) -> list[VoiceTurn]:
+        """The turn still open at the end."""
+        done: list[VoiceTurn] = []
+        while self._now is not None:
+            self._pass_on(done)
+        return done
+
+    def _hear(self, voice: int, step: int, score: float, done: list[VoiceTurn]) -> None:
+        if self._now is None or self._now[0] == voice:
+            self._now, self._next = self._now or (voice, _Open(step, step, 0.0, 0)), None
+            _extend(self._now[1], step, score)
+            return
+        if self._next is None or self._next[0] != voice:
+            self._next = (voice, _Open(step, step, 0.0, 0))
+        _extend(self._next[1], step, score)
+        if step + 1 - self._next[1].start >= self._rules.shortest_steps:
+            self._pass_on(done)
+
+    def _pass_on(self, done: list[VoiceTurn]) -> None:
+        assert self._now is not None  # noqa: S101 - whoever calls has looked
+        voice, turn = self._now
+        if turn.last + 1 - turn.start >= self._rules.shortest_steps:
+            done.append(VoiceTurn(voice, turn.start, turn.last + 1, turn.total / turn.n_steps))
+        self._now, self._next = self._next, None
+
+
+def _extend(turn: _Open, step: int, score: float) -> None:
+    turn.last = step
+    turn.total += score
+    turn.n_steps += 1
 
 
 class WordVoices:

@@ -28,7 +28,7 @@ from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loade
 from .data import SAMPLE_RATE, load_splits
 from .grow import grow
 from .jepa import Jepa
-from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state
+from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state, use_bfloat16
 from .losses import ArcFace, PhoneHead, ctc_loss, turns_loss
 from .metrics import encode, quick_look
 from .mixtures import STEP_SAMPLES
@@ -171,6 +171,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--qat", type=float, default=0.0, help="last share of steps that sees int8 rounding"
     )
+    parser.add_argument("--bf16", action="store_true", help="blocks multiply in bfloat16")
     parser.add_argument("--look-every", type=int, default=300, help="steps between quick looks")
     parser.add_argument("--save-every", type=int, default=100)
     return parser.parse_args()
@@ -215,6 +216,8 @@ def main() -> None:
     )  # fmt: skip
     learners = build(args, batches)
     model = learners.model
+    if args.bf16:
+        use_bfloat16(model.encoder.blocks)
     print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
     optimizer = adamw(learners.parts().values(), args.peak)
     parts = {**learners.parts(), "optimizer": optimizer}

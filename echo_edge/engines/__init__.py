@@ -30,16 +30,22 @@ class Engine(Protocol):
 
 ENGINES = {
     "onnx": ("echo_edge.engines.onnx", "onnxruntime", "pip install 'echo-edge[onnx]'"),
+    "tflite": ("echo_edge.engines.tflite", "ai_edge_litert", "pip install 'echo-edge[tflite]'"),
+    "executorch": (
+        "echo_edge.engines.executorch", "executorch.version",
+        "pip install --no-deps executorch echo-edge-executorch",
+    ),
     "null": ("echo_edge.engines.null", "numpy", ""),
-}
-"""Engine name -> module, what it needs to be importable, how to get that."""
+}  # fmt: skip
+"""Engine name -> module, what it needs that knows its version, how to get that."""
 
 
 def engine_version(name: str) -> str:
     """Version of the installed library behind an engine. EngineError if it is not there."""
-    _, library, cure = _entry(name)
+    _, versioned, cure = _entry(name)
+    library = versioned.partition(".")[0]
     try:
-        return str(import_module(library).__version__)
+        return str(import_module(versioned).__version__)
     except ImportError as error:
         raise EngineError(f"engine {name}: {library} is not installed here: {cure}") from error
     except Exception as error:  # a native library may fail in any way while it loads
@@ -50,7 +56,7 @@ def check_engine(spec: EngineSpec) -> None:
     """Raise EngineError if the engine is not installed here or older than a bundle needs."""
     found = engine_version(spec.name)
     if _numbers(found) < _numbers(spec.minimum_version):
-        _, library, _ = _entry(spec.name)
+        library = _entry(spec.name)[1].partition(".")[0]
         raise EngineError(
             f"engine {spec.name}: found {library} {found}, expected at least "
             f"{spec.minimum_version} for this bundle: pip install -U {library}"

@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from echo_edge.bundle import find_bundle, open_bundle
@@ -19,6 +20,7 @@ from echo_edge.recorder.transcribe import Options
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
 from echo_edge.session import load
 from echo_edge.stream import StreamOptions
+from echo_edge.voices_file import find_voices, read_voices
 
 LONGEST_SEGMENT_MIN = 24 * 60.0
 
@@ -110,8 +112,15 @@ def _recover(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(text, file=sys.stderr)
 
+    def adjust(options: Options) -> Options:
+        """Known voices as they are asked for now or else as they were then."""
+        asked = args.no_voices or args.voices is not None
+        return replace(options, voices=_voices(args)) if asked else options
+
     bundle = find_bundle(args.bundle)
-    n_recovered = recover(args.recover, lambda threads: load(bundle, threads), say, _progress)
+    n_recovered = recover(
+        args.recover, lambda threads: load(bundle, threads), say, _progress, adjust
+    )
     if not n_recovered:
         say(f"{args.recover}: nothing to recover")
     return 0
@@ -157,7 +166,12 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
         out=args.out,
         options=Options(
-            args.latency_s, args.min_speakers, args.max_speakers, language_model, args.threads
+            args.latency_s,
+            args.min_speakers,
+            args.max_speakers,
+            language_model,
+            args.threads,
+            _voices(args),
         ),
         limits=limits,
         bundle=args.bundle,
@@ -165,6 +179,14 @@ def _settings(args: argparse.Namespace) -> Settings:
         segment_s=60.0 * segment_min,
         finish_s=_positive(args.finish_s, "--finish-s", zero=True),
     )
+
+
+def _voices(args: argparse.Namespace) -> str | None:
+    """As with bundles: a file that was named must be right, whatever the default one is."""
+    path = None if args.no_voices else find_voices(args.voices)
+    if args.voices is not None:
+        read_voices(args.voices)
+    return None if path is None else str(path.absolute())
 
 
 def _source(args: argparse.Namespace) -> Source:

@@ -97,6 +97,11 @@ def word_line(word: Word) -> Line:
     return _line("word", word)
 
 
+def speaker_line(label: str, name: str) -> Line:
+    """The name of a speaker: reported once it is known, in the file when a session is complete."""
+    return {"type": "speaker", "speaker": label, "name": name}
+
+
 def to_word(line: Line) -> Word:
     """The word of a `word` line."""
     return Word(line["start_s"], line["end_s"], line["text"], line["speaker"], line["confidence"])
@@ -134,7 +139,10 @@ def to_result(lines: list[Line], duration_s: float) -> Result:
     speech_s: dict[str, float] = {}
     for turn in sorted(turns, key=lambda turn: turn.start_s):
         speech_s[turn.speaker] = speech_s.get(turn.speaker, 0.0) + turn.end_s - turn.start_s
-    speakers = tuple(Speaker(name, None, spoken) for name, spoken in speech_s.items())
+    people = {line["speaker"]: line["name"] for line in lines if line["type"] == "speaker"}
+    speakers = tuple(
+        Speaker(label, people.get(label), spoken) for label, spoken in speech_s.items()
+    )
     confidence = next((x["count_confidence"] for x in lines if x["type"] == "end"), 0.5)
     return Result(turns, words, duration_s, speakers, SpeakerCount(len(speakers), confidence))
 

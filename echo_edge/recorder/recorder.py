@@ -143,10 +143,13 @@ class Recorder:
             match line["type"]:
                 case "progress":
                     self._done_s = line["done_s"]
-                case "turn":
+                case "turn" | "speaker":
                     self._view.show(line)
                 case "word":
                     self._show_words(self._groups.add(lines.to_word(line)))
+                case "nobody by name":
+                    self._event("nobody by name", message=line["message"])
+                    print(f"echo-edge: {line['message']}", file=sys.stderr)
                 case "error":
                     self._fail(f"no results: {line['message']}")
         self._show_words(self._groups.take_before(self._done_s - _GROUP_DONE_S))
@@ -274,8 +277,10 @@ class Recorder:
         self._take_results()
         self._show_words(self._groups.take())
         if child.exit_code != 0:
+            self.exit_code = 3 if child.exit_code == 3 else 1  # as if it had ended earlier
+            ended = "" if child.exit_code is None else f" (transcriber: exit {child.exit_code})"
             self._fail(
-                f"{self.folder}: results are incomplete, "
+                f"{self.folder}: results are incomplete{ended}, "
                 f"{max(0.0, self._writer.recorded_s - self._done_s):.0f} s of audio not processed: "
                 f"echo-edge record --recover {self.folder}"
             )

@@ -23,11 +23,13 @@ def recover(
     load: Callable[[int], Session],
     say: Callable[[str], None],
     progress: Callable[[float], None] = lambda _: None,
+    adjust: Callable[[Options], Options] = lambda options: options,
 ) -> int:
     """Recover a session, or all in a folder that need it; how many were recovered.
 
     `load` gives a session of the bundle with so many threads and is called only if there is work;
-    `progress` is told the share that is done, 0 to 1. A session that is being recorded is left
+    `progress` is told the share that is done, 0 to 1; `adjust` may change the options with which it
+    was recorded. A session that is being recorded is left
     alone, one that is complete too. Raises EchoError; of several sessions each gets its chance.
     """
     if not path.is_dir():
@@ -45,7 +47,7 @@ def recover(
             continue
         try:
             if not (folder / RESULT).exists():
-                _recover(folder, load, say, progress)
+                _recover(folder, adjust(Options.read(folder)), load, say, progress)
                 n_recovered += 1
         except EchoError as error:
             errors.append(error)
@@ -60,11 +62,11 @@ def recover(
 
 def _recover(
     folder: Path,
+    options: Options,
     load: Callable[[int], Session],
     say: Callable[[str], None],
     progress: Callable[[float], None],
 ) -> None:
-    options = Options.read(folder)
     try:
         n_repaired = repair(folder)
     except OSError as error:
@@ -77,6 +79,8 @@ def _recover(
     def report(line: lines.Line) -> None:
         if line["type"] == "progress":
             progress(min(line["done_s"] / max(seconds, 1.0), 1.0))
+        elif line["type"] == "nobody by name":
+            say(line["message"])
 
     with load(options.threads) as session:
         _transcribe_all(folder, session, options, report)
@@ -91,7 +95,7 @@ def _transcribe_all(folder: Path, session: Session, options: Options, report: Re
     partial.unlink(missing_ok=True)
     old = lines.read_lines(folder / lines.RESULTS)
     log = lines.LineWriter(partial)
-    with closing(Transcriber(folder, options.stream(session), log, report)) as transcriber:
+    with closing(Transcriber(folder, options.stream(session, report), log, report)) as transcriber:
         while transcriber.step():
             pass
         transcriber.finish()

@@ -26,13 +26,15 @@ from echo_edge import formats
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle import find_bundle
 from echo_edge.cli import bundle_info
-from echo_edge.errors import EchoError, OutputError
+from echo_edge.errors import EchoError, OutputError, VoicesError
 from echo_edge.recorder import lines
 from echo_edge.recorder.segments import Samples, SegmentReader, segments
 from echo_edge.recorder.sessions import read_about
 from echo_edge.results import Result
 from echo_edge.session import Session, load
 from echo_edge.stream import MOST_SPEAKERS, Stream
+from echo_edge.voices import Voices
+from echo_edge.voices_file import read_voices
 
 GAP_S = 5.0
 """So much silence is heard instead of a gap: enough for every word and turn before it to end."""
@@ -51,6 +53,8 @@ class Options:
     max_speakers: int = MOST_SPEAKERS
     language_model: bool = True
     threads: int = 1
+    voices: str | None = None
+    """The file of known voices; None calls nobody by name."""
 
     @classmethod
     def read(cls, folder: Path) -> "Options":
@@ -60,11 +64,24 @@ class Options:
         except (KeyError, TypeError) as error:
             raise OutputError(f"{folder}/session.json: options: {error}: restore it") from error
 
-    def stream(self, session: Session) -> Stream:
-        """A stream of these options; UsageError if they make no sense."""
+    def stream(self, session: Session, report: Report = lambda _: None) -> Stream:
+        """A stream of these options; UsageError if they make no sense. Known voices that cannot be
+        used are reported, and nobody is called by name: the results matter more."""
         values = asdict(self)
         del values["threads"]
-        return session.stream(**values)
+        return session.stream(**values | {"voices": self._read_voices(session, report)})
+
+    def _read_voices(self, session: Session, report: Report) -> Voices | None:
+        if self.voices is None:
+            return None
+        try:
+            voices = read_voices(self.voices)
+            sha256 = session.bundle.manifest.source.checkpoint_sha256
+            voices.check_checkpoint(sha256, self.voices)
+        except VoicesError as error:
+            report({"type": "nobody by name", "message": str(error)})
+            return None
+        return voices
 
 
 class Timeline:
@@ -94,6 +111,9 @@ class Transcriber:
         self._heard = 0
         self._place = 0
         self._forgotten: list[tuple[float, float]] = []
+        self._names: dict[str, str] = {}
+        self._said: set[str | None] = set()
+        """Whose turns and words are in the log."""
         self._synced_s = time.monotonic()
         self.busy_s = 0.0
         """Time spent in the stream."""
@@ -118,6 +138,9 @@ class Transcriber:
         """Log what the stream still holds back; there is no more audio."""
         result = self._stream.finish()
         self._emit(result)
+        for label, name in self._names.items():
+            if label in self._said:  # and not of somebody all of whose speech was deleted
+                self._log.write(lines.speaker_line(label, name))
         confidence = round(float(result.speaker_count.confidence), 4)
         self._log.write({"type": "end", "count_confidence": confidence})
         self._log.sync()
@@ -132,6 +155,7 @@ class Transcriber:
         self._forgotten.append((first / SAMPLE_RATE, end / SAMPLE_RATE))
         self._log.close()
         lines.forget_in(self._folder, *self._forgotten[-1])
+        self._said = {x.get("speaker") for x in lines.read_lines(self._folder / lines.RESULTS)}
         self._log = lines.LineWriter(self._folder / lines.RESULTS)
 
     def _push(self, samples: Samples) -> None:
@@ -142,6 +166,10 @@ class Transcriber:
         self._emit(result)
 
     def _emit(self, result: Result) -> None:
+        for speaker in result.speakers:
+            if speaker.name is not None and speaker.id not in self._names:
+                self._names[speaker.id] = speaker.name
+                self._report(lines.speaker_line(speaker.id, speaker.name))
         found = [lines.turn_line(turn) for turn in result.turns]
         found += [lines.word_line(word) for word in result.words]
         placed = [self._placed(line) for line in found]
@@ -149,6 +177,7 @@ class Transcriber:
             placed = lines.forget_between(placed, start_s, end_s)
         for line in placed:
             self._log.write(line)
+            self._said.add(line["speaker"])
             self._report(line)
 
     def _placed(self, line: lines.Line) -> lines.Line:
@@ -185,7 +214,7 @@ def follow(
     `commands` yields None where there is none at the moment.
     """
     log = lines.LineWriter(folder / lines.RESULTS)
-    with closing(Transcriber(folder, options.stream(session), log, report)) as transcriber:
+    with closing(Transcriber(folder, options.stream(session, report), log, report)) as transcriber:
         finished = _obey(transcriber, commands)
     if finished:
         write_results(folder, session, transcriber.busy_s)

@@ -157,14 +157,20 @@ class TerminalView:
         out = out or sys.stdout
         self._out, self._live = _Output(out), out.isatty()
         self._speech_s: dict[str, float] = {}
+        self._names: dict[str | None, str] = {None: "?"}
 
     def show(self, line: lines.Line) -> None:
-        """A line of transcript or an event; turns only change the speakers' times."""
-        if line["type"] == "turn":
+        """A line of transcript or an event; turns only change the speakers' times, and names are
+        shown from then on."""
+        if line["type"] == "speaker":
+            self._names[line["speaker"]] = line["name"]
+        elif line["type"] == "turn":
             spoken = self._speech_s.get(line["speaker"], 0.0)
             self._speech_s[line["speaker"]] = spoken + line["end_s"] - line["start_s"]
         elif line["type"] == "words":
-            self._print(f"[{clock(line['start_s'])}] {line['speaker'] or '?'}: {line['text']}")
+            self._print(
+                f"[{clock(line['start_s'])}] {self._called(line['speaker'])}: {line['text']}"
+            )
         else:
             said = ", ".join(
                 f"{k} {v}" for k, v in line.items() if k not in ("type", "utc", "at_s")
@@ -176,7 +182,7 @@ class TerminalView:
         self._out.flush()
         if self._live and not self._out.waits:
             mark = "paused" if status.paused else "rec"
-            voices = "  ".join(f"{n} {s:.0f} s" for n, s in self._speech_s.items())
+            voices = "  ".join(f"{self._called(n)} {s:.0f} s" for n, s in self._speech_s.items())
             line = (
                 f"{mark} {clock(status.recorded_s)} {meter(status.peak)} lag {status.lag_s:.1f} s"
             )
@@ -188,6 +194,9 @@ class TerminalView:
         if self._live:
             self._out.write("\r\x1b[K")
         self._out.flush(1.0)
+
+    def _called(self, speaker: str | None) -> str:
+        return self._names.get(speaker) or str(speaker)
 
     def _print(self, text: str) -> None:
         clear = "\r\x1b[K" if self._live else ""

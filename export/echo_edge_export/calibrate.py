@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from echo_edge.errors import EchoError
 
 from .model import Block, Echo
 from .steps import EncoderStep, graph_inputs
@@ -25,57 +27,92 @@ SMOOTHING = 0.4
 """SmoothQuant's alpha: how much of the activations' spread moves into the weights."""
 
 
+Ranges = dict[str, tuple[float, float]]
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Input range of every linear, by its name in the model."""
+    """Input and output range of every linear, by its name in the model."""
 
-    ranges: dict[str, tuple[float, float]]
+    ranges: Ranges
+    outputs: Ranges = field(default_factory=dict)
+    """Only engines whose integer products have integer results need them (LiteRT, ExecuTorch)."""
 
     def quantization(self, name: str) -> tuple[float, int]:
         """Scale and zero point of the unsigned 8-bit input of one linear."""
-        low, high = self.ranges[name]
-        low, high = min(low * MARGIN, 0.0), max(high * MARGIN, 0.0)
-        scale = max(high - low, 1e-6) / 255.0
-        return float(np.float32(scale)), round(-low / scale)
+        return _quantization(*self.ranges[name])
+
+    def output_quantization(self, name: str, relu: bool = False) -> tuple[float, int]:
+        """Scale and zero point of the unsigned 8-bit output of one linear, or of the ReLU after
+        it. EchoError for a calibration from before outputs were kept."""
+        if name not in self.outputs:
+            raise EchoError(
+                f"{name}: the calibration holds no output range, expected one for this engine: "
+                "calibrate again with --calibrate AUDIO ..."
+            )
+        low, high = self.outputs[name]
+        return _quantization(0.0 if relu else low, high)
 
     def to_json(self) -> str:
         """Deterministic text for the bundle."""
-        rows = {k: [float(np.float32(v)) for v in r] for k, r in sorted(self.ranges.items())}
-        return json.dumps({"margin": MARGIN, "smoothing": SMOOTHING, "ranges": rows}, indent=1)
+        rows = {kind: _rounded(r) for kind, r in (("ranges", self.ranges), ("out", self.outputs))}
+        return json.dumps({"margin": MARGIN, "smoothing": SMOOTHING, **rows}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> "Calibration":
         """The inverse of `to_json`. ValueError or KeyError for anything else."""
-        ranges = json.loads(text)["ranges"]
-        return cls({name: (float(low), float(high)) for name, (low, high) in ranges.items()})
+        stored = json.loads(text)
+        kinds = (stored["ranges"], stored.get("out", {}))
+        return cls(*({n: (float(low), float(high)) for n, (low, high) in r.items()} for r in kinds))
+
+
+def _quantization(low: float, high: float) -> tuple[float, int]:
+    low, high = min(low * MARGIN, 0.0), max(high * MARGIN, 0.0)
+    scale = max(high - low, 1e-6) / 255.0
+    return float(np.float32(scale)), round(-low / scale)
+
+
+def _rounded(ranges: Ranges) -> dict[str, list[float]]:
+    return {k: [float(np.float32(v)) for v in r] for k, r in sorted(ranges.items())}
 
 
 @dataclass
 class Statistics:
-    """Smallest, largest and per-channel largest magnitude of a linear's input."""
+    """Smallest and largest input and output of a linear, and the largest magnitude of each input
+    channel."""
 
-    low: float
-    high: float
+    input: tuple[float, float]
+    output: tuple[float, float]
     channels: Tensor
+
+    def __or__(self, other: "Statistics") -> "Statistics":
+        return Statistics(
+            _wider(self.input, other.input),
+            _wider(self.output, other.output),
+            torch.maximum(self.channels, other.channels),
+        )
+
+
+def _wider(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 @contextmanager
 def _observed(model: nn.Module) -> Iterator[dict[str, Statistics]]:
-    """Collect `Statistics` of every linear's input while the context is open."""
+    """Collect `Statistics` of every linear while the context is open."""
     seen: dict[str, Statistics] = {}
 
-    def observe(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].detach()
-        channels = x.flatten(0, -2).abs().amax(0)
-        if name not in seen:
-            seen[name] = Statistics(float(x.min()), float(x.max()), channels)
-        else:
-            old = seen[name]
-            old.low, old.high = min(old.low, float(x.min())), max(old.high, float(x.max()))
-            old.channels = torch.maximum(old.channels, channels)
+    def observe(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        x, y = inputs[0].detach(), output.detach()
+        now = Statistics(
+            (float(x.min()), float(x.max())),
+            (float(y.min()), float(y.max())),
+            x.flatten(0, -2).abs().amax(0),
+        )
+        seen[name] = seen[name] | now if name in seen else now
 
     hooks = [
-        module.register_forward_pre_hook(partial(observe, name))
+        module.register_forward_hook(partial(observe, name))
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
     ]
@@ -173,6 +210,21 @@ def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
     return smoothed
 
 
+def observe_ranges(model: Echo, clips: list[NDArray[np.float32]], chunk_steps: int) -> Calibration:
+    """The ranges of a model's linears over recordings (16 kHz float32), as it is; the separation
+    hears each clip twice, the second time with its first speaker known."""
+    with _observed(model) as seen:
+        for clip in clips:
+            blind = stream(model, clip, chunk_steps)
+            if "speaker" in blind:  # at least one whole window
+                voices = graph_inputs(model.config, chunk_steps)["separation"]["voices"]
+                voices[:, 0] = blind["speaker"][:, 0]
+                stream(model, clip, chunk_steps, voices)
+    return Calibration(
+        {name: s.input for name, s in seen.items()}, {name: s.output for name, s in seen.items()}
+    )
+
+
 def calibrate(
     model: Echo, recordings: Iterable[NDArray[np.float32]], chunk_steps: int
 ) -> tuple[Echo, Calibration]:
@@ -182,11 +234,4 @@ def calibrate(
         for clip in clips:
             stream(model, clip, chunk_steps)
     smoothed = smooth(model, before)
-    with _observed(smoothed) as after:
-        for clip in clips:
-            blind = stream(smoothed, clip, chunk_steps)
-            if "speaker" in blind:  # at least one whole window
-                voices = graph_inputs(model.config, chunk_steps)["separation"]["voices"]
-                voices[:, 0] = blind["speaker"][:, 0]
-                stream(smoothed, clip, chunk_steps, voices)
-    return smoothed, Calibration({name: (s.low, s.high) for name, s in after.items()})
+    return smoothed, observe_ranges(smoothed, clips, chunk_steps)

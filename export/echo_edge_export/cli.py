@@ -1,7 +1,8 @@
-"""`echo-edge export`: a checkpoint in, a verified bundle out, with its parity table."""
+"""`echo-edge export`: a checkpoint in, verified bundles out, with their parity tables."""
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from echo_edge.keys import read_private_key
 
 from .calibrate import calibrate
 from .checkpoint import Checkpoint, load_checkpoint
+from .exporters import EXPORTERS, find_exporter
 from .recipes import RECIPES, find_recipe
 from .write_bundle import BundlePlan, write_bundle
 
@@ -24,10 +26,17 @@ LARGEST_CHUNK_STEPS = 96
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `echo-edge export`."""
     parser.add_argument("checkpoint", type=Path, help="an Echo checkpoint (.safetensors)")
-    parser.add_argument("--engine", default="onnx", help="onnx (tflite, executorch: not yet)")
-    parser.add_argument("--recipe", default="static_w8a8", help=", ".join(RECIPES))
+    parser.add_argument("--engine", default="onnx", help=f"{', '.join(EXPORTERS)} or all")
+    parser.add_argument(
+        "--recipe", help=f"{', '.join(RECIPES)}; by default what suits the engine best"
+    )
     parser.add_argument("--chunk-steps", type=int, default=12, help="steps of 40 ms per chunk")
-    parser.add_argument("--out", type=Path, required=True, help="the new bundle's folder")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the new bundle's folder; with --engine all the folder for the new bundles",
+    )
     parser.add_argument(
         "--language-model", type=Path, metavar="FILE", help="of python -m training.language"
     )
@@ -48,23 +57,40 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--chunk-steps: found {args.chunk_steps}, expected 1 to {LARGEST_CHUNK_STEPS}"
         )
-    recipe = find_recipe(args.recipe)
+    plans = [_plan(args, engine) for engine in _engines(args.engine)]
     if args.sign is not None:
         read_private_key(args.sign)  # to fail now rather than after the work
-    started = time.monotonic()
-    checkpoint = load_checkpoint(args.checkpoint)
-    if args.calibrate:
-        clips = [_read(path) for path in args.calibrate]
-        model, calibration = calibrate(checkpoint.model, clips, args.chunk_steps)
-        checkpoint = Checkpoint(model, checkpoint.step, calibration, checkpoint.sha256)
-    if recipe.activations == "static" and checkpoint.calibration is None:
-        raise EchoError(
-            f"{args.checkpoint}: holds no calibration, recipe {recipe.name} needs one: "
-            "give recordings with --calibrate AUDIO ..."
-        )
+    checkpoint = _checkpoint(args)
+    if checkpoint.calibration is None:
+        for plan in plans:
+            if plan.recipe.activations == "static":
+                raise EchoError(
+                    f"{args.checkpoint}: holds no calibration, recipe {plan.recipe.name} needs "
+                    "one: give recordings with --calibrate AUDIO ..."
+                )
+    clip = _read(CLIP)
+    print(f"parity with the float32 checkpoint over {len(clip) / 16000:.1f} s of audio")
+    for plan in plans:
+        started = time.monotonic()
+        parity = write_bundle(checkpoint, plan, clip, {})
+        if args.sign is not None:
+            sign_bundle(plan.out, args.sign)
+        size_mib = sum(p.stat().st_size for p in plan.out.rglob("*") if p.is_file()) / 2**20
+        print(f"{plan.out}  {plan.recipe.name} for {plan.engine}, {size_mib:.1f} MiB")
+        print(parity.table())
+        print(f"written in {time.monotonic() - started:.1f} s", flush=True)
+    return 0
+
+
+def _engines(asked: str) -> list[str]:
+    return list(EXPORTERS) if asked == "all" else [asked]
+
+
+def _plan(args: argparse.Namespace, engine: str) -> BundlePlan:
+    recipe = find_recipe(args.recipe or find_exporter(engine).recipe)
     chosen = {} if args.version is None else {"version": args.version}
     plan = BundlePlan(
-        args.engine,
+        engine,
         recipe,
         args.chunk_steps,
         args.out,
@@ -73,16 +99,16 @@ def run(args: argparse.Namespace) -> int:
         language_model=args.language_model,
         **chosen,
     )
-    clip = _read(CLIP)
-    parity = write_bundle(checkpoint, plan, clip, {})
-    if args.sign is not None:
-        sign_bundle(args.out, args.sign)
-    size_mib = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file()) / 2**20
-    print(f"{args.out}  {recipe.name} for {args.engine}, {size_mib:.1f} MiB")
-    print(f"parity with the float32 checkpoint over {len(clip) / 16000:.1f} s of audio:")
-    print(parity.table())
-    print(f"written in {time.monotonic() - started:.1f} s")
-    return 0
+    return replace(plan, out=args.out / plan.name) if args.engine == "all" else plan
+
+
+def _checkpoint(args: argparse.Namespace) -> Checkpoint:
+    checkpoint = load_checkpoint(args.checkpoint)
+    if not args.calibrate:
+        return checkpoint
+    clips = [_read(path) for path in args.calibrate]
+    model, calibration = calibrate(checkpoint.model, clips, args.chunk_steps)
+    return replace(checkpoint, model=model, calibration=calibration)
 
 
 def _read(path: Path) -> NDArray[np.float32]:

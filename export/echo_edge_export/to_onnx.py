@@ -11,31 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from onnx import checker, helper, save
 from torch import Tensor, nn
 
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec, TensorSpec
+from echo_edge.manifest import GraphSpec
 
 from .calibrate import Calibration
 from .onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
-from .recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS, Recipe
+from .quantize import describe, is_quantized, qualified, quantize_weight
+from .recipes import Recipe
 
 OPSET = 20
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
-
-
-def quantize_weight(
-    weight: NDArray[np.float32], bits: int
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric per-output-channel integers of `[out, in]` weights, transposed to `[in, out]`, and
-    their scales `[out]`."""
-    limit = 2 ** (bits - 1) - 1
-    scale = np.maximum(np.abs(weight).max(axis=1), 1e-8) / limit
-    integers = np.clip(np.rint(weight / scale[:, None]), -limit, limit).astype(np.int8)
-    return np.ascontiguousarray(integers.T), scale.astype(np.float32)
 
 
 class Lowering:
@@ -48,15 +37,14 @@ class Lowering:
         self.builder = GraphBuilder()
         self.names: dict[Any, Any] = {}
 
-    def qualified(self, target: str) -> str:
-        """A parameter's name in the whole model, e.g. `encoder.blocks.0.fc1.weight`."""
-        prefix = f"{self.graph_name}."
-        return target if target.startswith(prefix) else prefix + target
-
     def bind(self, program: Any, inputs: list[str]) -> None:
         """Name user inputs, and make initializers of everything else on first use."""
         signature = program.graph_signature
-        stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        stored = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
         user_inputs = iter(inputs)
         for node in program.graph.nodes:
             if node.op != "placeholder":
@@ -64,10 +52,7 @@ class Lowering:
             if node.name in stored:
                 target = stored[node.name]
                 tensor = program.state_dict.get(target, program.constants.get(target))
-                self.names[node] = (self.qualified(target), tensor.detach().numpy())
-            elif node.name in signature.inputs_to_lifted_tensor_constants:
-                target = signature.inputs_to_lifted_tensor_constants[node.name]
-                self.names[node] = (self.qualified(target), program.constants[target].numpy())
+                self.names[node] = (qualified(self.graph_name, target), tensor.detach().numpy())
             else:
                 self.names[node] = next(user_inputs)
 
@@ -131,7 +116,7 @@ class Lowering:
         x = self.value(node.args[0])
         name, weight = self.names[node.args[1]]
         name = name.removesuffix(".weight")
-        quantized = self.graph_name in QUANTIZED_GRAPHS and name not in FLOAT_LINEARS
+        quantized = is_quantized(self.graph_name, name, self.recipe)
         g = self.builder
         if len(node.args) < 3:  # without a bias, as only small float linears are
             if quantized:
@@ -140,13 +125,13 @@ class Lowering:
             return g.node("MatMul", [x, kernel], node.name)
         bias_name, bias = self.names[node.args[2]]
         bias_name = g.constant(bias, bias_name)
-        if self.recipe.weight_bits == 32 or not quantized:
+        if not quantized:
             kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
             return g.node(
                 "Add", [g.node("MatMul", [x, kernel], f"{node.name}_mm"), bias_name], node.name
             )
         integers, scale = quantize_weight(weight, self.recipe.weight_bits)
-        kernel = g.constant(integers, f"{name}.kernel")
+        kernel = g.constant(np.ascontiguousarray(integers.T), f"{name}.kernel")
         scales = g.constant(scale, f"{name}.scales")
         if self.recipe.activations == "dynamic":
             inputs = [x, kernel, scales, "", bias_name]
@@ -203,9 +188,4 @@ def to_onnx(
     )
     checker.check_model(model)
     save(model, path)
-    return GraphSpec(
-        file=path.name,
-        inputs=tuple(TensorSpec(k, tuple(v.shape), "float32") for k, v in inputs.items()),
-        outputs=tuple(TensorSpec(k, s, "float32") for k, s in zip(outputs, shapes, strict=True)),
-        state={k: f"{k}_next" for k in inputs if f"{k}_next" in outputs},
-    )
+    return describe(path, inputs, outputs, shapes)

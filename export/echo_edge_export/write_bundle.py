@@ -17,22 +17,20 @@ from numpy.typing import NDArray
 
 from echo_edge import __version__
 from echo_edge import manifest as m
-from echo_edge.errors import EchoError, OutputError, UsageError
+from echo_edge.errors import EchoError, OutputError
 from echo_edge.language import load_language_model
 from echo_edge.selftest import AUDIO, EXPECTED
 from echo_edge.session import load
 
 from .checkpoint import Checkpoint
 from .config import POWERSET, TOKENS
+from .exporters import Exporter, find_exporter
 from .parity import COMPARED, Parity, measure, reference
 from .recipes import Recipe
 from .steps import graph_inputs, graph_modules, graph_outputs
-from .to_onnx import to_onnx
 
 Array = NDArray[np.float32]
 
-MINIMUM_ENGINE = {"onnx": "1.23.2"}
-TOOLS = ("torch", "onnx", "numpy")
 BOARDS = ("aarch64", "x86-64")
 LANGUAGE = "language.npz"
 
@@ -45,6 +43,7 @@ DECODING = {
     "link_threshold": 0.75,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
+    "voice_threshold": 0.59,
     "word_bonus": 0.3,
 }
 """Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
@@ -66,6 +65,11 @@ class BundlePlan:
     allow_over_budget: bool = False
     language_model: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """What the bundle is called, and its folder if nobody says otherwise."""
+        return f"echo-25m-v{self.version}-{self.recipe.name}-{self.engine}"
+
 
 def write_bundle(
     checkpoint: Checkpoint, plan: BundlePlan, clip: Array, metrics: Mapping[str, float]
@@ -75,16 +79,14 @@ def write_bundle(
     `clip` (float32, 16 kHz, at least one diarization window long) becomes the self-test. Raises
     EchoError when the parity budget is missed and `plan.allow_over_budget` is not set.
     """
-    if plan.engine not in MINIMUM_ENGINE:
-        known = ", ".join(MINIMUM_ENGINE)
-        raise UsageError(f"engine {plan.engine}: this version exports to {known}")
+    exporter = find_exporter(plan.engine)
     if plan.out.exists():
         raise OutputError(f"{plan.out}: exists already, expected a new folder: choose another name")
     partial = plan.out.with_name(plan.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "selftest").mkdir(parents=True)
-        parity = _fill(partial, checkpoint, plan, clip, metrics)
+        parity = _fill(partial, checkpoint, exporter, plan, clip, metrics)
         partial.rename(plan.out)
     except OSError as error:
         raise OutputError(f"{plan.out}: cannot be written ({error.strerror})") from error
@@ -96,22 +98,23 @@ def write_bundle(
 def _fill(
     folder: Path,
     checkpoint: Checkpoint,
+    exporter: Exporter,
     plan: BundlePlan,
     clip: Array,
     metrics: Mapping[str, float],
 ) -> Parity:
-    model = checkpoint.model
+    model, export = checkpoint.model, exporter.load()
     modules = graph_modules(model, plan.chunk_steps)
     inputs, outputs = graph_inputs(model.config, plan.chunk_steps), graph_outputs(model.config)
     graphs = {
-        name: to_onnx(
+        name: export(
             module,
             name,
             inputs[name],
             outputs[name],
             plan.recipe,
             checkpoint.calibration,
-            folder / f"{name}.onnx",
+            folder / f"{name}{exporter.suffix}",
         )
         for name, module in modules.items()
     }
@@ -124,7 +127,7 @@ def _fill(
         (folder / "calibration.json").write_text(text, encoding="utf-8")
     expected = reference(model, clip, plan.chunk_steps)
     _write_clip(folder / AUDIO, clip)
-    manifest = _manifest(checkpoint, plan, graphs, metrics)
+    manifest = _manifest(checkpoint, exporter, plan, graphs, metrics)
 
     # Measured through the very loader that a board uses, so the manifest is written twice: first
     # so that the graphs can be loaded, then with what was measured.
@@ -178,6 +181,7 @@ def _seal(folder: Path, manifest: m.Manifest) -> None:
 
 def _manifest(
     checkpoint: Checkpoint,
+    exporter: Exporter,
     plan: BundlePlan,
     graphs: dict[str, m.GraphSpec],
     metrics: Mapping[str, float],
@@ -189,11 +193,11 @@ def _manifest(
     names = [*(spec.file for spec in graphs.values()), "tokens.txt", *filter(None, [language])]
     return m.Manifest(
         schema=m.BUNDLE_SCHEMA,
-        name=f"echo-25m-v{plan.version}-{plan.recipe.name}-{plan.engine}",
+        name=plan.name,
         version=plan.version,
         build=plan.build,
         minimum_runtime=__version__,
-        engine=m.EngineSpec(plan.engine, MINIMUM_ENGINE[plan.engine]),
+        engine=m.EngineSpec(plan.engine, exporter.minimum_engine),
         recipe=plan.recipe.name,
         audio=m.AudioSpec(config.sample_rate, plan.chunk_steps * step, config.hop_length),
         streaming=m.StreamingSpec(plan.chunk_steps, step, config.left_context_steps),
@@ -204,7 +208,7 @@ def _manifest(
         graphs=graphs,
         files=dict.fromkeys(names, placeholder),
         source=m.SourceSpec(
-            checkpoint.sha256, checkpoint.step, {tool: version(tool) for tool in TOOLS}
+            checkpoint.sha256, checkpoint.step, {tool: version(tool) for tool in exporter.tools}
         ),
         parity={},
         metrics={name: round(value, 4) for name, value in metrics.items()},

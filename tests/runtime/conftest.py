@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,14 @@ def _fake_manifest(manifest: Manifest) -> Manifest:
         diarization=DiarizationSpec(WINDOW_STEPS, HOP_STEPS, POWERSET, 6),
         decoding=manifest.decoding | {"new_voice_s": 0.3, "gap_s": 0.2, "shortest_turn_s": 0.2},
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobody_known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Who is known to the user that runs the tests is not known to them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECHO_EDGE_VOICES", str(tmp_path_factory.mktemp("nobody") / "voices.json"))
+        yield
 
 
 @pytest.fixture

@@ -41,9 +41,9 @@ TALK = Result(
         Word(9.0, 9.5, "huh", None, 0.4),
     ),
     duration_s=12.5,
-    speakers=(Speaker("speaker_1", None, 3.6), Speaker("speaker_2", "Ana", 2.5)),
+    speakers=(Speaker("speaker_1", None, 3.6), Speaker("speaker_2", "Ana Li", 2.5)),
     speaker_count=SpeakerCount(2, 0.75),
-    sources=(Source("out/speaker_1.wav", "speaker_1"), Source("out/source_2.wav", None)),
+    sources=(Source("out/speaker_1.wav", "speaker_2", "Ana Li"), Source("out/source_2.wav", None)),
 )
 NO_WORDS = Result(turns=TALK.turns)
 
@@ -56,7 +56,7 @@ def test_txt() -> None:
     assert to_txt(TALK) == (
         "[00:00:01.2 - 00:00:02.0] speaker_1: hello there\n"
         "[00:00:03.0 - 00:00:03.4] speaker_1: again\n"
-        "[00:00:04.0 - 00:00:06.5] speaker_2: (no words)\n"
+        "[00:00:04.0 - 00:00:06.5] Ana Li: (no words)\n"
         "[00:00:09.0 - 00:00:09.5] ?: huh\n"
     )
 
@@ -64,7 +64,7 @@ def test_txt() -> None:
 def test_rttm() -> None:
     assert _render(TALK, "rttm") == (
         "SPEAKER my_talk 1 1.200 3.600 <NA> <NA> speaker_1 <NA> <NA>\n"
-        "SPEAKER my_talk 1 4.000 2.500 <NA> <NA> speaker_2 <NA> <NA>\n"
+        "SPEAKER my_talk 1 4.000 2.500 <NA> <NA> Ana_Li <NA> <NA>\n"
     )
 
 
@@ -90,7 +90,7 @@ def test_json_is_the_schema() -> None:
         },
         "speakers": [
             {"id": "speaker_1", "name": None, "speech_s": 3.6},
-            {"id": "speaker_2", "name": "Ana", "speech_s": 2.5},
+            {"id": "speaker_2", "name": "Ana Li", "speech_s": 2.5},
         ],
         "speaker_count": {"value": 2, "confidence": 0.75},
         "turns": [
@@ -108,8 +108,8 @@ def test_json_is_the_schema() -> None:
             for word in TALK.words
         ],
         "sources": [
-            {"path": "out/speaker_1.wav", "speaker": "speaker_1"},
-            {"path": "out/source_2.wav", "speaker": None},
+            {"path": "out/speaker_1.wav", "speaker": "speaker_2", "name": "Ana Li"},
+            {"path": "out/source_2.wav", "speaker": None, "name": None},
         ],
         "timing": {"rtf": 0.1235, "wall_s": 1.5},
     }

@@ -1,7 +1,7 @@
 import pytest
 
 from echo_edge.clustering import Grouping
-from echo_edge.labels import Labels
+from echo_edge.labels import COUNT_LIVE, Labels
 from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
 from echo_edge.turns import VoiceTurn
 
@@ -45,7 +45,7 @@ class TestAtOnce:
         assert (len(first.turns), len(first.words)) == (1, 1)
         assert (second.turns, second.words, second.duration_s) == ((), (), 2.0)
         assert second.speakers == first.speakers == (Speaker("speaker_1", None, 1.0),)
-        assert second.speaker_count == SpeakerCount(1, 0.5)
+        assert second.speaker_count == SpeakerCount(1, COUNT_LIVE)
 
     def test_words_have_the_label_of_their_voice(self) -> None:
         labels = Labels(STEP_S, deferred=False)
@@ -71,7 +71,7 @@ class TestAtOnce:
         assert early.words[0].speaker == "speaker_1"
         assert early.speakers == (Speaker("speaker_1", None, 0.0),)
         assert late.speakers == (Speaker("speaker_1", None, 2.0),)
-        assert early.speaker_count == late.speaker_count == SpeakerCount(1, 0.5)
+        assert early.speaker_count == late.speaker_count == SpeakerCount(1, COUNT_LIVE)
 
     @pytest.mark.parametrize("often", [True, False])
     def test_numbers_do_not_depend_on_how_often_results_are_taken(self, often: bool) -> None:
@@ -95,7 +95,7 @@ class TestAtOnce:
 
     def test_nobody(self) -> None:
         assert Labels(STEP_S, deferred=False).take(3.0, everything=True) == Result(
-            duration_s=3.0, speaker_count=SpeakerCount(0, 0.5)
+            duration_s=3.0, speaker_count=SpeakerCount(0, COUNT_LIVE)
         )
 
 
@@ -167,3 +167,65 @@ class TestDeferred:
 
         assert [word.speaker for word in result.words] == [None, "speaker_1"]
         assert result.speakers == (Speaker("speaker_1", None, 1.0),)
+
+
+class TestExclusive:
+    def test_waits_for_the_turn_that_gives_the_label(self) -> None:
+        """Voice 3 has the floor first, but voice 5 ends its turn first and so gets label 1."""
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_exclusive([_voiced(3, 0, 2)])
+        labels.add_turns([_voiced(5, 2, 4)])
+        labels.add_exclusive([_voiced(5, 2, 4)])
+
+        first = labels.take(9.0, everything=False)
+        labels.add_turns([_voiced(3, 0, 6)])
+        second = labels.take(9.0, everything=True)
+
+        assert first.exclusive_turns == ()
+        assert [(t.start_s, t.end_s, t.speaker) for t in second.exclusive_turns] == [
+            (0.0, 1.0, "speaker_2"),
+            (1.0, 2.0, "speaker_1"),
+        ]
+
+    def test_parts_of_one_speaker_are_joined(self) -> None:
+        labels = Labels(STEP_S, deferred=True)
+        labels.add_turns([_voiced(0, 0, 2), _voiced(1, 2, 4)])
+        labels.add_exclusive([_voiced(0, 0, 2), _voiced(1, 2, 4)])
+        labels.group(Grouping((0, 0), 0.9))
+
+        result = labels.take(9.0, everything=True)
+
+        assert result.exclusive_turns == result.turns
+        assert _turns(result) == [(0.0, 2.0, "speaker_1")]
+
+
+class TestNames:
+    def test_at_once(self) -> None:
+        """Of voices; a name may come after the label, and is there from then on."""
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_turns([_voiced(7, 0, 2), _voiced(3, 2, 4)])
+
+        before = labels.take(9.0, everything=False).speakers
+        labels.know({3: "Ada"})
+        after = labels.take(9.0, everything=True).speakers
+
+        assert [speaker.name for speaker in before] == [None, None]
+        assert [(speaker.id, speaker.name) for speaker in after] == [
+            ("speaker_1", None),
+            ("speaker_2", "Ada"),
+        ]
+
+    def test_at_the_end(self) -> None:
+        """Of groups of voices."""
+        labels = Labels(STEP_S, deferred=True)
+        labels.add_turns([_voiced(0, 0, 2), _voiced(2, 2, 4)])
+        labels.group(Grouping((0, 1, 1), 0.9))
+        labels.know({1: "Ada"})
+
+        speakers = labels.take(9.0, everything=True).speakers
+
+        assert [(speaker.id, speaker.name) for speaker in speakers] == [
+            ("speaker_1", None),
+            ("speaker_2", "Ada"),
+        ]
+        assert (labels.group_of("speaker_2"), labels.group_of("speaker_3")) == (1, None)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -43,10 +43,7 @@ class Heard:
     @property
     def whole(self) -> Result:
         """As `process` joins it."""
-        last = self.results[-1]
-        turns = tuple(turn for result in self.results for turn in result.turns)
-        words = tuple(word for result in self.results for word in result.words)
-        return replace(last, turns=turns, words=words)
+        return Result.joined(self.results)
 
 
 def _listen(session: Session, pcm: Array, cuts: list[int], latency_s: float) -> Heard:

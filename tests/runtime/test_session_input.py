@@ -1,7 +1,7 @@
 """What a stream refuses, very little audio, and engines that fail; the model is conftest.py's."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,20 +26,12 @@ CUT = 300
 """Samples left out at the end, so that the length is no multiple of a step or chunk."""
 
 
-def _joined(parts: Iterable[Result]) -> Result:
-    """As `process` joins what `push` and `finish` gave."""
-    parts = list(parts)
-    turns = tuple(turn for part in parts for turn in part.turns)
-    words = tuple(word for part in parts for word in part.words)
-    return replace(parts[-1], turns=turns, words=words)
-
-
 def _listen(session: Session, pieces: list[Array], latency_s: float) -> tuple[Result, Array]:
     """The whole result and the separated voices."""
     sources: list[Array] = [np.zeros((3, 0), np.float32)]
     stream = session.stream(latency_s, on_sources=sources.append)
     parts = [*map(stream.push, pieces), stream.finish()]
-    return _joined(parts), np.concatenate(sources, axis=1)
+    return Result.joined(parts), np.concatenate(sources, axis=1)
 
 
 class TestBadInput:
@@ -70,7 +62,7 @@ class TestBadInput:
             stream.push(pcm)
 
         results += [stream.push(audio[5000:]), stream.finish()]
-        assert _joined(results) == fake_session.process(audio, 0.4)
+        assert Result.joined(results) == fake_session.process(audio, 0.4)
 
     @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
     def test_other_floats_are_taken(
@@ -98,7 +90,7 @@ class TestBadInput:
             buffer[:] = 0.5
         results.append(stream.finish())
 
-        assert _joined(results) == fake_session.process(pcm, 0.4)
+        assert Result.joined(results) == fake_session.process(pcm, 0.4)
 
     @pytest.mark.parametrize("use", [lambda s: s.push(np.zeros(4, np.float32)), Stream.finish])
     def test_a_finished_stream_takes_nothing(

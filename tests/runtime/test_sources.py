@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from echo_edge.errors import OutputError
-from echo_edge.results import Source, Turn
+from echo_edge.results import Source, Speaker, Turn
 from echo_edge.sources import SourceWriter
 
 Array = NDArray[np.float32]
@@ -99,9 +99,12 @@ def test_keep(
     folder = tmp_path / "deep" / "sources"
     writer = _write(folder, *voices)
 
-    kept = writer.keep(tuple(turns))
+    kept = writer.keep(tuple(turns), (Speaker("a", "Ada", 1.0),))
 
-    assert kept == tuple(Source(str(folder / name), who) for name, who in speakers.items())
+    assert kept == tuple(
+        Source(str(folder / name), who, "Ada" if who == "a" else None)
+        for name, who in speakers.items()
+    )
     assert _names(folder) == sorted(speakers)
     for name in speakers:
         written, rate = soundfile.read(folder / name, dtype="float32")

@@ -45,15 +45,8 @@ class Listener:
         self._parts.append(self._stream.push(pcm))
 
     def finish(self) -> tuple[Result, Array]:
-        whole = _joined([*self._parts, self._stream.finish()])
+        whole = Result.joined([*self._parts, self._stream.finish()])
         return whole, np.concatenate(self._pieces, axis=1)
-
-
-def _joined(parts: list[Result]) -> Result:
-    """As `process` joins what `push` and `finish` gave."""
-    turns = tuple(turn for part in parts for turn in part.turns)
-    words = tuple(word for part in parts for word in part.words)
-    return replace(parts[-1], turns=turns, words=words)
 
 
 def _listen(session: Session, latency_s: float, pieces: Iterable[Array]) -> tuple[Result, Array]:
@@ -91,7 +84,7 @@ def test_cutting_anywhere_gives_the_same(
     stream = real.stream(latency_s)
     parts = [stream.push(piece) for piece in np.split(pcm, sorted(cuts))]
 
-    assert _joined([*parts, stream.finish()]) == real.process(pcm, latency_s)
+    assert Result.joined([*parts, stream.finish()]) == real.process(pcm, latency_s)
 
 
 def test_streams_share_nothing(real: Session, pcm: Array) -> None:

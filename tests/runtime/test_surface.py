@@ -56,7 +56,9 @@ def test_import_is_light(module: str) -> None:
     assert [name for name in HEAVY if name in loaded] == []
 
 
-@pytest.mark.parametrize("command", ["run", "record", "bench", "bundle", "doctor", "export"])
+@pytest.mark.parametrize(
+    "command", ["run", "record", "speakers", "bench", "bundle", "doctor", "export"]
+)
 def test_readme_shows_every_command(command: str) -> None:
     assert f"echo-edge {command}" in README.read_text(encoding="utf-8")
 
@@ -69,7 +71,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert caught.value.code == 0
     listed = set(re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE))
-    assert listed == {"run", "record", "bench", "bundle", "doctor", "export"}
+    assert listed == {"run", "record", "speakers", "bench", "bundle", "doctor", "export"}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,13 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     [
         "run",
         "record",
+        "speakers",
+        "speakers list",
+        "speakers enrol",
+        "speakers name",
+        "speakers rename",
+        "speakers merge",
+        "speakers forget",
         "bench",
         "bundle",
         "bundle info",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from echo_edge.heads.diarization import Activity
 from echo_edge.results import Word
-from echo_edge.turns import TurnBuilder, TurnRules, VoiceTurn, WordVoices
+from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, TurnRules, VoiceTurn, WordVoices
 
 RULES = TurnRules(active=0.5, gap_steps=2, shortest_steps=3)
 
@@ -99,6 +99,76 @@ def _voice(word: Word, *rows: str) -> int | None:
     ((found, voice),) = voices.take(everything=True)
     assert found == word
     return voice
+
+
+class TestExclusiveTurnBuilder:
+    @pytest.mark.parametrize(
+        ("rows", "spans"),
+        [
+            pytest.param([".XXX...."], [(0, 1, 4)], id="one"),
+            pytest.param([".XX......"], [], id="too short"),
+            pytest.param(["XXX..XXX"], [(0, 0, 8)], id="a pause as long as the gap"),
+            pytest.param(["XXX...XXX"], [(0, 0, 3), (0, 6, 9)], id="a longer pause"),
+            pytest.param(["99999999", "..8888.."], [(0, 0, 8)], id="a fainter voice"),
+            pytest.param(
+                ["88888888", "..9999.."], [(1, 2, 6)], id="a clearer one leaves too little"
+            ),
+            pytest.param(
+                ["8888888888", "...9999..."],
+                [(0, 0, 3), (1, 3, 7), (0, 7, 10)],
+                id="a clearer one between",
+            ),
+            pytest.param(["888888888", "..99....."], [(0, 0, 9)], id="for too short a time"),
+            pytest.param(
+                ["XXXX......", "....XXXXXX"], [(0, 0, 4), (1, 4, 10)], id="one after the other"
+            ),
+            pytest.param(["XXXX.....", ".....XX.."], [(0, 0, 4)], id="a short one at the end"),
+            pytest.param(
+                ["888.8.8888", "...9.9...."], [(0, 0, 10)], id="nobody takes the floor in between"
+            ),
+            pytest.param(["4444"], [], id="nobody active"),
+            pytest.param([""], [], id="no steps"),
+        ],
+    )
+    def test_turns(self, rows: list[str], spans: list[tuple[int, int, int]]) -> None:
+        builder = ExclusiveTurnBuilder(RULES)
+
+        assert _spans(builder.push(_activity(*rows)) + builder.finish()) == spans
+
+    @given(
+        st.lists(st.tuples(*[st.sampled_from([0.0, 0.3, 0.6, 0.8, 1.0])] * 3), max_size=80),
+        st.lists(st.integers(0, 80), max_size=5),
+    )
+    def test_what_always_holds(
+        self, scores: list[tuple[float, float, float]], cuts: list[int]
+    ) -> None:
+        """In order, without overlap, each within one of the voice's turns; cuts do not matter."""
+        table = np.array(scores, np.float32).reshape(-1, 3)
+        builder, plain = ExclusiveTurnBuilder(RULES), TurnBuilder(RULES)
+        turns: list[VoiceTurn] = []
+        bounds = [0, *sorted(cut % (len(table) + 1) for cut in cuts), len(table)]
+        for start, end in pairwise(bounds):
+            turns += builder.push(Activity(start, table[start:end]))
+        turns += builder.finish()
+        whole = plain.push(Activity(0, table)) + plain.finish()
+
+        for before, after in pairwise(turns):
+            assert before.end <= after.start
+        for turn in turns:
+            assert turn.end - turn.start >= RULES.shortest_steps
+            assert any(
+                other.voice == turn.voice and other.start <= turn.start and turn.end <= other.end
+                for other in whole
+            )
+
+    @given(st.lists(st.sampled_from([0.0, 0.3, 0.6, 1.0]), max_size=60))
+    def test_of_one_voice_they_are_all_turns(self, scores: list[float]) -> None:
+        activity = Activity(0, np.array(scores, np.float32)[:, None])
+        exclusive, plain = ExclusiveTurnBuilder(RULES), TurnBuilder(RULES)
+
+        found = exclusive.push(activity) + exclusive.finish()
+
+        assert found == plain.push(activity) + plain.finish()
 
 
 class TestWordVoices:

@@ -13,7 +13,7 @@ from echo_edge_export.calibrate import calibrate
 from echo_edge_export.checkpoint import load_checkpoint
 from echo_edge_export.config import EchoConfig
 from echo_edge_export.model import Echo
-from echo_edge_export.to_onnx import quantize_weight
+from echo_edge_export.quantize import quantize_weight
 from tests.training.test_pipeline import aligned, write_split
 from training import joint
 from training.data import load_splits
@@ -181,7 +181,7 @@ def test_fake_rounding_is_what_the_engine_does() -> None:
     count = fake_quantize(model)
     found = linear(x)
 
-    weight = torch.from_numpy(integers.T * scale[:, None])
+    weight = torch.from_numpy(integers * scale[:, None])
     rounded = (x * 255).round() / 255
     torch.testing.assert_close(found, F.linear(rounded, weight, linear.bias), rtol=1e-4, atol=1e-4)
     found.sum().backward()

@@ -1,0 +1,55 @@
+"""What all exporters share: which linears become integers, the integers of their weights, and what
+the manifest says of a graph. One arithmetic, three file formats.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echo_edge.manifest import GraphSpec, TensorSpec
+
+from .recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS, Recipe
+
+
+def qualified(graph_name: str, target: str) -> str:
+    """A parameter's name in the whole model, `encoder.blocks.0.fc1.weight`, from its name in the
+    graph's own module, which may or may not begin with the graph's name."""
+    prefix = f"{graph_name}."
+    return target if target.startswith(prefix) else prefix + target
+
+
+def is_quantized(graph_name: str, linear: str, recipe: Recipe) -> bool:
+    """Whether a linear, by its name in the whole model, is stored and run in integers."""
+    return (
+        recipe.weight_bits < 32 and graph_name in QUANTIZED_GRAPHS and linear not in FLOAT_LINEARS
+    )
+
+
+def quantize_weight(
+    weight: NDArray[np.float32], bits: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric per-output-channel integers of `[out, in]` weights, same shape, and their scales
+    `[out]`; the lowest integer is never used."""
+    limit = 2 ** (bits - 1) - 1
+    scale = np.maximum(np.abs(weight).max(axis=1), 1e-8) / limit
+    integers = np.clip(np.rint(weight / scale[:, None]), -limit, limit).astype(np.int8)
+    return integers, scale.astype(np.float32)
+
+
+def describe(
+    path: Path,
+    inputs: Mapping[str, Tensor],
+    outputs: tuple[str, ...],
+    shapes: list[tuple[int, ...]],
+) -> GraphSpec:
+    """The manifest's entry for a graph: example `inputs` by name, the `shapes` of its `outputs`;
+    an input `x` for which there is an output `x_next` is state."""
+    return GraphSpec(
+        file=path.name,
+        inputs=tuple(TensorSpec(k, tuple(v.shape), "float32") for k, v in inputs.items()),
+        outputs=tuple(TensorSpec(k, s, "float32") for k, s in zip(outputs, shapes, strict=True)),
+        state={k: f"{k}_next" for k in inputs if f"{k}_next" in outputs},
+    )

@@ -1,0 +1,111 @@
+"""One fixed-shape torch module to one ExecuTorch file for XNNPACK. Same input, same bytes."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram, export
+
+from echo_edge.engines.executorch import sealed
+from echo_edge.errors import EchoError
+from echo_edge.manifest import GraphSpec
+
+from .calibrate import Calibration
+from .executorch_graph import Rewritten
+from .quantize import describe
+from .recipes import Recipe
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' own warnings about themselves, as text or as log lines."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+with _quiet():
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+    from executorch.exir._serialize._program import deserialize_pte_binary
+    from executorch.exir.passes import MemoryPlanningPass
+    from executorch.exir.schema import ExecutionPlan, KernelCall
+
+
+def to_executorch(
+    module: nn.Module,
+    graph_name: str,
+    inputs: Mapping[str, Tensor],
+    outputs: tuple[str, ...],
+    recipe: Recipe,
+    calibration: Calibration | None,
+    path: Path,
+) -> GraphSpec:
+    """Write `module` to `path` and describe it for the manifest.
+
+    `inputs` are example tensors by input name; shapes are fixed to theirs, the order is that of the
+    file. EchoError if a static recipe comes without a calibration.
+    """
+    with _quiet():
+        program = rewritten(module, graph_name, inputs, recipe, calibration)
+        # The caller's own arrays are the inputs and outputs: none is planned for them, none copied.
+        planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
+        config = ExecutorchBackendConfig(memory_planning_pass=planning)
+        edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        path.write_bytes(sealed(bytes(edge.to_executorch(config).buffer)))
+    values = program.graph.output_node().args[0]
+    shapes = [tuple(int(n) for n in value.meta["val"].shape) for value in values]
+    return describe(path, inputs, outputs, shapes)
+
+
+def rewritten(
+    module: nn.Module,
+    graph_name: str,
+    inputs: Mapping[str, Tensor],
+    recipe: Recipe,
+    calibration: Calibration | None,
+) -> ExportedProgram:
+    """The graph in operators that XNNPACK takes, its linears quantized by the recipe."""
+    if recipe.activations == "static" and calibration is None:
+        raise EchoError(f"recipe {recipe.name} needs a calibration, found none")
+    example = tuple(inputs.values())
+    whole = _export(_plain(module), example).module(check_guards=False)
+    return _export(Rewritten(whole, graph_name, recipe, calibration), example)
+
+
+def left_over(path: Path) -> tuple[int, list[str]]:
+    """How many pieces of the graph in a file XNNPACK runs, and the operators outside of them, each
+    of which splits a piece in two."""
+    with _quiet():
+        plan = deserialize_pte_binary(path.read_bytes()).program.execution_plan[0]
+    operators = [plan.operators[op].name for op in _called(plan)]
+    return len(plan.delegates), operators
+
+
+def _called(plan: ExecutionPlan) -> list[int]:
+    """The operators that the plan calls, in order."""
+    calls = (instruction.instr_args for chain in plan.chains for instruction in chain.instructions)
+    return [call.op_index for call in calls if isinstance(call, KernelCall)]
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """A copy whose buffers are all stored: the lowering knows no others."""
+    copied = copy.deepcopy(module).requires_grad_(False)
+    for part in copied.modules():
+        part._non_persistent_buffers_set.clear()
+    return copied
+
+
+def _export(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
+    with torch.no_grad():
+        return export(module, example, strict=False)

@@ -1,0 +1,212 @@
+#include "audio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uint32_t number(const uint8_t *at, int n_bytes)
+{
+    uint32_t value = 0;
+    for (int i = n_bytes - 1; i >= 0; i--)
+        value = value << 8 | at[i];
+    return value;
+}
+
+/* Reads `n` bytes, fewer only at the end; -1 where the stream fails. */
+static int64_t read_fully(const ee_audio *audio, void *out, int64_t n)
+{
+    int64_t have = 0;
+    while (have < n && !audio->stop) {
+        ssize_t got = read(audio->file, (uint8_t *)out + have, (size_t)(n - have));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += got;
+    }
+    return have;
+}
+
+static bool refuse(ee_audio *audio, ee_error *error, const char *found)
+{
+    return ee_fail(error, EE_FAILED, "%s: found %s, expected a WAV file of 16 kHz, mono, 16 bits: "
+                                     "convert it, for example with ffmpeg -i IN -ar 16000 -ac 1 "
+                                     "-c:a pcm_s16le OUT.wav", audio->name, found);
+}
+
+static bool skip(ee_audio *audio, int64_t n_bytes)
+{
+    uint8_t block[512];
+    while (n_bytes > 0) {
+        int64_t part = n_bytes < (int64_t)sizeof block ? n_bytes : (int64_t)sizeof block;
+        if (read_fully(audio, block, part) < part)
+            return false;
+        n_bytes -= part;
+    }
+    return true;
+}
+
+/* Reads chunks up to the first byte of samples. */
+static bool read_header(ee_audio *audio, ee_error *error)
+{
+    uint8_t head[12], body[16];
+    bool has_format = false;
+    if (read_fully(audio, head, 12) < 12 || memcmp(head, "RIFF", 4) || memcmp(head + 8, "WAVE", 4))
+        return refuse(audio, error, "no WAV header");
+    while (read_fully(audio, head, 8) == 8) {
+        int64_t length = number(head + 4, 4);
+        if (memcmp(head, "data", 4) == 0 && has_format) {
+            bool is_open = length == 0 || length == 0xFFFFFFFF; /* a writer that never finished */
+            audio->promised = is_open ? -1 : length;
+            return true;
+        }
+        if (memcmp(head, "fmt ", 4) == 0) {
+            if (length < 16 || read_fully(audio, body, 16) < 16)
+                break;
+            length -= 16;
+            uint32_t format = number(body, 2);
+            if ((format != 1 && format != 0xFFFE) || number(body + 2, 2) != 1 ||
+                number(body + 4, 4) != EE_SAMPLE_RATE || number(body + 14, 2) != 16)
+                return refuse(audio, error, "other audio");
+            has_format = true;
+        }
+        if (!skip(audio, length + length % 2))
+            break;
+    }
+    return refuse(audio, error, "a WAV header without samples");
+}
+
+bool ee_audio_open(ee_audio *audio, const char *name, ee_error *error)
+{
+    *audio = (ee_audio){.file = STDIN_FILENO, .name = name, .promised = -1};
+    if (strcmp(name, "-") == 0) {
+        audio->name = "raw PCM";
+        return true;
+    }
+    struct stat status;
+    audio->file = open(name, O_RDONLY | O_CLOEXEC);
+    if (audio->file < 0)
+        return ee_fail(error, EE_FAILED, "%s: cannot be read (%s): check the path and its "
+                                         "permissions", name, strerror(errno));
+    if (fstat(audio->file, &status) != 0 || !S_ISREG(status.st_mode))
+        return refuse(audio, error, "a folder, device or pipe");
+    return read_header(audio, error);
+}
+
+int ee_audio_read(ee_audio *audio, int16_t *pcm, int n, ee_error *error)
+{
+    if (audio->stop)
+        return 0;
+    if (audio->file < 0)
+        return ee_microphone_read(audio, pcm, n, error);
+    int64_t wanted = 2 * (int64_t)n;
+    if (audio->promised >= 0 && wanted > audio->promised - audio->n_read)
+        wanted = audio->promised - audio->n_read;
+    uint8_t *bytes = (uint8_t *)pcm;
+    int64_t got = read_fully(audio, bytes, wanted);
+    if (got < 0) {
+        ee_fail(error, EE_FAILED, "%s: the stream failed (%s)", audio->name, strerror(errno));
+        return -1;
+    }
+    for (int64_t i = 0; i < got / 2; i++) /* little-endian, whatever this processor is */
+        pcm[i] = (int16_t)number(bytes + 2 * i, 2);
+    audio->n_read += got;
+    double second = 2.0 * EE_SAMPLE_RATE;
+    if (got < wanted && audio->promised >= 0 && !audio->stop)
+        ee_fail(error, EE_FAILED, "%s: breaks off at %.3f s, expected %.3f s as its header "
+                                  "promises: the file is incomplete; copy or record it again",
+                audio->name, (double)audio->n_read / second, (double)audio->promised / second);
+    else if (got % 2)
+        ee_fail(error, EE_FAILED, "%s: found an odd number of bytes, expected 16-bit samples: "
+                                  "send 16 kHz mono signed 16-bit little-endian PCM", audio->name);
+    return (int)(got / 2);
+}
+
+void ee_audio_close(ee_audio *audio)
+{
+    if (audio->file > STDIN_FILENO)
+        close(audio->file);
+    if (audio->microphone != NULL)
+        ee_microphone_close(audio);
+}
+
+static void put(uint8_t *at, uint32_t value, int n_bytes)
+{
+    for (int i = 0; i < n_bytes; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static bool write_all(const ee_wav *wav, const void *data, size_t n_bytes, ee_error *error)
+{
+    const uint8_t *bytes = data;
+    while (n_bytes > 0) {
+        ssize_t written = write(wav->file, bytes, n_bytes);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return ee_fail(error, EE_FAILED, "%s: cannot be written (%s): choose a folder that "
+                                             "exists, is writable and has room", wav->path,
+                           strerror(errno));
+        bytes += written;
+        n_bytes -= (size_t)written;
+    }
+    return true;
+}
+
+static bool write_header(const ee_wav *wav, ee_error *error)
+{
+    uint8_t header[44] = "RIFF....WAVEfmt ";
+    put(header + 4, 36 + wav->data_bytes, 4);
+    put(header + 16, 16, 4);                  /* bytes of the format that follow */
+    put(header + 20, 1, 2);                   /* PCM */
+    put(header + 22, 1, 2);                   /* channels */
+    put(header + 24, EE_SAMPLE_RATE, 4);
+    put(header + 28, 2 * EE_SAMPLE_RATE, 4);  /* bytes a second */
+    put(header + 32, 2, 2);                   /* bytes a frame */
+    put(header + 34, 16, 2);                  /* bits */
+    memcpy(header + 36, "data", 4);
+    put(header + 40, wav->data_bytes, 4);
+    return write_all(wav, header, sizeof header, error);
+}
+
+bool ee_wav_create(ee_wav *wav, const char *path, ee_error *error)
+{
+    strncpy(wav->path, path, sizeof wav->path - 1);
+    wav->file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (wav->file < 0)
+        return ee_fail(error, EE_FAILED, "%s: cannot be written (%s): choose a folder that exists, "
+                                         "is writable and has room", path, strerror(errno));
+    return write_header(wav, error);
+}
+
+bool ee_wav_write(ee_wav *wav, const float *samples, int n, ee_error *error)
+{
+    uint8_t block[2048];
+    while (n > 0) {
+        int part = n < 1024 ? n : 1024;
+        for (int i = 0; i < part; i++) {
+            long sample = lrintf(fminf(fmaxf(samples[i], -1.0f), 1.0f) * 32767.0f);
+            put(block + 2 * i, (uint32_t)sample, 2);
+        }
+        if (wav->data_bytes > UINT32_MAX - 36 - 2 * (uint32_t)part)
+            return ee_fail(error, EE_FAILED, "%s: over 37 hours, more than a WAV file holds",
+                           wav->path);
+        if (!write_all(wav, block, 2 * (size_t)part, error))
+            return false;
+        wav->data_bytes += 2 * (uint32_t)part;
+        samples += part;
+        n -= part;
+    }
+    return true;
+}
+
+bool ee_wav_close(ee_wav *wav, ee_error *error)
+{
+    bool good = lseek(wav->file, 0, SEEK_SET) == 0 && write_header(wav, error);
+    return close(wav->file) == 0 && good;
+}

@@ -1,0 +1,220 @@
+#include "bundle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RENEW "the file is damaged or was changed: copy or export the bundle again"
+
+enum { MOST_MANIFEST_BYTES = 1 << 20, MOST_TOKENS_BYTES = 1 << 20, HASH_BYTES = 1 << 16 };
+
+bool ee_bundle_path(const ee_bundle *bundle, const char *name, char *out, ee_error *error)
+{
+    if (snprintf(out, EE_PATH_BYTES, "%s/%s", bundle->path, name) >= EE_PATH_BYTES)
+        return ee_fail(error, EE_REFUSED, "%s: path too long: move the bundle", name);
+    return true;
+}
+
+/* The regular file of that name, not a link; -1 with an error. */
+static int open_file(const ee_bundle *bundle, const char *name, int64_t *size, ee_error *error)
+{
+    char path[EE_PATH_BYTES];
+    struct stat status;
+    if (!ee_bundle_path(bundle, name, path, error))
+        return -1;
+    if (lstat(path, &status) != 0) {
+        ee_fail(error, EE_REFUSED, "%s: found nothing (%s), expected a file: " RENEW, name,
+                strerror(errno));
+        return -1;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        ee_fail(error, EE_REFUSED, "%s: found a link, folder or device, expected a regular file: "
+                RENEW, name);
+        return -1;
+    }
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0)
+        ee_fail(error, EE_REFUSED, "%s: cannot be read (%s): check its permissions", name,
+                strerror(errno));
+    *size = status.st_size;
+    return file;
+}
+
+/* The whole file, to be freed by the caller. */
+static char *read_file(const ee_bundle *bundle, const char *name, int64_t most, int64_t *size,
+                       ee_error *error)
+{
+    int file = open_file(bundle, name, size, error);
+    if (file < 0)
+        return NULL;
+    char *text = *size <= most ? malloc((size_t)*size + 1) : NULL;
+    int64_t have = 0, got = 1;
+    while (text != NULL && have < *size && got > 0) {
+        got = read(file, text + have, (size_t)(*size - have));
+        have += got > 0 ? got : 0;
+    }
+    close(file);
+    if (text == NULL || have < *size) {
+        ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected at most %lld: " RENEW, name,
+                (long long)*size, (long long)most);
+        free(text);
+        return NULL;
+    }
+    text[have] = 0;
+    return text;
+}
+
+static bool check_file(const ee_bundle *bundle, const ee_file_spec *spec, uint8_t *block,
+                       ee_error *error)
+{
+    int64_t size;
+    int file = open_file(bundle, spec->name, &size, error);
+    if (file < 0)
+        return false;
+    ee_sha256 hash;
+    char found[EE_SHA256_HEX + 1];
+    ssize_t got = 0;
+    ee_sha256_start(&hash);
+    while (size == spec->size_bytes && (got = read(file, block, HASH_BYTES)) > 0)
+        ee_sha256_add(&hash, block, (size_t)got);
+    ee_sha256_finish(&hash, found);
+    close(file);
+    if (size != spec->size_bytes)
+        return ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected %lld: " RENEW,
+                       spec->name, (long long)size, (long long)spec->size_bytes);
+    if (got < 0 || strcmp(found, spec->sha256) != 0)
+        return ee_fail(error, EE_REFUSED, "%s: found sha256 %s, expected %s: " RENEW, spec->name,
+                       found, spec->sha256);
+    return true;
+}
+
+static bool is_known(const ee_manifest *m, const char *name)
+{
+    if (strcmp(name, "manifest.json") == 0 || strcmp(name, "SIGNATURE") == 0)
+        return true;
+    for (int i = 0; i < m->n_files; i++)
+        if (strcmp(m->files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_folder_of_known(const ee_manifest *m, const char *name)
+{
+    size_t length = strlen(name);
+    for (int i = 0; i < m->n_files; i++)
+        if (strncmp(m->files[i].name, name, length) == 0 && m->files[i].name[length] == '/')
+            return true;
+    return false;
+}
+
+/* Refuses what the manifest does not list, in the bundle or in a `folder` of it ("": the top). */
+static bool check_listing(const ee_bundle *bundle, const char *folder, ee_error *error)
+{
+    char path[EE_PATH_BYTES], name[EE_PATH_BYTES];
+    if (!ee_bundle_path(bundle, folder, path, error))
+        return false;
+    DIR *entries = opendir(path);
+    if (entries == NULL)
+        return ee_fail(error, EE_REFUSED, "%s: cannot be read (%s): check its permissions", path,
+                       strerror(errno));
+    for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(name, sizeof name, "%s%s%s", folder, *folder ? "/" : "", entry->d_name);
+        if (is_known(&bundle->manifest, name))
+            continue;
+        if (*folder || !is_folder_of_known(&bundle->manifest, name))
+            ee_fail(error, EE_REFUSED, "%.200s: found in the bundle, expected only what "
+                                       "manifest.json lists: remove it", name);
+        else
+            check_listing(bundle, name, error);
+    }
+    closedir(entries);
+    return error->code == EE_DONE;
+}
+
+static bool check_files(const ee_bundle *bundle, ee_error *error)
+{
+    if (!check_listing(bundle, "", error))
+        return false;
+    uint8_t *block = malloc(HASH_BYTES);
+    if (block == NULL)
+        return ee_fail(error, EE_FAILED, "memory: found too little: stop other programs");
+    for (int i = 0; i < bundle->manifest.n_files && error->code == EE_DONE; i++)
+        check_file(bundle, &bundle->manifest.files[i], block, error);
+    free(block);
+    return error->code == EE_DONE;
+}
+
+/* One line of the tokens file. */
+static bool read_token(ee_bundle *bundle, int number, const char *line, ee_error *error)
+{
+    const char *name = bundle->manifest.tokens, *text = strcmp(line, "<space>") ? line : " ";
+    bool is_blank = strcmp(line, "<blank>") == 0;
+    if (is_blank != (number == 0) || *line == 0 || strlen(text) >= EE_TOKEN_BYTES ||
+        strpbrk(line, " \t\r\v\f") != NULL)
+        return ee_fail(error, EE_REFUSED, "%s: line %d: found '%.20s', expected <blank> first, "
+                                          "then one short token without blanks a line: " RENEW,
+                       name, number + 1, line);
+    for (int i = 0; i < number; i++)
+        if (strcmp(bundle->tokens[i].text, text) == 0)
+            return ee_fail(error, EE_REFUSED, "%s: line %d: found '%.20s' again, expected it once: "
+                           RENEW, name, number + 1, line);
+    ee_token *token = &bundle->tokens[number];
+    strcpy(token->text, text);
+    token->letter = text[1] == 0 && (unsigned char)text[0] < 128 ? text[0] : 0;
+    return true;
+}
+
+static bool read_tokens(ee_bundle *bundle, ee_memory *memory, ee_error *error)
+{
+    const ee_manifest *m = &bundle->manifest;
+    const ee_graph_spec *asr = &m->graphs[EE_ASR];
+    int expected = (int)ee_find_tensor(asr->outputs, asr->n_outputs, "logprobs")->dims[2];
+    int64_t size;
+    char *text = read_file(bundle, m->tokens, MOST_TOKENS_BYTES, &size, error);
+    bundle->tokens = ee_take(memory, "tokens", (size_t)expected, sizeof *bundle->tokens);
+    if (text == NULL || !ee_memory_holds(memory, error)) {
+        free(text);
+        return false;
+    }
+    int found = 0;
+    for (char *line = text, *end; line < text + size; line = end + 1, found++) {
+        end = strchr(line, '\n') ? strchr(line, '\n') : text + size;
+        *end = 0;
+        if (found < expected && !read_token(bundle, found, line, error))
+            break;
+    }
+    free(text);
+    bundle->n_tokens = expected;
+    if (error->code == EE_DONE && found != expected)
+        return ee_fail(error, EE_REFUSED, "%s: found %d tokens, expected %d, one for each output "
+                                          "of the asr graph: " RENEW, m->tokens, found, expected);
+    return error->code == EE_DONE;
+}
+
+bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_memory *memory,
+                    ee_error *error)
+{
+    struct stat status;
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode) ||
+        realpath(path, bundle->path) == NULL)
+        return ee_fail(error, EE_REFUSED, "%s: found no folder, expected a bundle: check the path",
+                       path);
+    int64_t size;
+    char *text = read_file(bundle, "manifest.json", MOST_MANIFEST_BYTES, &size, error);
+    if (text == NULL)
+        return false;
+    bool good = ee_manifest_read(&bundle->manifest, text, (size_t)size, memory, error);
+    free(text);
+    if (!good || !check_files(bundle, error))
+        return false;
+    if (strcmp(bundle->manifest.engine, engine) != 0)
+        return ee_fail(error, EE_FAILED, "engine %s: this program cannot run it (it can: %s): use "
+                                         "a bundle for that", bundle->manifest.engine, engine);
+    return read_tokens(bundle, memory, error);
+}

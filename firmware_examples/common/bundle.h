@@ -1,0 +1,33 @@
+/* A verified bundle: nothing of it reaches an engine before every promise of its manifest holds.
+ * Signatures are not looked at: `echo-edge bundle install` did that. */
+#ifndef EE_BUNDLE_H
+#define EE_BUNDLE_H
+
+#include "manifest.h"
+
+enum {
+    EE_TOKEN_BYTES = 16,
+    EE_PATH_BYTES = 4096,
+};
+
+typedef struct {
+    char text[EE_TOKEN_BYTES]; /* UTF-8; the space is " " */
+    int letter;                /* ASCII code of a token of one letter, 0 for any other */
+} ee_token;
+
+typedef struct {
+    char path[EE_PATH_BYTES];
+    ee_manifest manifest;
+    ee_token *tokens; /* what each output of the asr graph writes; the first is the blank */
+    int n_tokens;
+} ee_bundle;
+
+/* Verifies the bundle in the folder `path`, made for `engine`. False with code EE_REFUSED for what
+ * breaks a rule of docs/bundle.md. */
+bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_memory *memory,
+                    ee_error *error);
+
+/* Path of a file of the bundle, in `out` of EE_PATH_BYTES. */
+bool ee_bundle_path(const ee_bundle *bundle, const char *name, char *out, ee_error *error);
+
+#endif

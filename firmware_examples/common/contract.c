@@ -1,0 +1,102 @@
+#include "manifest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One input or output that the decoders use. */
+typedef struct {
+    ee_graph_name graph;
+    bool is_input;
+    const char *name;
+    int n_dims;
+    int64_t dims[4];
+} promise;
+
+static void describe(const int64_t *dims, int n_dims, char *out, size_t size)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (int i = 0; i < n_dims && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, i ? ", %lld" : "%lld", (long long)dims[i]);
+}
+
+static bool is_kept(const ee_manifest *m, promise wanted, ee_error *error)
+{
+    const ee_graph_spec *graph = &m->graphs[wanted.graph];
+    const ee_tensor *tensor =
+        wanted.is_input ? ee_find_tensor(graph->inputs, graph->n_inputs, wanted.name)
+                        : ee_find_tensor(graph->outputs, graph->n_outputs, wanted.name);
+    if (tensor != NULL && tensor->source < 0 && tensor->n_dims == wanted.n_dims &&
+        memcmp(tensor->dims, wanted.dims, (size_t)wanted.n_dims * sizeof *wanted.dims) == 0)
+        return true;
+    char expected[120], found[120] = "nothing";
+    describe(wanted.dims, wanted.n_dims, expected, sizeof expected);
+    if (tensor != NULL)
+        describe(tensor->dims, tensor->n_dims, found, sizeof found);
+    return ee_fail(error, EE_REFUSED, "manifest.json: graphs.%s: %s: found [%s], expected [%s]: "
+                                      "export it again",
+                   EE_GRAPH_NAMES[wanted.graph], wanted.name, found, expected);
+}
+
+/* Inputs that nobody would feed. */
+static bool is_fed(const ee_manifest *m, const promise *all, size_t n, ee_error *error)
+{
+    for (int g = 0; g < EE_GRAPHS; g++)
+        for (int i = 0; i < m->graphs[g].n_inputs; i++) {
+            const ee_tensor *tensor = &m->graphs[g].inputs[i];
+            bool known = tensor->source >= 0;
+            for (size_t k = 0; k < n && !known; k++)
+                known = all[k].is_input && (int)all[k].graph == g &&
+                        strcmp(all[k].name, tensor->name) == 0;
+            if (!known)
+                return ee_fail(error, EE_REFUSED, "manifest.json: graphs.%s: found the input %s, "
+                                                  "expected none of that name: export it again",
+                               EE_GRAPH_NAMES[g], tensor->name);
+        }
+    return true;
+}
+
+/* How many tokens the transcription tells apart, and how wide latents are: from the graphs. */
+static int64_t last_dim(const ee_graph_spec *graph, const char *output)
+{
+    const ee_tensor *tensor = ee_find_tensor(graph->outputs, graph->n_outputs, output);
+    return tensor != NULL && tensor->n_dims > 0 ? tensor->dims[tensor->n_dims - 1] : 0;
+}
+
+bool ee_contract_holds(const ee_manifest *m, ee_error *error)
+{
+    int64_t chunk = m->chunk_samples, steps = m->chunk_steps, window = m->window_steps;
+    int64_t frames = chunk / m->spectrum_hop_samples, k = m->max_sources;
+    int64_t d = last_dim(&m->graphs[EE_ENCODER], "latents"), e = m->embedding_dim;
+    int64_t tokens = last_dim(&m->graphs[EE_ASR], "logprobs");
+    const promise all[] = {
+        {EE_FRONTEND, true, "pcm", 2, {1, chunk}},
+        {EE_FRONTEND, false, "features", 3, {1, frames, 80}},
+        {EE_FRONTEND, false, "spectrum", 4, {1, frames, 257, 2}},
+        {EE_ENCODER, true, "features", 3, {1, frames, 80}},
+        {EE_ENCODER, false, "latents", 3, {1, steps, d}},
+        {EE_ENCODER, false, "latents_diarization", 3, {1, steps, d}},
+        {EE_ENCODER, false, "latents_speaker", 3, {1, steps, d}},
+        {EE_ENCODER, false, "latents_asr", 3, {1, steps, d}},
+        {EE_ENCODER, false, "latents_separation", 3, {1, steps, d}},
+        {EE_ASR, true, "latents", 3, {1, steps, d}},
+        {EE_ASR, false, "logprobs", 3, {1, steps * m->frames_per_step, tokens}},
+        {EE_SEPARATION, true, "latents", 3, {1, steps, d}},
+        {EE_SEPARATION, true, "features", 3, {1, frames, 80}},
+        {EE_SEPARATION, true, "spectrum", 4, {1, frames, 257, 2}},
+        {EE_SEPARATION, true, "voices", 3, {1, k, e}},
+        {EE_SEPARATION, false, "sources", 2, {k, chunk + m->overlap_samples}},
+        {EE_SEPARATION, false, "presence", 1, {k}},
+        {EE_DIARIZATION, true, "latents", 3, {1, window, d}},
+        {EE_DIARIZATION, true, "valid", 2, {1, window}},
+        {EE_DIARIZATION, false, "logprobs", 3, {1, window, m->n_classes}},
+        {EE_SPEAKER, true, "latents", 3, {1, window, d}},
+        {EE_SPEAKER, true, "weights", 3, {1, m->n_local, window}},
+        {EE_SPEAKER, false, "embeddings", 3, {1, m->n_local, e}},
+    };
+    size_t n = sizeof all / sizeof *all;
+    for (size_t i = 0; i < n; i++)
+        if (!is_kept(m, all[i], error))
+            return false;
+    return is_fed(m, all, n, error);
+}

@@ -1,0 +1,48 @@
+/* Who is active when: overlapping windows of local speakers, linked to voices, averaged, decided.
+ * The same rules as echo_edge/heads/diarization.py. */
+#ifndef EE_DIARIZATION_H
+#define EE_DIARIZATION_H
+
+#include "clustering.h"
+#include "graph.h"
+
+/* Decided steps from `first_step` on: how sure each voice is active. */
+typedef struct {
+    int64_t first_step;
+    int n_steps, n_voices;
+    const float *scores; /* [n_steps, n_voices], until the next call of the decoder */
+} ee_activity;
+
+typedef struct {
+    ee_graph segmentation, embedding;
+    ee_clusters clusters;
+    const ee_manifest *manifest;
+    int window, hop, latency, width, history; /* steps; latents per step; steps kept */
+    int64_t steps, done, decided; /* pushed, end of the last window, decided: counts of steps */
+    float *latents[2];            /* [history, width], the newest last: for either graph */
+    float *votes, *voters;        /* [window, voices], [window]: what windows said of a step */
+    float *active, *alone;        /* [window, n_local]: probability per step in this window */
+    float *alike, *scores;        /* [n_local, voices], [window, voices] */
+    float *embeddings;            /* [n_local, embedding_dim] */
+    int64_t last_heard[EE_MOST_VOICES]; /* step; -1 for a voice not yet found */
+} ee_diarization;
+
+/* `latency_steps`: how long a step may stay undecided. */
+bool ee_diarization_open(ee_diarization *decoder, const ee_bundle *bundle, int latency_steps,
+                         int max_voices, ee_memory *memory, ee_error *error);
+
+/* Takes `n_steps` (at most a chunk) of both latents, each [n_steps, width]. */
+void ee_diarization_push(ee_diarization *decoder, const float *diarization, const float *speaker,
+                         int n_steps);
+
+/* The next decided steps: call after `push` until it returns false with no error set. With
+ * `everything`, once, whatever was pushed. */
+bool ee_diarization_decide(ee_diarization *decoder, bool everything, ee_activity *activity,
+                           ee_error *error);
+
+/* Voices found so far, last heard first; how many. */
+int ee_diarization_recent(const ee_diarization *decoder, int voices[EE_MOST_VOICES]);
+
+void ee_diarization_close(ee_diarization *decoder);
+
+#endif

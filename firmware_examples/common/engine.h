@@ -1,0 +1,34 @@
+/* What runs a graph. One file per engine implements this; nothing else of the program knows it.
+ * An engine knows one graph file and nothing of what it computes. */
+#ifndef EE_ENGINE_H
+#define EE_ENGINE_H
+
+#include "manifest.h"
+
+/* The engine's name in manifests. */
+extern const char *const ee_engine_name;
+
+/* A loaded graph. Not for two threads at once. */
+typedef struct ee_engine ee_engine;
+
+/* Once, before any graph is loaded. `library` is a path or name to load the engine's shared library
+ * from, NULL for the usual one; `threads` is per graph. False if the engine is not there or older
+ * than `minimum_version`. */
+bool ee_engine_start(const char *library, int threads, const char *minimum_version,
+                     ee_error *error);
+
+/* Loads one graph file; NULL with an error if the engine refuses it. `spec` must outlive it. */
+ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error *error);
+
+/* One call: reads `inputs` and fills `outputs`, in the order of the spec, float32. Buffers do not
+ * overlap. At most two buffers ever stand in for one input or output (state is swapped), so an
+ * engine may prepare something for each. */
+bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const outputs[],
+                   ee_error *error);
+
+void ee_engine_close(ee_engine *engine);
+
+/* Once, after the last graph is closed. */
+void ee_engine_stop(void);
+
+#endif

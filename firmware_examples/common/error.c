@@ -1,0 +1,19 @@
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool ee_fail(ee_error *error, int code, const char *format, ...)
+{
+    if (error->code == EE_DONE) {
+        va_list values;
+        va_start(values, format);
+        vsnprintf(error->text, sizeof error->text, format, values);
+        va_end(values);
+        error->code = code;
+        for (char *c = error->text; *c; c++) /* whatever a library says, it stays one line */
+            if (*c == '\n' || *c == '\r')
+                *c = ' ';
+    }
+    return false;
+}

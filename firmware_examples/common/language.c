@@ -1,0 +1,194 @@
+#include "language.h"
+
+#include "npz.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Meeting a word that is not in the vocabulary, and each of its letters. */
+static const double UNKNOWN_WORD = -4.0, UNKNOWN_LETTER = -2.6;
+
+enum { WORDS, UNIGRAM, BACKOFF, ROWS, COLUMNS, BIGRAM, ARRAYS };
+
+static const char *const NAMES[ARRAYS] = {"words.npy", "unigram.npy", "backoff.npy",
+                                          "rows.npy",  "columns.npy", "bigram.npy"};
+static const char KINDS[ARRAYS + 1] = "Sffuuf";
+
+static float from_half(uint16_t bits)
+{
+    int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float size = exponent == 0    ? ldexpf((float)fraction, -24)
+                 : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                  : ldexpf((float)(1024 + fraction), exponent - 25);
+    return bits & 0x8000 ? -size : size;
+}
+
+/* Floats of 2 or 4 bytes as float32; NULL if there is no memory. */
+static const float *take_floats(const ee_array *array, ee_memory *memory)
+{
+    float *out = ee_take(memory, "language", (size_t)array->count, sizeof *out);
+    if (out == NULL || (array->item_bytes != 2 && array->item_bytes != 4))
+        return NULL;
+    for (int i = 0; i < array->count; i++) {
+        uint16_t half;
+        if (array->item_bytes == 4) {
+            memcpy(&out[i], array->data + 4 * (size_t)i, 4);
+        } else {
+            memcpy(&half, array->data + 2 * (size_t)i, 2);
+            out[i] = from_half(half);
+        }
+    }
+    return out;
+}
+
+static const void *take_bytes(const ee_array *array, int item_bytes, ee_memory *memory)
+{
+    size_t n_bytes = (size_t)array->count * (size_t)array->item_bytes;
+    void *out = ee_take(memory, "language", n_bytes, 1);
+    if (out == NULL || array->item_bytes != item_bytes)
+        return NULL;
+    return memcpy(out, array->data, n_bytes);
+}
+
+static bool are_finite(const float *values, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+/* Whether every index points into its array and every number is finite. */
+static bool is_sound(const ee_language *l, const ee_array *arrays)
+{
+    if (!l->words || !l->unigram || !l->backoff || !l->rows || !l->columns || !l->bigram ||
+        l->n_words < 1 || arrays[UNIGRAM].count != l->n_words ||
+        arrays[BACKOFF].count != l->n_words + 1 || arrays[ROWS].count != l->n_words + 2 ||
+        arrays[COLUMNS].count != l->n_bigrams || l->rows[0] != 0 ||
+        l->rows[l->n_words + 1] != (uint32_t)l->n_bigrams)
+        return false;
+    for (int i = 0; i <= l->n_words; i++)
+        if (l->rows[i] > l->rows[i + 1])
+            return false;
+    for (int i = 1; i < l->n_words; i++) {
+        const uint8_t *word = l->words + (size_t)i * (size_t)l->word_bytes;
+        if (memcmp(word - l->word_bytes, word, (size_t)l->word_bytes) >= 0)
+            return false;
+    }
+    for (int i = 0; i < l->n_bigrams; i++)
+        if (l->columns[i] >= l->n_words)
+            return false;
+    return are_finite(l->unigram, l->n_words) && are_finite(l->backoff, l->n_words + 1) &&
+           are_finite(l->bigram, l->n_bigrams);
+}
+
+static bool take_arrays(ee_language *language, const ee_array *arrays, const char *name,
+                        ee_memory *memory, ee_error *error)
+{
+    *language = (ee_language){
+        .n_words = arrays[WORDS].count,
+        .word_bytes = arrays[WORDS].item_bytes,
+        .n_bigrams = arrays[BIGRAM].count,
+        .words = take_bytes(&arrays[WORDS], arrays[WORDS].item_bytes, memory),
+        .unigram = take_floats(&arrays[UNIGRAM], memory),
+        .backoff = take_floats(&arrays[BACKOFF], memory),
+        .rows = take_bytes(&arrays[ROWS], sizeof *language->rows, memory),
+        .columns = take_bytes(&arrays[COLUMNS], sizeof *language->columns, memory),
+        .bigram = take_floats(&arrays[BIGRAM], memory),
+    };
+    if (!ee_memory_holds(memory, error))
+        return false;
+    if (!is_sound(language, arrays))
+        return ee_fail(error, EE_REFUSED, "%s: found arrays that do not fit together, expected a "
+                                          "language model of up to 65536 words: export it again",
+                       name);
+    return true;
+}
+
+/* The whole file, to be freed by the caller. */
+static uint8_t *read_whole(const char *path, size_t *n_bytes)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t *data = NULL;
+    long size = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    if (size > 0 && fseek(file, 0, SEEK_SET) == 0 && (data = malloc((size_t)size)) != NULL &&
+        fread(data, 1, (size_t)size, file) != (size_t)size) {
+        free(data);
+        data = NULL;
+    }
+    if (file)
+        fclose(file);
+    *n_bytes = data ? (size_t)size : 0;
+    return data;
+}
+
+bool ee_language_read(ee_language *language, const char *path, const char *name,
+                      ee_memory *memory, ee_error *error)
+{
+    ee_array arrays[ARRAYS] = {{0}};
+    size_t n_bytes;
+    uint8_t *data = read_whole(path, &n_bytes);
+    bool good = data != NULL ||
+                ee_fail(error, EE_REFUSED, "%s: cannot be read, expected a language model", name);
+    for (int i = 0; i < ARRAYS && good; i++) {
+        good = ee_npz_read(&arrays[i], data, n_bytes, NAMES[i], name, error);
+        if (good && arrays[i].kind != KINDS[i])
+            good = ee_fail(error, EE_REFUSED, "%s: %s: found kind %c, expected %c: export it again",
+                           name, NAMES[i], arrays[i].kind, KINDS[i]);
+    }
+    free(data);
+    good = good && take_arrays(language, arrays, name, memory, error);
+    for (int i = 0; i < ARRAYS; i++)
+        free(arrays[i].data);
+    return good;
+}
+
+/* The first word from `low` on whose letter at `depth` is at least `letter`. */
+static int first_from(const ee_language *l, ee_range range, int depth, int letter)
+{
+    while (range.low < range.high) {
+        int middle = range.low + (range.high - range.low) / 2;
+        if (l->words[(size_t)middle * (size_t)l->word_bytes + (size_t)depth] < letter)
+            range.low = middle + 1;
+        else
+            range.high = middle;
+    }
+    return range.low;
+}
+
+ee_range ee_language_narrow(const ee_language *l, ee_range range, int depth, int letter)
+{
+    if (depth >= l->word_bytes)
+        return letter ? (ee_range){range.low, range.low} : range;
+    return (ee_range){first_from(l, range, depth, letter), first_from(l, range, depth, letter + 1)};
+}
+
+float ee_language_likeliest(const ee_language *l, ee_range range)
+{
+    float most = l->unigram[range.low];
+    for (int word = range.low + 1; word < range.high; word++)
+        most = l->unigram[word] > most ? l->unigram[word] : most;
+    return most;
+}
+
+double ee_language_score(const ee_language *l, int previous, int word)
+{
+    int row = previous < 0 ? l->n_words : previous;
+    uint32_t low = l->rows[row], high = l->rows[row + 1], end = high;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (l->columns[middle] < word)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < end && l->columns[low] == word)
+        return l->bigram[low];
+    return l->backoff[row] + l->unigram[word];
+}
+
+double ee_language_unknown(int n_letters)
+{
+    return UNKNOWN_WORD + UNKNOWN_LETTER * n_letters;
+}

@@ -1,0 +1,59 @@
+#include "memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void *ee_take(ee_memory *memory, const char *owner, size_t count, size_t size)
+{
+    if (memory->count == EE_MOST_BLOCKS) {
+        memory->failed = true;
+        return NULL;
+    }
+    void *data = calloc(count ? count : 1, size);
+    if (data == NULL) {
+        memory->failed = true;
+        return NULL;
+    }
+    memory->blocks[memory->count++] = (ee_block){owner, count * size, data};
+    return data;
+}
+
+bool ee_memory_holds(const ee_memory *memory, ee_error *error)
+{
+    if (memory->failed)
+        return ee_fail(error, EE_FAILED, "memory: found too little, expected room for all buffers "
+                                         "(--memory lists them): stop other programs");
+    return true;
+}
+
+static size_t bytes_of(const ee_memory *memory, const char *owner)
+{
+    size_t sum = 0;
+    for (int i = 0; i < memory->count; i++)
+        if (owner == NULL || strcmp(memory->blocks[i].owner, owner) == 0)
+            sum += memory->blocks[i].bytes;
+    return sum;
+}
+
+static bool is_first_of_owner(const ee_memory *memory, int index)
+{
+    for (int i = 0; i < index; i++)
+        if (strcmp(memory->blocks[i].owner, memory->blocks[index].owner) == 0)
+            return false;
+    return true;
+}
+
+void ee_print_memory(const ee_memory *memory, FILE *out)
+{
+    for (int i = 0; i < memory->count; i++)
+        if (is_first_of_owner(memory, i))
+            fprintf(out, "%-12s %9zu bytes\n", memory->blocks[i].owner,
+                    bytes_of(memory, memory->blocks[i].owner));
+    fprintf(out, "%-12s %9zu bytes\n", "total", bytes_of(memory, NULL));
+}
+
+void ee_memory_free(ee_memory *memory)
+{
+    while (memory->count > 0)
+        free(memory->blocks[--memory->count].data);
+}

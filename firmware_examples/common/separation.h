@@ -1,0 +1,32 @@
+/* Separated voices: chunk by chunk waveforms of up to K slots, joined without clicks. A slot that
+ * holds a voice which diarization has found is told so, and keeps it. The same rules as
+ * echo_edge/heads/separation.py. */
+#ifndef EE_SEPARATION_H
+#define EE_SEPARATION_H
+
+#include "diarization.h"
+
+typedef struct {
+    ee_graph graph;
+    const ee_manifest *manifest;
+    int held[EE_MOST_SLOTS]; /* the voice in each slot, or EE_NOBODY */
+    float energies[EE_MOST_SLOTS];
+    float *tail;  /* [K, overlap]: the end of the chunk before */
+    float *ready; /* [K, chunk + overlap] */
+    int skip;     /* samples of the start that are only delay */
+} ee_separation;
+
+bool ee_separation_open(ee_separation *separation, const ee_bundle *bundle, ee_memory *memory,
+                        ee_error *error);
+
+/* One chunk. Returns how many samples of each slot became final, -1 with an error; they are in
+ * `ready`, a slot's `chunk + overlap` samples after the one before. */
+int ee_separation_push(ee_separation *separation, const float *latents, const float *features,
+                       const float *spectrum, const ee_diarization *diarization, ee_error *error);
+
+/* The samples still held back, as `push` returns them. */
+int ee_separation_finish(ee_separation *separation);
+
+void ee_separation_close(ee_separation *separation);
+
+#endif

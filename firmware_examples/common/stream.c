@@ -1,0 +1,140 @@
+#include "stream.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool open_heads(ee_stream *s, const ee_bundle *bundle, ee_memory *memory, ee_error *error)
+{
+    const ee_manifest *m = s->manifest;
+    const ee_language *language = NULL;
+    char path[EE_PATH_BYTES];
+    if (s->options.language_model && m->language_model[0]) {
+        if (!ee_bundle_path(bundle, m->language_model, path, error) ||
+            !ee_language_read(&s->language, path, m->language_model, memory, error))
+            return false;
+        language = &s->language;
+    }
+    double step_s = (double)m->step_samples / m->sample_rate;
+    long latency_steps = lrint(fmin(s->options.latency_s, 3600.0) / step_s);
+    ee_turns_open(&s->turns, m, s->options.max_speakers, s->options.sink, memory);
+    return ee_asr_open(&s->asr, bundle, language, &s->turns, memory, error) &&
+           ee_diarization_open(&s->diarization, bundle, (int)latency_steps,
+                               s->options.max_speakers, memory, error) &&
+           (!s->options.separate || ee_separation_open(&s->separation, bundle, memory, error));
+}
+
+bool ee_stream_open(ee_stream *s, const ee_bundle *bundle, ee_stream_options options,
+                    ee_memory *memory, ee_error *error)
+{
+    if (!(options.latency_s >= 0.0) || !isfinite(options.latency_s))
+        return ee_fail(error, EE_USAGE, "latency_s: found %g, expected 0 or more seconds, finite: "
+                                        "this program decides while it listens", options.latency_s);
+    if (options.max_speakers < 1 || options.max_speakers > EE_MOST_VOICES)
+        return ee_fail(error, EE_USAGE, "speakers: found %d, expected 1 to %d",
+                       options.max_speakers, EE_MOST_VOICES);
+    s->options = options;
+    s->manifest = &bundle->manifest;
+    return ee_graph_open(&s->frontend, bundle, EE_FRONTEND, memory, error) &&
+           ee_graph_open(&s->encoder, bundle, EE_ENCODER, memory, error) &&
+           open_heads(s, bundle, memory, error) && ee_memory_holds(memory, error);
+}
+
+double ee_stream_heard_s(const ee_stream *s)
+{
+    return (double)s->n_heard / s->manifest->sample_rate;
+}
+
+/* Hands out `n` separated samples, never more than were heard. */
+static void emit(ee_stream *s, int n)
+{
+    int64_t left = s->n_heard - s->n_emitted;
+    n = n < left ? n : (int)left;
+    s->n_emitted += n;
+    if (n > 0)
+        s->options.sources(s->options.sink.context, s->separation.ready,
+                           s->manifest->chunk_samples + s->manifest->overlap_samples, n);
+}
+
+/* Steps that became decided, to turns and to words. */
+static bool settle(ee_stream *s, ee_error *error)
+{
+    ee_activity activity;
+    while (ee_diarization_decide(&s->diarization, false, &activity, error))
+        ee_turns_add_activity(&s->turns, &activity, ee_stream_heard_s(s));
+    if (error->code != EE_DONE)
+        return false;
+    ee_turns_give_words(&s->turns);
+    return true;
+}
+
+/* The chunk in the frontend's input through all graphs; only its first `n_samples` are real. */
+static bool run_chunk(ee_stream *s, int n_samples, ee_error *error)
+{
+    const ee_manifest *m = s->manifest;
+    float *input = ee_graph_input(&s->encoder, "features");
+    if (!ee_graph_run(&s->frontend, error))
+        return false;
+    const float *features = ee_graph_output(&s->frontend, "features");
+    size_t n_frames = (size_t)(m->chunk_samples / m->spectrum_hop_samples);
+    memcpy(input, features, n_frames * 80 * sizeof *features);
+    if (!ee_graph_run(&s->encoder, error) ||
+        !ee_asr_push(&s->asr, ee_graph_output(&s->encoder, "latents_asr"), ee_stream_heard_s(s),
+                     error))
+        return false;
+    int n_steps = (n_samples + m->step_samples - 1) / m->step_samples;
+    ee_diarization_push(&s->diarization, ee_graph_output(&s->encoder, "latents_diarization"),
+                        ee_graph_output(&s->encoder, "latents_speaker"), n_steps);
+    if (!settle(s, error))
+        return false;
+    if (!s->options.separate)
+        return true;
+    int n = ee_separation_push(&s->separation, ee_graph_output(&s->encoder, "latents_separation"),
+                               features, ee_graph_output(&s->frontend, "spectrum"),
+                               &s->diarization, error);
+    emit(s, n);
+    return n >= 0;
+}
+
+bool ee_stream_push(ee_stream *s, const int16_t *pcm, size_t n_samples, ee_error *error)
+{
+    float *chunk = ee_graph_input(&s->frontend, "pcm");
+    for (size_t i = 0; i < n_samples; i++) {
+        chunk[s->n_pending++] = (float)pcm[i] / 32768.0f;
+        s->n_heard++;
+        if (s->n_pending < s->manifest->chunk_samples)
+            continue;
+        if (!run_chunk(s, s->n_pending, error))
+            return false;
+        s->n_pending = 0;
+    }
+    return true;
+}
+
+bool ee_stream_finish(ee_stream *s, ee_error *error)
+{
+    ee_activity activity;
+    int n_last = s->n_pending;
+    if (n_last > 0) {
+        float *chunk = ee_graph_input(&s->frontend, "pcm");
+        memset(chunk + n_last, 0, (size_t)(s->manifest->chunk_samples - n_last) * sizeof *chunk);
+        if (!run_chunk(s, n_last, error))
+            return false;
+    }
+    ee_asr_finish(&s->asr, ee_stream_heard_s(s));
+    if (!ee_diarization_decide(&s->diarization, true, &activity, error))
+        return false;
+    ee_turns_add_activity(&s->turns, &activity, ee_stream_heard_s(s));
+    ee_turns_finish(&s->turns, ee_stream_heard_s(s));
+    if (s->options.separate)
+        emit(s, ee_separation_finish(&s->separation));
+    return true;
+}
+
+void ee_stream_close(ee_stream *s)
+{
+    ee_graph_close(&s->frontend);
+    ee_graph_close(&s->encoder);
+    ee_asr_close(&s->asr);
+    ee_diarization_close(&s->diarization);
+    ee_separation_close(&s->separation);
+}

@@ -1,0 +1,391 @@
+"""The ONNX Runtime example in C: the same answers as the Python runtime with the same engine, clear
+refusals with the command line's exit codes, and no more memory than promised."""
+
+import json
+import re
+import shutil
+import subprocess
+import wave
+from collections.abc import Callable
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import echo_edge
+from echo_edge.recorder.lines import turn_line, word_line
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs echo-edge[onnx]")
+
+Lines = dict[str, list[dict[str, Any]]]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+
+EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "c_onnxruntime"
+MOST_RSS_MIB = 90.0
+
+
+@pytest.fixture(scope="module")
+def library() -> Path:
+    """The engine that Python uses here."""
+    return next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+
+
+@pytest.fixture(scope="module")
+def build(make: Make) -> Callable[[str], Path]:
+    """The program, in a MODE of common.mk."""
+
+    def program(mode: str) -> Path:
+        options = (f"MODE={mode}", "ALSA=no")
+        make(EXAMPLE, *options, "program")
+        return Path(make(EXAMPLE, *options, "-s", "where").stdout.strip())
+
+    return program
+
+
+@pytest.fixture(scope="module")
+def program(build: Callable[[str], Path]) -> Path:
+    return build("release")
+
+
+@pytest.fixture(scope="module")
+def recording(make: Make) -> Path:
+    """The demonstration as a WAV file."""
+    make(EXAMPLE, "build/conversation.wav")
+    return EXAMPLE / "build/conversation.wav"
+
+
+@pytest.fixture(scope="module")
+def run(program: Path, library: Path, default_bundle: Path, run_program: Run) -> Run:
+    """Run the example with the shipped bundle and more arguments."""
+
+    def with_bundle(*words: object, pcm: bytes = b"") -> subprocess.CompletedProcess[str]:
+        start = [program, "--bundle", default_bundle, "--engine-library", library]
+        return run_program(*start, *words, pcm=pcm)
+
+    return with_bundle
+
+
+def _python(bundle: Path, recording: Path, **options: Any) -> Lines:
+    """What the Python runtime says of the recording, as lines."""
+    with echo_edge.load(bundle) as session:
+        stream = session.stream(2.0, **options)
+        results = [stream.push(_samples(recording)), stream.finish()]
+    turns = [turn_line(turn) for result in results for turn in result.turns]
+    words = [word_line(word) for result in results for word in result.words]
+    return {
+        "turn": sorted(turns, key=lambda x: (x["start_s"], x["end_s"], x["speaker"])),
+        "word": sorted(words, key=lambda x: (x["start_s"], x["end_s"])),
+    }
+
+
+def _samples(path: Path) -> Any:
+    with wave.open(str(path)) as file:
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    return pcm.astype(np.float32) / np.float32(32768)
+
+
+def _assert_same(found: Lines, expected: Lines) -> None:
+    for kind in ("turn", "word"):
+        assert len(found[kind]) == len(expected[kind])
+        for mine, theirs in zip(found[kind], expected[kind], strict=True):
+            assert mine.keys() == theirs.keys()
+            assert (mine.get("text"), mine["speaker"]) == (theirs.get("text"), theirs["speaker"])
+            for key in ("start_s", "end_s"):
+                assert mine[key] == pytest.approx(theirs[key], abs=0.0401)
+            assert mine["confidence"] == pytest.approx(theirs["confidence"], abs=0.01)
+
+
+def _alike(found: Lines, expected: Lines) -> tuple[float, float]:
+    """Share of equal turns (speaker, times within 0.2 s) and of equal words in order: another
+    processor rounds int8 products differently, which changes some letters."""
+    turns = [
+        any(
+            mine["speaker"] == theirs["speaker"]
+            and abs(mine["start_s"] - theirs["start_s"]) <= 0.2
+            and abs(mine["end_s"] - theirs["end_s"]) <= 0.2
+            for mine in found["turn"]
+        )
+        for theirs in expected["turn"]
+    ]
+    words = SequenceMatcher(
+        None, [x["text"] for x in found["word"]], [x["text"] for x in expected["word"]], False
+    )
+    most = max(len(found["turn"]), len(expected["turn"]))
+    return sum(turns) / most, words.ratio()
+
+
+@pytest.mark.parametrize("language_model", [True, False])
+def test_same_turns_and_words_as_python(
+    language_model: bool,
+    run: Run,
+    recording: Path,
+    default_bundle: Path,
+    read_lines: Callable[[str], Lines],
+) -> None:
+    flags = [] if language_model else ["--no-language-model"]
+
+    done = run(*flags, recording)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = _python(default_bundle, recording, language_model=language_model)
+    assert len(expected["turn"]) > 10
+    assert len(expected["word"]) > 50
+    _assert_same(read_lines(done.stdout), expected)
+
+
+def test_prints_what_expect_txt_says(
+    run: Run, recording: Path, read_lines: Callable[[str], Lines]
+) -> None:
+    """After the shipped bundle changed: make -C firmware_examples/c_onnxruntime expect."""
+    expected = read_lines((EXAMPLE / "expect.txt").read_text())
+
+    turns, words = _alike(read_lines(run(recording).stdout), expected)
+
+    assert turns >= 0.9
+    assert words >= 0.8
+
+
+def test_all_heads_fit_in_memory(run: Run, recording: Path, tmp_path: Path) -> None:
+    done = run("--stats", "--separate", tmp_path / "voices", recording)
+
+    assert done.returncode == 0, done.stderr
+    assert float(re.findall(r"peak RSS ([\d.]+) MiB", done.stderr)[0]) <= MOST_RSS_MIB
+    assert '"type": "source"' in done.stdout
+
+
+def test_threads_and_stdin_change_nothing(run: Run, recording: Path) -> None:
+    raw = recording.read_bytes()[44 : 44 + 2 * 16_000 * 10]
+    alone, together = run("-", pcm=raw), run("--threads", "2", "-", pcm=raw)
+
+    assert (alone.returncode, together.returncode) == (0, 0)
+    assert alone.stdout == together.stdout != ""
+
+
+def test_nothing_is_allocated_while_audio_flows(
+    build: Callable[[str], Path],
+    library: Path,
+    default_bundle: Path,
+    run_program: Run,
+    recording: Path,
+    tmp_path: Path,
+) -> None:
+    counts = []
+    for seconds in (2, 20):
+        done = run_program(
+            build("count"), "--bundle", default_bundle, "--engine-library", library,
+            "--separate", tmp_path, "-", pcm=recording.read_bytes()[44 : 44 + 32_000 * seconds],
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        counts.append(int(re.findall(r"allocations: (\d+)", done.stderr)[0]))
+    assert counts[0] == counts[1] > 100
+
+
+def test_sanitizers_find_nothing(
+    build: Callable[[str], Path],
+    library: Path,
+    default_bundle: Path,
+    run_program: Run,
+    recording: Path,
+    tmp_path: Path,
+) -> None:
+    pcm = recording.read_bytes()[44 : 44 + 32_000 * 15]
+
+    done = run_program(
+        build("asan"), "--bundle", default_bundle, "--engine-library", library,
+        "--separate", tmp_path, "-", pcm=pcm,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _change(folder: Path, **changes: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _shape(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["graphs"]["asr"]["inputs"][0]["shape"] = [1, 13, 512]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a graph was changed": (lambda b: _flip(b / "asr.onnx"), "asr.onnx: found sha256"),
+    "the language model was changed": (
+        lambda b: _flip(b / "language.npz"),
+        "language.npz: found sha",
+    ),
+    "a file is missing": (lambda b: (b / "tokens.txt").unlink(), "tokens.txt: found nothing"),
+    "a file is too much": (lambda b: (b / "run.sh").touch(), "run.sh: found in the bundle"),
+    "a file in a folder is too much": (lambda b: (b / "selftest/x").touch(), "selftest/x: found"),
+    "a file is a link": (
+        lambda b: (
+            (b / "tokens.txt").rename(b.parent / "t").parent
+            and (b / "tokens.txt").symlink_to("../t")
+        ),
+        "tokens.txt: found a link",
+    ),
+    "a file is cut": (
+        lambda b: (b / "encoder.onnx").write_bytes((b / "encoder.onnx").read_bytes()[:-1]),
+        "encoder.onnx: found 26632655 bytes",
+    ),
+    "no JSON": (lambda b: (b / "manifest.json").write_text("{"), "manifest.json: line 1"),
+    "no manifest": (lambda b: (b / "manifest.json").unlink(), "manifest.json: found nothing"),
+    "a key twice": (lambda b: (b / "manifest.json").write_text('{"a": 1, "a": 2}'), "duplicate"),
+    "another schema": (lambda b: _change(b, schema="echo-edge.bundle/2"), "schema: expected"),
+    "a newer runtime": (lambda b: _change(b, minimum_runtime="99.0.0"), "found 99.0.0"),
+    "no graphs": (lambda b: _change(b, graphs={}), "graphs: expected exactly six"),
+    "another shape": (_shape, "graphs.asr: latents: found [1, 13, 512], expected [1, 12, 512]"),
+    "no thresholds": (lambda b: _change(b, decoding={}), "active_threshold: expected a finite"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_bundle_is_refused(
+    name: str, program: Path, default_bundle: Path, run_program: Run, tmp_path: Path
+) -> None:
+    harm, message = BROKEN[name]
+    bundle = tmp_path / "bundle"
+    shutil.copytree(default_bundle, bundle)
+    harm(bundle)
+
+    done = run_program(program, "--bundle", bundle, "-")
+
+    assert done.returncode == 3, done.stderr
+    assert message in done.stderr
+    assert done.stderr.startswith("echo-edge: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_no_bundle_and_another_engine(
+    program: Path, null_bundle: Path, run_program: Run, tmp_path: Path
+) -> None:
+    nothing = run_program(program, "--bundle", tmp_path / "nothing", "-")
+    other = run_program(program, "--bundle", null_bundle, "-")
+
+    assert (nothing.returncode, other.returncode) == (3, 1)
+    assert "found no folder, expected a bundle" in nothing.stderr
+    assert "engine null: this program cannot run it (it can: onnx)" in other.stderr
+
+
+def test_no_engine(program: Path, default_bundle: Path, run_program: Run, tmp_path: Path) -> None:
+    (tmp_path / "libonnxruntime.so").write_text("no library")
+    libc = "libc.so.6"
+    for library, message in (
+        (tmp_path / "libonnxruntime.so", "--engine-library"),
+        (libc, "another"),
+    ):
+        done = run_program(
+            program, "--bundle", default_bundle, "--engine-library", library, "-", pcm=bytes(100)
+        )
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "found 0 arguments"),
+        (["a.wav", "b.wav"], "found 2 arguments"),
+        (["--theads", "2", "a.wav"], "unknown option"),
+        (["--threads", "0", "-"], "--threads: found 0, expected 1 to 256"),
+        (["--latency-s", "inf", "-"], "finite"),
+        (["--latency-s", "-1", "-"], "latency_s: found -1"),
+        (["--max-speakers", "21", "-"], "expected 1 to 20"),
+    ],
+)
+def test_wrong_usage(words: list[str], message: str, run: Run) -> None:
+    done = run(*words)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_audio_that_breaks_off_is_processed_first(
+    run: Run, recording: Path, tmp_path: Path, read_lines: Callable[[str], Lines]
+) -> None:
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(recording.read_bytes()[: 44 + 32_000 * 8])
+
+    done = run(cut)
+
+    assert done.returncode == 1
+    assert "cut.wav: breaks off at 8.000 s, expected 63.080 s" in done.stderr
+    found = read_lines(done.stdout)
+    assert found["end"][0]["duration_s"] == 8.0
+    assert len(found["word"]) > 5
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no WAV header"),
+        (b"fLaC" + bytes(100), "no WAV header"),
+        (b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\2\0\x80\x3e\0\0\0\xfa\0\0\4\0\x10\0data\0\0\0\0",
+         "other audio"),
+        (b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0", "without samples"),
+        (b"RIFF\x24\0\0\0WAVE", "without samples"),
+    ],
+    ids=["empty", "flac", "stereo", "cut in the format", "cut"],
+)  # fmt: skip
+def test_other_audio_is_refused(data: bytes, message: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "audio.wav").write_bytes(data)
+
+    done = run(tmp_path / "audio.wav")
+
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_audio_and_no_microphone(run: Run, tmp_path: Path) -> None:
+    missing, microphone, odd = run(tmp_path / "no.wav"), run("mic:hw:7,0"), run("-", pcm=b"abc")
+
+    assert [missing.returncode, microphone.returncode, odd.returncode] == [1, 1, 1]
+    assert "cannot be read (No such file or directory)" in missing.stderr
+    assert "microphone hw:7,0:" in microphone.stderr
+    assert "odd number of bytes" in odd.stderr
+    assert all(len(x.stderr.splitlines()) == 1 for x in (missing, microphone, odd))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", ["cortex-a72", "cortex-a76"])
+def test_same_on_emulated_boards(
+    cpu: str, make: Make, run: Run, recording: Path, read_lines: Callable[[str], Lines]
+) -> None:
+    """Pi 4 and Pi 5: the processors' int8 products differ from AVX2's, so some letters may."""
+    for tool in ("qemu-aarch64-static", "aarch64-linux-gnu-gcc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}: apt install gcc-aarch64-linux-gnu qemu-user-static")
+    here = run("-", pcm=recording.read_bytes()[44 : 44 + 32_000 * 12])
+
+    there = make(EXAMPLE, "-s", f"CPU={cpu}", "emulated")
+
+    turns, words = _alike(
+        read_lines("".join(x for x in there.stdout.splitlines(True) if x.startswith("{"))),
+        read_lines(here.stdout),
+    )
+    assert turns == 1.0
+    assert words >= 0.8
+
+
+def test_needs_the_c_library_alone(program: Path) -> None:
+    """The engine's library is loaded by name, the others are inside."""
+    needed = subprocess.run(
+        ["objdump", "-p", program], check=True, capture_output=True, text=True
+    ).stdout
+    libraries = set(re.findall(r"NEEDED +(\S+)", needed))
+    assert libraries <= {"libc.so.6", "libm.so.6", "libdl.so.2", "ld-linux-aarch64.so.1"}
