@@ -1,7 +1,7 @@
 """Is it one model in every engine? Several bundles of one checkpoint, each held against the others.
 
     python -m benchmarks.parity --bundle DIR DIR ... [--recording AUDIO ...] [--tasks DATA]
-        [--minutes 30] [--rounds N] [--out benchmarks/results/parity]
+        [--minutes 30] [--rounds N] [--out benchmarks/results/engines/parity]
 
 For every bundle: what its exporter measured of each graph against eager float torch; whether it
 finds the same turns and words as every other on the recordings (DER and WER with the other's as
@@ -276,7 +276,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tasks", type=Path, metavar="DATA", help="folder with dev/")
     parser.add_argument("--minutes", type=float, default=30.0, help="of the drift test")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {TURN_CALLS} calls")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/parity"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engines/parity"))
     args = parser.parse_args(argv)
     try:
         if args.rounds < 1:

@@ -703,6 +703,9 @@ def test_every_rule_is_attacked() -> None:
     assert rules - ELSEWHERE == {rule for rule, _, _ in ATTACKS}
 
 
-ELSEWHERE = {"bundle", "readable", "changed", "onnx", "onnx-external", "onnx-tensors"}
-"""Rules that need no bundle (tests/runtime/test_bundle.py), a real one (test_onnx_file.py) or good
-timing (test_install.py)."""
+ELSEWHERE = {
+    "bundle", "readable", "changed",
+    *(f"{engine}{rule}" for engine in ("onnx", "tflite") for rule in ("", "-external", "-tensors")),
+}  # fmt: skip
+"""Rules that need no bundle (tests/runtime/test_bundle.py), a real one (test_onnx_file.py,
+test_tflite_file.py) or good timing (test_install.py)."""

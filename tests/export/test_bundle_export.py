@@ -76,8 +76,8 @@ def test_refuses_to_write_over_something(
 def test_an_engine_without_exporter_is_refused(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
 ) -> None:
-    other = replace(plan(tmp_path / "b"), engine="tflite")
-    with pytest.raises(UsageError, match="exports to onnx"):
+    other = replace(plan(tmp_path / "b"), engine="abacus")
+    with pytest.raises(UsageError, match="exports to onnx, tflite, executorch"):
         write_bundle(small_checkpoint, other, noise, {})
 
 
