@@ -1,5 +1,7 @@
 """What the decoders need of the six graphs: the table "The graphs" of docs/bundle.md, as code."""
 
+from collections.abc import Mapping
+
 from echo_edge.errors import BundleError
 from echo_edge.manifest import GraphSpec, Manifest, TensorSpec
 
@@ -8,6 +10,33 @@ HEADS = ("diarization", "speaker", "asr", "separation")
 Size = int | str
 """A number, or the name of one that is the same wherever it stands."""
 Tensors = dict[str, tuple[Size, ...]]
+
+
+def check_declared(
+    name: str, found: Mapping[str, dict[str, TensorSpec]], spec: GraphSpec, rule: str
+) -> None:
+    """Raise BundleError with `rule` unless the tensors that a graph's file `name` declares, by side
+    (`inputs`, `outputs`) and name, are those of the manifest."""
+    for side, tensors in found.items():
+        declared = {t.name: t for t in (spec.inputs if side == "inputs" else spec.outputs)}
+        if tensors != declared:
+            raise BundleError(
+                f"{name}: {side}: found {_difference(tensors, declared)}, as manifest.json says: "
+                "export the bundle again",
+                rule,
+            )
+
+
+def _difference(found: dict[str, TensorSpec], expected: dict[str, TensorSpec]) -> str:
+    """The first tensor that differs: found and expected."""
+    name = min(n for n in found.keys() | expected if found.get(n) != expected.get(n))
+    return f"{_shown(found.get(name))}, expected {_shown(expected.get(name))}"
+
+
+def _shown(tensor: TensorSpec | None) -> str:
+    if tensor is None:
+        return "nothing"
+    return f"{tensor.name[:60]!r} {tensor.dtype}{list(tensor.shape)[:9]}"
 
 
 def check_contract(manifest: Manifest) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from echo_edge.contract import check_declared
 from echo_edge.errors import BundleError
 from echo_edge.manifest import GraphSpec, TensorSpec
 
@@ -63,29 +64,10 @@ def check_onnx(path: Path, name: str, spec: GraphSpec) -> None:
             f"{name}: found no ONNX ({error}), expected a graph: export the bundle again",
             "onnx",
         ) from error
-    for side, tensors in found.items():
-        declared = {t.name: t for t in (spec.inputs if side == "inputs" else spec.outputs)}
-        if tensors != declared:
-            raise BundleError(
-                f"{name}: {side}: found {_difference(tensors, declared)}, as manifest.json says: "
-                "export the bundle again",
-                "onnx-tensors",
-            )
+    check_declared(name, found, spec, "onnx-tensors")
 
 
 _SIDES = {"inputs": _INPUT, "outputs": _OUTPUT}
-
-
-def _difference(found: dict[str, TensorSpec], expected: dict[str, TensorSpec]) -> str:
-    """The first tensor that differs: found and expected."""
-    name = min(n for n in found.keys() | expected if found.get(n) != expected.get(n))
-    return f"{_shown(found.get(name))}, expected {_shown(expected.get(name))}"
-
-
-def _shown(tensor: TensorSpec | None) -> str:
-    if tensor is None:
-        return "nothing"
-    return f"{tensor.name[:60]!r} {tensor.dtype}{list(tensor.shape)[:9]}"
 
 
 class _Reader:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from echo_edge.contract import check_declared
 from echo_edge.errors import BundleError
 from echo_edge.manifest import GraphSpec, TensorSpec
 
@@ -51,14 +52,7 @@ def check_tflite(path: Path, name: str, spec: GraphSpec) -> None:
             "export the bundle again",
             "tflite-external",
         )
-    for side, tensors in found.items():
-        declared = {t.name: t for t in (spec.inputs if side == "inputs" else spec.outputs)}
-        if tensors != declared:
-            raise BundleError(
-                f"{name}: {side}: found {_difference(tensors, declared)}, as manifest.json says: "
-                "export the bundle again",
-                "tflite-tensors",
-            )
+    check_declared(name, found, spec, "tflite-tensors")
 
 
 def _declared(reader: "_Reader") -> tuple[bool, dict[str, dict[str, TensorSpec]]]:
@@ -99,18 +93,6 @@ def _entries(reader: "_Reader", maps: list[int], tensors: list[int]) -> Iterator
         tensor = tensors[index]
         dtype = _DTYPES.get(reader.number(tensor, _TYPE, "b"), "another type")
         yield TensorSpec(reader.text(entry, _NAME), reader.ints(tensor, _SHAPE), dtype)
-
-
-def _difference(found: dict[str, TensorSpec], expected: dict[str, TensorSpec]) -> str:
-    """The first tensor that differs: found and expected."""
-    name = min(n for n in found.keys() | expected if found.get(n) != expected.get(n))
-    return f"{_shown(found.get(name))}, expected {_shown(expected.get(name))}"
-
-
-def _shown(tensor: TensorSpec | None) -> str:
-    if tensor is None:
-        return "nothing"
-    return f"{tensor.name[:60]!r} {tensor.dtype}{list(tensor.shape)[:9]}"
 
 
 class _Reader:
