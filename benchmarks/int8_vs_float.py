@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from statistics import median
 from typing import Any
@@ -48,6 +48,16 @@ class EncoderLane:
             self.samples_ms.append(1000 * (time.perf_counter() - started))
 
 
+def run_in_turns(lanes: Sequence[EncoderLane], rounds: int) -> None:
+    """Fill `samples_ms` of every lane: a warm-up, then `rounds` of TURN_CALLS calls of each."""
+    for lane in lanes:
+        lane.run(WARM_UP_CALLS)
+        lane.samples_ms.clear()
+    for _ in range(rounds):
+        for lane in lanes:
+            lane.run(TURN_CALLS)
+
+
 def _graph(session: Session, name: str) -> GraphStream:
     return GraphStream(session.engines[name], session.bundle.manifest.graphs[name])
 
@@ -63,12 +73,7 @@ def compare(floating: Session, int8: Session, rounds: int) -> dict[str, Any]:
     pcm = read_clip(int8.bundle)
     reference, measured = trace(floating, pcm)["latents"], trace(int8, pcm)["latents"]
     lanes = {"float": EncoderLane(floating, pcm), "int8": EncoderLane(int8, pcm)}
-    for lane in lanes.values():
-        lane.run(WARM_UP_CALLS)
-        lane.samples_ms.clear()
-    for _ in range(rounds):
-        for lane in lanes.values():
-            lane.run(TURN_CALLS)
+    run_in_turns(list(lanes.values()), rounds)
     audio = int8.bundle.manifest.audio
     return {
         "threads": int8.threads,

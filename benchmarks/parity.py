@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.int8_vs_float import WARM_UP_CALLS, EncoderLane
+from benchmarks.int8_vs_float import TURN_CALLS, EncoderLane, run_in_turns
 from echo_edge import board
 from echo_edge.audio import read_blocks
 from echo_edge.bench.measure import checkout
@@ -42,7 +42,7 @@ Array = NDArray[np.float32]
 Record = dict[str, Any]
 
 THREADS = (1, 2)
-TURN_CALLS, ROUNDS = 20, 15
+ROUNDS = 15
 DRIFT_WINDOW_S = 20.0
 TASK_FIGURES = ("libri.wer", "libri.cer", "simulated.2s.der", "eer", "si_sdri")
 BUDGETS = {"der": 0.5, "wer": 1.0, "relabelled": 0}
@@ -113,12 +113,7 @@ def encoder_ms(folders: Sequence[Path], threads: int, rounds: int) -> list[Recor
         sessions = [opened.enter_context(load(folder, threads)) for folder in folders]
         pcm = read_clip(sessions[0].bundle)
         lanes = [EncoderLane(session, pcm) for session in sessions]
-        for lane in lanes:
-            lane.run(WARM_UP_CALLS)
-            lane.samples_ms.clear()
-        for _ in range(rounds):
-            for lane in lanes:
-                lane.run(TURN_CALLS)
+        run_in_turns(lanes, rounds)
     return [
         {"min": round(min(lane.samples_ms), 3), "median": round(median(lane.samples_ms), 3)}
         for lane in lanes

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from echo_edge.errors import EngineError
 from echo_edge.manifest import GraphSpec
 
-from .executorch_library import silent_stderr
+from .quiet import quiet_stderr
 
 Array = NDArray[np.float32]
 
@@ -82,6 +82,6 @@ class BindingsEngine:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the library's warnings that its bindings may change, and its log."""
-    with warnings.catch_warnings(), silent_stderr():
+    with warnings.catch_warnings(), quiet_stderr():
         warnings.simplefilter("ignore")
         yield

@@ -12,14 +12,14 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from echo_edge.errors import EngineError
+
+from .quiet import quiet_stderr
 
 WHEEL = "echo_edge_executorch"
 INTERFACE = 1
@@ -43,7 +43,7 @@ def library() -> ctypes.CDLL:
     root, version = installed()
     path = _from_wheel(version) or _compiled(root, version)
     try:
-        with silent_stderr():  # the first words of cpuinfo, on boards and in emulation
+        with quiet_stderr():  # the first words of cpuinfo, on boards and in emulation
             for part in PARTS:
                 found = ctypes.CDLL(str(root / f"lib/lib{part}.so"))
                 if part == "executorch_threadpool":
@@ -147,16 +147,3 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
         function = getattr(found, name)
         function.restype, function.argtypes = result, arguments
     return found
-
-
-@contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Nothing that C code writes to stderr reaches the user while the context is open."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -5,10 +5,8 @@ what there is.
 import ctypes
 import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from numpy.typing import NDArray
 
 from echo_edge.errors import EngineError
 from echo_edge.manifest import GraphSpec, TensorSpec
+
+from .quiet import quiet_stderr
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ class TfliteEngine:
         self._path = path
         _check_magic(path)
         try:
-            with _library_is_quiet():
+            with quiet_stderr(_is_noise):
                 self._interpreter = _interpreter_class()(str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
                 runner = self._interpreter.get_signature_runner()
@@ -134,27 +134,8 @@ def _give_back_pages(path: Path) -> None:
             madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTNEED)
 
 
-@contextmanager
-def _library_is_quiet() -> Iterator[None]:
-    """Keep what the library writes about itself off stderr, the descriptor: it is C++. What is
-    no INFO is written after all."""
-    with tempfile.TemporaryFile() as said:
-        sys.stderr.flush()
-        try:
-            real = os.dup(2)
-        except OSError:  # there is no stderr to protect
-            yield
-            return
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
-            said.seek(0)
-            for line in said.read().splitlines(keepends=True):
-                if not line.startswith((b"INFO:", b"WARNING: All log messages before absl")):
-                    os.write(2, line)
+def _is_noise(line: bytes) -> bool:
+    return line.startswith((b"INFO:", b"WARNING: All log messages before absl"))
 
 
 def _line(error: Exception) -> str:

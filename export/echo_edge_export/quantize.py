@@ -4,6 +4,7 @@ the manifest says of a graph. One arithmetic, three file formats.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,22 @@ def qualified(graph_name: str, target: str) -> str:
     graph's own module, which may or may not begin with the graph's name."""
     prefix = f"{graph_name}."
     return target if target.startswith(prefix) else prefix + target
+
+
+def stored_tensors(program: Any, graph_name: str) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Everything an exported program holds besides its inputs, by the name of its placeholder: the
+    name in the whole model, and the values."""
+    signature = program.graph_signature
+    targets = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    stored = {}
+    for placeholder, target in targets.items():
+        tensor = program.state_dict.get(target, program.constants.get(target))
+        stored[placeholder] = (qualified(graph_name, target), tensor.detach().numpy())
+    return stored
 
 
 def is_quantized(graph_name: str, linear: str, recipe: Recipe) -> bool:

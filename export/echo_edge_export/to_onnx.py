@@ -19,7 +19,7 @@ from echo_edge.manifest import GraphSpec
 
 from .calibrate import Calibration
 from .onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
-from .quantize import describe, is_quantized, qualified, quantize_weight
+from .quantize import describe, is_quantized, quantize_weight, stored_tensors
 from .recipes import Recipe
 
 OPSET = 20
@@ -39,22 +39,11 @@ class Lowering:
 
     def bind(self, program: Any, inputs: list[str]) -> None:
         """Name user inputs, and make initializers of everything else on first use."""
-        signature = program.graph_signature
-        stored = {
-            **signature.inputs_to_parameters,
-            **signature.inputs_to_buffers,
-            **signature.inputs_to_lifted_tensor_constants,
-        }
+        stored = stored_tensors(program, self.graph_name)
         user_inputs = iter(inputs)
         for node in program.graph.nodes:
-            if node.op != "placeholder":
-                continue
-            if node.name in stored:
-                target = stored[node.name]
-                tensor = program.state_dict.get(target, program.constants.get(target))
-                self.names[node] = (qualified(self.graph_name, target), tensor.detach().numpy())
-            else:
-                self.names[node] = next(user_inputs)
+            if node.op == "placeholder":
+                self.names[node] = stored.get(node.name) or next(user_inputs)
 
     def value(self, argument: Any) -> Any:
         """An argument of a torch node as the emit functions take it."""

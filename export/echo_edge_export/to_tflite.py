@@ -19,7 +19,7 @@ from echo_edge.errors import EchoError
 from echo_edge.manifest import GraphSpec
 
 from .calibrate import Calibration
-from .quantize import describe, is_quantized, qualified, quantize_weight
+from .quantize import describe, is_quantized, quantize_weight, stored_tensors
 from .recipes import Recipe
 from .tflite_graph import GraphBuilder, Quantization, Value, write_graph
 from .tflite_ops import ATEN_TO_TFLITE, Tensor, cut, dense, plain, reshaped
@@ -44,22 +44,15 @@ class Lowering:
 
     def bind(self, program: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, Value]:
         """Values for the program's inputs, by name, and for all it has stored."""
-        signature = program.graph_signature
-        stored = {
-            **signature.inputs_to_parameters,
-            **signature.inputs_to_buffers,
-            **signature.inputs_to_lifted_tensor_constants,
-        }
+        stored = stored_tensors(program, self.graph_name)
         given = {name: Value(tuple(tensor.shape)) for name, tensor in inputs.items()}
         user_inputs = iter(given.values())
         for node in program.graph.nodes:
             if node.op != "placeholder":
                 continue
             if node.name in stored:
-                target = stored[node.name]
-                tensor = program.state_dict.get(target, program.constants.get(target))
-                self.names[node] = qualified(self.graph_name, target)
-                self.values[node] = self.builder.constant(tensor.detach().numpy())
+                self.names[node], data = stored[node.name]
+                self.values[node] = self.builder.constant(data)
             else:
                 self.values[node] = next(user_inputs)
         return given

@@ -218,7 +218,8 @@ def _in_a_new_process(body: str) -> subprocess.CompletedProcess[str]:
     program = (
         "import sys, os\nimport numpy as np\nfrom pathlib import Path\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from echo_edge.engines.tflite import open_graph, _library_is_quiet\n"
+        "from echo_edge.engines.tflite import _is_noise, open_graph\n"
+        "from echo_edge.engines.quiet import quiet_stderr\n"
         "from echo_edge.manifest import GraphSpec, TensorSpec\n"
         f"path, spec = Path({str(RUNNING_SUM)!r}), {SPEC!r}\n" + body
     )
@@ -237,7 +238,7 @@ def test_library_is_not_heard() -> None:
 
 def test_what_is_no_chatter_is_heard() -> None:
     done = _in_a_new_process(
-        "with _library_is_quiet():\n"
+        "with quiet_stderr(_is_noise):\n"
         "    os.write(2, b'INFO: hello\\nERROR: out of memory\\n')\n"
         "print('after', file=sys.stderr)"
     )

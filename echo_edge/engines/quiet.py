@@ -1,0 +1,31 @@
+"""What native libraries write about themselves, kept from the user."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet_stderr(is_noise: Callable[[bytes], bool] = lambda _: True) -> Iterator[None]:
+    """Hold back what is written to stderr, the descriptor, while the context is open: it is C++
+    that writes. Lines that are no noise are written after all; by default every line is."""
+    with tempfile.TemporaryFile() as said:
+        if sys.stderr is not None:  # as where the process began without one
+            sys.stderr.flush()
+        try:
+            real = os.dup(2)
+        except OSError:  # there is no stderr to protect
+            yield
+            return
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            said.seek(0)
+            for line in said.read().splitlines(keepends=True):
+                if not is_noise(line):
+                    os.write(real, line)
+            os.close(real)
