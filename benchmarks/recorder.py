@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -63,32 +64,73 @@ def speak(recorder: "subprocess.Popen[bytes]", audio: Samples, pace: float = 1.0
 
 
 def latency(args: argparse.Namespace) -> dict[str, Any]:
-    """How long after its last sound a turn or a word is in the results."""
+    """When a turn or a word is told of: the first time, and for good.
+
+    A turn is shown late by the time from its start, all else from the end. What is shown counts for
+    a turn from the first time that its speaker is said to speak then, for a word from the first
+    time that it stands there spelled as it will be for good.
+    """
     audio = demo_audio()[: round(args.seconds * SAMPLE_RATE)]
-    late_s: dict[str, list[float]] = {"turn": [], "word": []}
     with tempfile.TemporaryDirectory() as out:
-        recorder = start(Path(out), "--latency-s", str(args.latency_s))
+        recorder = start(Path(out), "--latency-s", str(args.latency_s), "--tentative")
         folder = sessions(Path(out))[0]
         _wait_for(folder / lines.RESULTS)
-        began, n_seen = time.monotonic(), 0
+        final: list[Told] = []
+        shown: list[Told] = []
+        began = time.monotonic()
+        Thread(target=_hear, args=(recorder, shown, began), daemon=True).start()
         for _ in speak(recorder, audio):
-            found = lines.read_lines(folder / lines.RESULTS)
-            for line in found[n_seen:]:
-                late_s[line["type"]].append(time.monotonic() - began - line["end_s"])
-            n_seen = len(found)
-        _end(recorder)
+            found = lines.read_lines(folder / lines.RESULTS)[len(final) :]
+            final += [(time.monotonic() - began, line) for line in found]
+        recorder.stdin.close()  # type: ignore[union-attr] # a pipe was asked for
+        recorder.wait(timeout=3600)
+    measured = {
+        "turn_shown_late_s": _first_shown(final, shown, "turn"),
+        "turn_final_late_s": [at_s - x["end_s"] for at_s, x in final if x["type"] == "turn"],
+        "word_shown_late_s": _first_shown(final, shown, "word"),
+        "word_final_late_s": [at_s - x["end_s"] for at_s, x in final if x["type"] == "word"],
+    }
     return {
         "audio_s": len(audio) / SAMPLE_RATE,
         "latency_s": args.latency_s,
-        **{
-            f"{kind}_late_s": {
-                "n": len(values),
-                **{f"p{p}": round(float(np.percentile(values, p)), 2) for p in (50, 90, 99)},
-                "max": round(max(values), 2),
-            }
-            for kind, values in late_s.items()
-            if values
-        },
+        **{name: _spread(values) for name, values in measured.items() if values},
+    }
+
+
+Told = tuple[float, lines.Line]
+"""When, in seconds from the start, and what."""
+
+
+def _hear(recorder: "subprocess.Popen[bytes]", shown: list[Told], began: float) -> None:
+    """Note every line of the recorder, and when it came."""
+    assert recorder.stdout is not None  # noqa: S101 - a pipe was asked for
+    shown.extend((time.monotonic() - began, json.loads(text)) for text in recorder.stdout)
+
+
+def _first_shown(final: list[Told], shown: list[Told], kind: str) -> list[float]:
+    """How late each final line of a kind was first seen, as itself or among what was tentative."""
+    late_s = []
+    for final_s, line in final:
+        if line["type"] != kind:
+            continue
+        times_s = [at_s for at_s, x in shown if any(_same(line, y) for y in x.get(f"{kind}s", ()))]
+        due_s = line["start_s"] if kind == "turn" else line["end_s"]
+        late_s.append(min([final_s, *times_s]) - due_s)
+    return late_s
+
+
+def _same(final: lines.Line, tentative: lines.Line) -> bool:
+    """Whether both say the same: somebody speaking, or a word."""
+    key = "speaker" if final["type"] == "turn" else "text"
+    apart = tentative["start_s"] >= final["end_s"] or tentative["end_s"] <= final["start_s"]
+    return tentative[key] == final[key] and not apart
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {
+        "n": len(values),
+        **{f"p{p}": round(float(np.percentile(values, p)), 2) for p in (50, 90, 99)},
+        "max": round(max(values), 2),
     }
 
 

@@ -16,7 +16,7 @@ from echo_edge.errors import (
     UsageError,
     VoicesError,
 )
-from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
+from echo_edge.results import Result, Source, Speaker, SpeakerCount, Tentative, Turn, Word
 from echo_edge.session import Session, load
 from echo_edge.stream import Stream
 from echo_edge.voices import Voice, Voiceprint, Voices
@@ -35,6 +35,7 @@ __all__ = [
     "Speaker",
     "SpeakerCount",
     "Stream",
+    "Tentative",
     "Turn",
     "UsageError",
     "Voice",

@@ -3,11 +3,12 @@
 Labels are given at once, or (deferred) at the end, when it is known which voices are one person.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 
 from echo_edge.clustering import Grouping
-from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
+from echo_edge.results import Result, Speaker, SpeakerCount, Tentative, Turn, Word
 from echo_edge.turns import VoiceTurn
 
 COUNT_LIVE = 0.5
@@ -75,6 +76,20 @@ class Labels:
         confidence = self._grouping.confidence if self._grouping else COUNT_LIVE
         count = SpeakerCount(len(speakers), confidence)
         return Result(turns, words, duration_s, speakers, count, exclusive_turns=exclusive)
+
+    def tentative(
+        self, turns: list[VoiceTurn], words: list[tuple[Word, int | None]], duration_s: float
+    ) -> Tentative:
+        """Turns and words that are not final, with the labels they would get."""
+        if self.deferred:
+            return Tentative(words=tuple(word for word, _ in words))
+        ahead = copy.copy(self)
+        ahead._names = dict(self._names)
+        turns = sorted(turns, key=lambda turn: (turn.start, turn.end))
+        return Tentative(
+            ahead._labelled(turns, duration_s),
+            tuple(replace(word, speaker=ahead._word_name(voice)) for word, voice in words),
+        )
 
     def _ready_exclusive(self) -> list[VoiceTurn]:
         """Those before the first whose voice has no label yet, so that their order is one."""

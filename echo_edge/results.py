@@ -62,6 +62,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Tentative:
+    """What is heard but not decided: any of it may change, or go, with the next `push`.
+
+    Nothing here is repeated in what is final. With a latency of infinity there are words only, for
+    nobody has a label before the end.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    """By start; one that goes on ends where the speaker was last heard."""
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True)
 class Result:
     """What became final: since the last `push`, or of a whole recording from `process`."""
 
@@ -74,6 +87,8 @@ class Result:
     sources: tuple[Source, ...] = ()
     exclusive_turns: tuple[Turn, ...] = ()
     """Turns without overlap: at every moment the voice that is heard most clearly, if any."""
+    tentative: Tentative = field(default_factory=Tentative)
+    """What comes next, as it looks now; empty once the stream is finished."""
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from echo_edge.heads.diarization import Activity, DiarizationDecoder
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.labels import Labels
 from echo_edge.language import LanguageModel
-from echo_edge.results import Result
+from echo_edge.results import Result, Tentative
 from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, TurnRules, WordVoices
 from echo_edge.voices import Voiceprint, Voices
 from echo_edge.voices_match import NameGiver, NameRules, VoiceSpeech
@@ -105,6 +105,7 @@ class Stream:
             self._diarization.clusters, self._step_s, decoding["active_threshold"]
         )
         self._people = NameGiver(voices, NameRules.of(decoding))
+        self._tentative = Tentative()
         self._grouping: Grouping | None = None
         self._group_threshold = decoding["group_threshold"]
         self._options = options
@@ -123,6 +124,8 @@ class Stream:
         ready, self._pending = self._pending[:whole], self._pending[whole:]
         for start in range(0, whole, self._chunk):
             self._run(ready[start : start + self._chunk], self._chunk)
+        if whole:
+            self._tentative = self._look_ahead()
         return self._result()
 
     def finish(self) -> Result:
@@ -131,7 +134,7 @@ class Stream:
         n_last = len(self._pending)
         if n_last:
             self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
-        self._finished = True
+        self._finished, self._tentative = True, Tentative()
         self._words.add(self._asr.finish(self._heard / self._sample_rate))
         self._settle(self._diarization.finish(), everything=True)
         self._emit(self._separation.finish())
@@ -214,8 +217,15 @@ class Stream:
             if sources.shape[1]:
                 self._on_sources(sources)
 
+    def _look_ahead(self) -> Tentative:
+        """What would follow if the audio ended here, without the work of ending it."""
+        heard_s, undecided = self._heard / self._sample_rate, self._diarization.undecided
+        words = self._words.peek(self._asr.peek(heard_s), undecided)
+        return self._labels.tentative(self._turns.peek(undecided), words, heard_s)
+
     def _result(self) -> Result:
-        return self._labels.take(self._heard / self._sample_rate, everything=self._finished)
+        result = self._labels.take(self._heard / self._sample_rate, everything=self._finished)
+        return replace(result, tentative=self._tentative)
 
 
 def _search(

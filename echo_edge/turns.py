@@ -1,5 +1,6 @@
 """Decided activity to turns, and words to the voice that was active: one step before labels."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,11 @@ class TurnBuilder:
             for voice in [v for v, turn in self._open.items() if turn.last < late]:
                 self._close(voice, done)
         return done
+
+    def peek(self, undecided: Activity) -> list[VoiceTurn]:
+        """The turns that would follow if this were decided and the last; nothing changes."""
+        ahead = copy.deepcopy(self)
+        return ahead.push(undecided) + ahead.finish()
 
     def finish(self) -> list[VoiceTurn]:
         """The turns still open at the end."""
@@ -161,6 +167,12 @@ class WordVoices:
         ready = [w for w in self._waiting if everything or w.end_s <= decided_s]
         self._waiting = self._waiting[len(ready) :]
         return [(word, self._voice(word)) for word in ready]
+
+    def peek(self, words: list[Word], undecided: Activity) -> list[tuple[Word, int | None]]:
+        """Those that wait and `words`, with the voices they would get; nothing changes."""
+        ahead = copy.copy(self)
+        ahead.decide([undecided])
+        return [(word, ahead._voice(word)) for word in [*self._waiting, *words]]
 
     def _voice(self, word: Word) -> int | None:
         origin = self._end - len(self._scores)

@@ -33,6 +33,9 @@ class Search(Protocol):
     def push(self, logprobs: Array) -> Iterator[Spelled]:
         """Words that became final with one more frame `[tokens]`."""
 
+    def peek(self) -> list[Spelled]:
+        """The words that `finish` would give now; nothing changes."""
+
     def finish(self) -> Iterator[Spelled]:
         """The words that are left."""
 
@@ -53,6 +56,10 @@ class AsrDecoder:
         logprobs = self._graph.run(latents=latents)["logprobs"][0]
         found = [spelled for frame in logprobs for spelled in self._search.push(frame)]
         return [self._word(spelled, end_s) for spelled in found]
+
+    def peek(self, end_s: float) -> list[Word]:
+        """The words that are not final, as they look now."""
+        return [self._word(spelled, end_s) for spelled in self._search.peek()]
 
     def finish(self, end_s: float) -> list[Word]:
         """The words that are left; nothing ends after `end_s`."""
@@ -104,9 +111,15 @@ class BestPath:
         self._previous = index
         self._frame += 1
 
+    def peek(self) -> list[Spelled]:
+        """The word being spelled, if any, as it stands."""
+        word = self._word
+        if not word.characters:
+            return []
+        confidence = float(np.exp(np.mean(word.logprobs)))
+        return [Spelled("".join(word.characters), word.first, word.last + 1, confidence)]
+
     def finish(self) -> Iterator[Spelled]:
         """The word being spelled, if any."""
-        word, self._word = self._word, _Letters()
-        if word.characters:
-            confidence = float(np.exp(np.mean(word.logprobs)))
-            yield Spelled("".join(word.characters), word.first, word.last + 1, confidence)
+        yield from self.peek()
+        self._word = _Letters()

@@ -244,19 +244,29 @@ class BeamSearch:
         self._root = root
         return word
 
+    def peek(self) -> list[Spelled]:
+        """The rest of the best spelling, as it looks now."""
+        return self._words(self._best())
+
     def finish(self) -> Iterator[Spelled]:
         """The rest of the best spelling; the search starts anew after it."""
-        best = max(self._beam, key=self._final_score)
-        word: list[Spelling] = []
-        for node in _lineage(best):
-            if node.token != self._space:
-                word.append(node)
-            elif word:
-                yield self._spelled(word)
-                word = []
-        if word:
-            yield self._spelled(word)
+        best = self._best()
+        yield from self._words(best)
         self._restart(self._score_word(best)[0] if best.depth else best.previous_word)
+
+    def _best(self) -> Spelling:
+        """The likeliest spelling if all ended here."""
+        return max(self._beam, key=self._final_score)
+
+    def _words(self, last: Spelling) -> list[Spelled]:
+        """The words of a spelling."""
+        words: list[list[Spelling]] = [[]]
+        for node in _lineage(last):
+            if node.token == self._space:
+                words.append([])
+            else:
+                words[-1].append(node)
+        return [self._spelled(word) for word in words if word]
 
     def _final_score(self, node: Spelling) -> float:
         """Score of a spelling that ends here, its last word complete."""

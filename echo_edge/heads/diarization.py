@@ -89,6 +89,11 @@ class DiarizationDecoder:
         self._latents = (self._latents[0][:, -keep:], self._latents[1][:, -keep:])
         return [activity for activity in decided if len(activity.scores)]
 
+    @property
+    def undecided(self) -> Activity:
+        """What the windows so far say of the steps that are not decided."""
+        return self._mean_votes(self._decided, self._done)
+
     def finish(self) -> list[Activity]:
         """Decide everything that was pushed."""
         activity = self._advance(self._steps, 0)
@@ -104,7 +109,11 @@ class DiarizationDecoder:
             self._vote(end)
         first, last = self._decided, max(self._decided, end - latency)
         self._decided = last
-        origin = end - self._window
+        return self._mean_votes(first, last)
+
+    def _mean_votes(self, first: int, last: int) -> Activity:
+        """Of the steps from `first` to before `last`, all in the last window."""
+        origin = self._done - self._window
         part = slice(first - origin, last - origin)
         voters = np.maximum(self._voters[part, None], np.float32(1.0))
         return Activity(first, (self._votes[part] / voters).astype(np.float32))

@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="one JSON line per turn, words, event")
     shown.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
+    parser.add_argument(
+        "--tentative", action="store_true", help="with --json: also what is not final yet"
+    )
 
 
 def _add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.recover is not None:
             return _recover(args)
+        if args.tentative and not args.json:
+            raise UsageError("--tentative: found no --json, expected both: the live view has it")
         if args.out is None:
             raise UsageError("record: found no --out, expected --out DIR: see record --help")
         if args.delete_last is not None:
@@ -201,7 +206,7 @@ def _source(args: argparse.Namespace) -> Source:
 def _view(args: argparse.Namespace) -> View:
     if args.quiet:
         return QuietView()
-    return JsonView(sys.stdout) if args.json else TerminalView()
+    return JsonView(sys.stdout, args.tentative) if args.json else TerminalView()
 
 
 def _optional(value: float | None, option: str) -> float | None:

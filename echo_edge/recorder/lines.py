@@ -102,6 +102,11 @@ def speaker_line(label: str, name: str) -> Line:
     return {"type": "speaker", "speaker": label, "name": name}
 
 
+def tentative_line(turns: list[Line], words: list[Line]) -> Line:
+    """What is not final at the moment: reported, never in the file."""
+    return {"type": "tentative", "turns": turns, "words": words}
+
+
 def to_word(line: Line) -> Word:
     """The word of a `word` line."""
     return Word(line["start_s"], line["end_s"], line["text"], line["speaker"], line["confidence"])

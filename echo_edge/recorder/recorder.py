@@ -147,6 +147,9 @@ class Recorder:
                     self._view.show(line)
                 case "word":
                     self._show_words(self._groups.add(lines.to_word(line)))
+                case "tentative":
+                    waiting = [lines.word_line(word) for word in self._groups.open]
+                    self._view.show(line | {"words": waiting + line["words"]})
                 case "nobody by name":
                     self._event("nobody by name", message=line["message"])
                     print(f"echo-edge: {line['message']}", file=sys.stderr)

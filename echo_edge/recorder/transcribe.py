@@ -15,7 +15,7 @@ import selectors
 import sys
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from echo_edge.errors import EchoError, OutputError, VoicesError
 from echo_edge.recorder import lines
 from echo_edge.recorder.segments import Samples, SegmentReader, segments
 from echo_edge.recorder.sessions import read_about
-from echo_edge.results import Result
+from echo_edge.results import Result, Turn, Word
 from echo_edge.session import Session, load
 from echo_edge.stream import MOST_SPEAKERS, Stream
 from echo_edge.voices import Voices
@@ -114,6 +114,8 @@ class Transcriber:
         self._names: dict[str, str] = {}
         self._said: set[str | None] = set()
         """Whose turns and words are in the log."""
+        self._tentative: lines.Line = {}
+        """What was reported last of what is not final."""
         self._synced_s = time.monotonic()
         self.busy_s = 0.0
         """Time spent in the stream."""
@@ -170,15 +172,28 @@ class Transcriber:
             if speaker.name is not None and speaker.id not in self._names:
                 self._names[speaker.id] = speaker.name
                 self._report(lines.speaker_line(speaker.id, speaker.name))
-        found = [lines.turn_line(turn) for turn in result.turns]
-        found += [lines.word_line(word) for word in result.words]
-        placed = [self._placed(line) for line in found]
-        for start_s, end_s in self._forgotten:
-            placed = lines.forget_between(placed, start_s, end_s)
-        for line in placed:
+        for line in self._turn_lines(result.turns) + self._word_lines(result.words):
             self._log.write(line)
             self._said.add(line["speaker"])
             self._report(line)
+        turns, words = result.tentative.turns, result.tentative.words
+        tentative = lines.tentative_line(self._turn_lines(turns), self._word_lines(words))
+        if tentative != self._tentative:
+            self._tentative = tentative
+            self._report(tentative)
+
+    def _turn_lines(self, turns: Iterable[Turn]) -> list[lines.Line]:
+        return self._on_time_line(map(lines.turn_line, turns))
+
+    def _word_lines(self, words: Iterable[Word]) -> list[lines.Line]:
+        return self._on_time_line(map(lines.word_line, words))
+
+    def _on_time_line(self, found: Iterable[lines.Line]) -> list[lines.Line]:
+        """Lines with the session's times, without what was deleted."""
+        placed = [self._placed(line) for line in found]
+        for start_s, end_s in self._forgotten:
+            placed = lines.forget_between(placed, start_s, end_s)
+        return placed
 
     def _placed(self, line: lines.Line) -> lines.Line:
         start_s, end_s = (self._timeline.session_s(line[key]) for key in ("start_s", "end_s"))

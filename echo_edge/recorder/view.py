@@ -5,6 +5,7 @@ import select
 import shutil
 import sys
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol, TextIO
 
 import numpy as np
@@ -49,6 +50,11 @@ class WordGroups:
 
     def __init__(self) -> None:
         self._group: list[Word] = []
+
+    @property
+    def open(self) -> tuple[Word, ...]:
+        """The words of the line that is not complete."""
+        return tuple(self._group)
 
     def add(self, word: Word) -> lines.Line | None:
         """The group that this word ends, if it does."""
@@ -132,14 +138,16 @@ class QuietView:
 
 
 class JsonView:
-    """One line of JSON per final turn, group of words and event."""
+    """One line of JSON per final turn, group of words and event, and where `tentative` is asked for
+    per change of what is not final."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = _Output(out)
+    def __init__(self, out: TextIO, tentative: bool = False) -> None:
+        self._out, self._tentative = _Output(out), tentative
 
     def show(self, line: lines.Line) -> None:
         """Write the line; a reader that has gone does not stop the recorder."""
-        self._out.write(lines.dump(line))
+        if self._tentative or line["type"] != "tentative":
+            self._out.write(lines.dump(line))
 
     def status(self, status: Status) -> None:  # noqa: ARG002 - of no use to programs
         """Nothing new: programs are told of events."""
@@ -158,6 +166,8 @@ class TerminalView:
         self._out, self._live = _Output(out), out.isatty()
         self._speech_s: dict[str, float] = {}
         self._names: dict[str | None, str] = {None: "?"}
+        self._coming: list[lines.Line] = []
+        """Words that are not in the transcript yet."""
 
     def show(self, line: lines.Line) -> None:
         """A line of transcript or an event; turns only change the speakers' times, and names are
@@ -167,6 +177,8 @@ class TerminalView:
         elif line["type"] == "turn":
             spoken = self._speech_s.get(line["speaker"], 0.0)
             self._speech_s[line["speaker"]] = spoken + line["end_s"] - line["start_s"]
+        elif line["type"] == "tentative":
+            self._coming = line["words"]
         elif line["type"] == "words":
             self._print(
                 f"[{clock(line['start_s'])}] {self._called(line['speaker'])}: {line['text']}"
@@ -184,9 +196,10 @@ class TerminalView:
             mark = "paused" if status.paused else "rec"
             voices = "  ".join(f"{self._called(n)} {s:.0f} s" for n, s in self._speech_s.items())
             line = (
-                f"{mark} {clock(status.recorded_s)} {meter(status.peak)} lag {status.lag_s:.1f} s"
+                f"{mark} {clock(status.recorded_s)} {meter(status.peak)} lag {status.lag_s:.1f} s  "
             )
-            line += f"  {status.problem or voices}"
+            room = max(_columns() - 1 - len(line), 0)
+            line += (status.problem or self._coming_text(room) or voices)[:room]
             self._out.write(f"\r\x1b[K{line[: _columns() - 1]}")
 
     def close(self) -> None:
@@ -194,6 +207,17 @@ class TerminalView:
         if self._live:
             self._out.write("\r\x1b[K")
         self._out.flush(1.0)
+
+    def _coming_text(self, room: int) -> str:
+        """What is being said by whoever speaks now, as it looks so far; its end if it is long."""
+        if not self._coming:
+            return ""
+        speaker = self._coming[-1]["speaker"]
+        own = takewhile(lambda word: word["speaker"] == speaker, reversed(self._coming))
+        text = " ".join(word["text"] for word in reversed(list(own)))
+        called = f"{self._called(speaker)}: "
+        left = max(room - len(called) - 2, 0)
+        return called + (f"{text}…" if len(text) <= left else f"…{text[len(text) - left :]}…")
 
     def _called(self, speaker: str | None) -> str:
         return self._names.get(speaker) or str(speaker)

@@ -1,6 +1,7 @@
 import gc
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -158,3 +159,18 @@ def test_the_sentence_goes_on_after_silence() -> None:
 
     assert text(search(BeamOptions()), unclear) == "ba"
     assert text(found, unclear) == "ab"  # which follows "a"
+
+
+@pytest.mark.parametrize("make", [lambda: search(BeamOptions()), lambda: BestPath(TOKENS, 10_000)])
+def test_peeking_tells_the_end_and_changes_nothing(make: Callable[[], Search]) -> None:
+    logprobs = posteriors(40, 3)
+    peeked, said = make(), list[Spelled]()
+    for n_frames, frame in enumerate(logprobs, start=1):
+        said += peeked.push(frame)
+        ended = make()
+        for each in logprobs[:n_frames]:
+            list(ended.push(each))
+
+        assert peeked.peek() == peeked.peek() == list(ended.finish())
+
+    assert said + list(peeked.finish()) == words(make(), logprobs)

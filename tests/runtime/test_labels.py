@@ -2,7 +2,7 @@ import pytest
 
 from echo_edge.clustering import Grouping
 from echo_edge.labels import COUNT_LIVE, Labels
-from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
+from echo_edge.results import Result, Speaker, SpeakerCount, Tentative, Turn, Word
 from echo_edge.turns import VoiceTurn
 
 STEP_S = 0.5
@@ -229,3 +229,36 @@ class TestNames:
             ("speaker_2", "Ada"),
         ]
         assert (labels.group_of("speaker_2"), labels.group_of("speaker_3")) == (1, None)
+
+
+class TestTentative:
+    def test_labels_as_they_would_be(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.add_turns([_voiced(5, 0, 2)])
+        turns, words = [_voiced(2, 5, 8), _voiced(1, 3, 8), _voiced(5, 6, 8)], [(_word("a"), 2)]
+
+        once = labels.tentative(turns, words, 3.9)
+
+        assert [(turn.start_s, turn.end_s, turn.speaker) for turn in once.turns] == [
+            (1.5, 3.9, "speaker_2"),
+            (2.5, 3.9, "speaker_3"),
+            (3.0, 3.9, "speaker_1"),
+        ]
+        assert [word.speaker for word in once.words] == ["speaker_3"]
+
+    def test_nothing_is_given_out(self) -> None:
+        labels = Labels(STEP_S, deferred=False)
+        labels.tentative([_voiced(0, 0, 2)], [(_word("a"), 0)], 9.0)
+        labels.add_turns([_voiced(1, 0, 2)])
+
+        result = labels.take(9.0, everything=False)
+
+        assert _turns(result) == [(0.0, 1.0, "speaker_1")]
+        assert (result.words, len(result.speakers)) == ((), 1)
+
+    def test_nobody_has_a_label_before_the_end(self) -> None:
+        tentative = Labels(STEP_S, deferred=True).tentative(
+            [_voiced(0, 0, 2)], [(_word("a"), 0)], 9.0
+        )
+
+        assert tentative == Tentative((), (_word("a"),))

@@ -75,7 +75,14 @@ def test_live_is_the_same_as_at_once(
 
     assert len(_results(folder)) > 6
     assert _sorted(_results(folder)) == _sorted(_expected(fake_session, conversation))
-    assert [line for line in reported if line["type"] != "progress"] == _results(folder)
+    final = [line for line in reported if line["type"] in ("turn", "word")]
+    assert final == _results(folder)
+    ahead = [line for line in reported if line["type"] == "tentative"]
+    assert len(ahead) > 6
+    assert ahead[-1] == lines.tentative_line([], [])
+    assert {turn["speaker"] for line in ahead for turn in line["turns"]} == {
+        "speaker_1", "speaker_2",
+    }  # fmt: skip
     result = json.loads((folder / "result.json").read_bytes())
     assert result["schema"] == "echo-edge.result/1"
     assert result["audio"]["duration_s"] == len(conversation) / 16000

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from echo_edge.errors import EchoError
-from echo_edge.recorder import controls
+from echo_edge.recorder import controls, lines
 from echo_edge.recorder.view import JsonView, Status, TerminalView, WordGroups, clock, meter
 from echo_edge.results import Word
 
@@ -59,6 +59,25 @@ def test_the_terminal_shows_transcript_and_state(monkeypatch: pytest.MonkeyPatch
     assert last == ""
 
 
+def test_the_terminal_shows_what_is_being_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Terminal()
+    view = TerminalView(out)
+    first = {"speaker": "speaker_2", "text": "yes"}
+    coming = [{"speaker": "speaker_1", "text": text} for text in ("good", "morn")]
+
+    view.show({"type": "speaker", "speaker": "speaker_1", "name": "Ada"})
+    for words in ([first, *coming], [first, *coming * 9], []):
+        view.show({"type": "tentative", "turns": [], "words": words})
+        view.status(Status(3725.0, 1.25, 0.1, False, None))
+
+    _, short, long, nothing = out.getvalue().split("\r\x1b[K")
+    assert short == "rec 01:02:05 ###########..... -20 dB lag 1.2 s  Ada: good morn…"
+    assert long.endswith("Ada: …morn good morn good morn…")
+    assert len(long) == 79
+    assert "Ada" not in nothing
+
+
 def test_a_pipe_gets_the_transcript_only() -> None:
     out = io.StringIO()
     view = TerminalView(out)
@@ -79,6 +98,15 @@ def test_json_for_programs() -> None:
 
     assert json.loads(out.getvalue()) == {"type": "words", "text": "grüß\n"}
     assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_json_of_what_is_not_final_is_asked_for(asked: bool) -> None:
+    out = io.StringIO()
+
+    JsonView(out, tentative=asked).show(lines.tentative_line([], []))
+
+    assert bool(out.getvalue()) == asked
 
 
 @pytest.mark.parametrize("make", [JsonView, TerminalView])

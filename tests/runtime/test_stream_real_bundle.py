@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import echo_edge
-from echo_edge import Result, Session, Stream
+from echo_edge import Result, Session, Stream, Turn
 
 Array = NDArray[np.float32]
 
@@ -149,3 +149,46 @@ def test_the_language_model_can_be_left_out(real: Session, pcm: Array) -> None:
         assert [w.start_s for w in words] == sorted(w.start_s for w in words)
         assert all(0.0 <= w.start_s < w.end_s <= len(pcm) / 16_000 for w in words)
         assert all(0.0 < w.confidence <= 1.0 for w in words)
+
+
+def test_words_and_turns_show_before_they_are_final(real: Session, pcm: Array) -> None:
+    """Most words within a second of their end, every turn a second before it is settled."""
+    stream, heard_s = real.stream(2.0), 0.0
+    words_s: dict[tuple[float, str], float] = {}
+    turns: list[tuple[float, Turn]] = []
+    settled: list[tuple[float, Turn]] = []
+    final: list[Result] = []
+    for piece in _cut(pcm, 8000):
+        result = stream.push(piece)
+        heard_s += len(piece) / 16000
+        final.append(result)
+        coming = result.tentative
+        for word in coming.words:
+            words_s.setdefault((word.start_s, word.text), heard_s)
+        turns += [(heard_s, turn) for turn in coming.turns]
+        settled += [(heard_s, turn) for turn in result.turns]
+        said = {(word.start_s, word.text) for word in result.words}
+        assert not said & {(word.start_s, word.text) for word in coming.words}
+        assert all(part.end_s <= heard_s for part in (*coming.words, *coming.turns))
+    final.append(stream.finish())
+
+    assert final[-1].tentative == echo_edge.Tentative()
+    whole = Result.joined(final)
+    late_s = [words_s.get((w.start_s, w.text), math.inf) - w.end_s for w in whole.words]
+    assert np.mean(np.array(late_s) <= 1.0) > 0.5  # the others looked like other words at first
+    for final_s, turn in settled:
+        same = [
+            at_s
+            for at_s, seen in turns
+            if (seen.speaker, seen.start_s) == (turn.speaker, turn.start_s)
+        ]
+        assert min(same) <= final_s - 1.0
+    assert settled
+
+
+def test_until_the_end_there_are_words_only(real: Session, pcm: Array) -> None:
+    tentative = real.stream(math.inf).push(pcm).tentative
+
+    assert tentative.turns == ()
+    assert len(tentative.words) > 5
+    assert {word.speaker for word in tentative.words} == {None}

@@ -83,6 +83,18 @@ class TestTurnBuilder:
         gaps = [after.start - before.end for before, after in pairwise(found)]
         assert all(gap > RULES.gap_steps for gap in gaps)
 
+    @given(row=st.text("X.", max_size=40), cut=st.integers(0, 40))
+    def test_peeking_tells_the_end_and_changes_nothing(self, row: str, cut: int) -> None:
+        builder, whole = TurnBuilder(RULES), TurnBuilder(RULES)
+        done = builder.push(_activity(row[:cut]))
+        rest = _activity(row[cut:], first_step=len(row[:cut]))
+
+        ahead = builder.peek(rest)
+
+        assert ahead == builder.peek(rest)
+        assert done + ahead == whole.push(_activity(row)) + whole.finish()
+        assert done + builder.push(rest) + builder.finish() == done + ahead
+
 
 STEP_S = 0.04
 
@@ -221,3 +233,14 @@ class TestWordVoices:
         voices.add([_word(4010, 4020), _word(3500, 3510), _word(10, 20)])
 
         assert [voice for _, voice in voices.take()] == [0, None, None]
+
+    def test_peeking_at_those_that_wait_and_those_to_come(self) -> None:
+        words = WordVoices(STEP_S, RULES.active)
+        words.decide([_activity("XXXX....", "........")])
+        words.add([_word(1, 3, "sure")])
+        undecided = _activity("....", "XXXX", first_step=8)
+
+        first, second = words.peek([_word(9, 11, "coming")], undecided)
+
+        assert (first[0].text, first[1], second[0].text, second[1]) == ("sure", 0, "coming", 1)
+        assert words.take(everything=True) == [first]
