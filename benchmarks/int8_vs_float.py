@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle import Bundle
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.graph import GraphStream
 from echo_edge.selftest import read_clip, sqnr_db, trace
 from echo_edge.session import Session, load
 
@@ -36,7 +35,7 @@ class EncoderLane:
     """One bundle's encoder over endlessly repeated features; what each call takes."""
 
     def __init__(self, session: Session, pcm: Array) -> None:
-        self._encoder = _graph(session, "encoder")
+        self._encoder = session.graph("encoder")
         self._features = _features(session, pcm)
         self.samples_ms: list[float] = []
 
@@ -58,12 +57,8 @@ def run_in_turns(lanes: Sequence[EncoderLane], rounds: int) -> None:
             lane.run(TURN_CALLS)
 
 
-def _graph(session: Session, name: str) -> GraphStream:
-    return GraphStream(session.engines[name], session.bundle.manifest.graphs[name])
-
-
 def _features(session: Session, pcm: Array) -> Iterator[Array]:
-    frontend, size = _graph(session, "frontend"), session.bundle.manifest.audio.chunk_samples
+    frontend, size = session.graph("frontend"), session.bundle.manifest.audio.chunk_samples
     chunks = pcm[: len(pcm) // size * size].reshape(-1, 1, size)
     return cycle([frontend.run(pcm=chunk)["features"] for chunk in chunks])
 

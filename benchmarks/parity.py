@@ -33,7 +33,6 @@ from echo_edge.bench.measure import checkout
 from echo_edge.bench.probe import probe_afresh
 from echo_edge.bench.table import markdown
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.graph import GraphStream
 from echo_edge.results import Result
 from echo_edge.selftest import read_clip, sqnr_db
 from echo_edge.session import Session, load
@@ -94,9 +93,7 @@ def drift_db(session: Session, pcm: Array, minutes: float) -> float:
     chunks = [pcm[i : i + size] for i in range(0, len(pcm) - size + 1, size)]
 
     def last_latents(first: int) -> Array:
-        frontend, encoder = (
-            GraphStream(session.engines[n], manifest.graphs[n]) for n in ("frontend", "encoder")
-        )
+        frontend, encoder = session.graph("frontend"), session.graph("encoder")
         latents = []
         for i, chunk in enumerate(islice(cycle(chunks), n_all)):
             if i >= first:

@@ -78,11 +78,13 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
         final: list[Told] = []
         shown: list[Told] = []
         began = time.monotonic()
-        Thread(target=_hear, args=(recorder, shown, began), daemon=True).start()
+        hearing = Thread(target=_hear, args=(recorder, shown, began))
+        hearing.start()
         for _ in speak(recorder, audio):
             found = lines.read_lines(folder / lines.RESULTS)[len(final) :]
             final += [(time.monotonic() - began, line) for line in found]
         recorder.stdin.close()  # type: ignore[union-attr] # a pipe was asked for
+        hearing.join()
         recorder.wait(timeout=3600)
     measured = {
         "turn_shown_late_s": _first_shown(final, shown, "turn"),
@@ -104,7 +106,8 @@ Told = tuple[float, lines.Line]
 def _hear(recorder: "subprocess.Popen[bytes]", shown: list[Told], began: float) -> None:
     """Note every line of the recorder, and when it came."""
     assert recorder.stdout is not None  # noqa: S101 - a pipe was asked for
-    shown.extend((time.monotonic() - began, json.loads(text)) for text in recorder.stdout)
+    with recorder.stdout as told:
+        shown.extend((time.monotonic() - began, json.loads(text)) for text in told)
 
 
 def _first_shown(final: list[Told], shown: list[Told], kind: str) -> list[float]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle import Bundle
 from echo_edge.errors import BundleError
-from echo_edge.graph import GraphStream
 from echo_edge.manifest_json import convert, read_json
 from echo_edge.manifest_types import FileName
 from echo_edge.npy import read_npy
@@ -34,12 +33,8 @@ def trace(session: Session, pcm: Array) -> dict[str, Array]:
     whole, from the start, without overlap.
     """
     manifest = session.bundle.manifest
-
-    def graph(name: str) -> GraphStream:
-        return GraphStream(session.engines[name], manifest.graphs[name])
-
-    frontend, encoder = graph("frontend"), graph("encoder")
-    asr, separation = graph("asr"), graph("separation")
+    frontend, encoder = session.graph("frontend"), session.graph("encoder")
+    asr, separation = session.graph("asr"), session.graph("separation")
     nobody = np.zeros(
         (1, manifest.separation.max_sources, manifest.diarization.embedding_dim), "f4"
     )

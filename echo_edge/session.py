@@ -17,6 +17,7 @@ from echo_edge.bundle import Bundle, open_bundle
 from echo_edge.contract import check_contract
 from echo_edge.engines import Engine, check_engine, open_engine
 from echo_edge.errors import BundleError, UsageError
+from echo_edge.graph import GraphStream
 from echo_edge.results import Result
 from echo_edge.stream import MOST_SPEAKERS, Stream, StreamOptions
 from echo_edge.voices import Voices
@@ -130,6 +131,10 @@ class Session:
             voices=voices,
         )
         return Result.joined([stream.push(pcm), stream.finish()])
+
+    def graph(self, name: str) -> GraphStream:
+        """One graph on its own, its state silence: to measure or to test what it says."""
+        return GraphStream(self.engines[name], self.bundle.manifest.graphs[name])
 
     def close(self) -> None:
         """Free the engines; streams of this session end here."""

@@ -23,11 +23,12 @@ from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, conversation
 CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
 
 SOURCE_WEIGHTS = {
-    "librispeech_dev-clean_mp3": 3.0,
+    "librispeech_dev-clean_mp3": 4.0,
     "ljspeech": 2.0,
     "speechocean762": 1.5,
-    "tts": 0.8,
     "fsdd": 0.6,
+    "arabic_commands": 0.4,
+    "tts": 0.3,
     "mycroft_community": 0.3,
     "picovoice_wake": 0.1,
 }
@@ -168,7 +169,7 @@ class Batches(Dataset[Batch]):
         """One voice reading about `seconds`."""
         pool = self._speaker(rng)
         rough = hard * self.roughness
-        speed = int(rng.choice(3, p=(0.2 * rough, 1.0 - 0.4 * rough, 0.2 * rough)))
+        speed = int(rng.choice(3, p=(0.25 * hard, 1.0 - 0.5 * hard, 0.25 * hard)))
         n_samples = int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
         clean = np.zeros(n_samples, dtype=np.float32)
         phones = np.zeros(n_samples // PHONE_SAMPLES, dtype=np.int64)

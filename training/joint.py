@@ -36,8 +36,8 @@ from .qat import fake_quantize
 from .tasks import features_of, sources_loss, voice_loss
 from .vq import VectorQuantizer
 
-AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 0.3
-"""Small beside the words' losses: ArcFace starts at 8 nats and would steer the encoder alone."""
+AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 1.0
+"""ArcFace is small beside the others: it starts at 8 nats and would steer the encoder alone."""
 SEPARATION_WEIGHT = 0.5
 
 

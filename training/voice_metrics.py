@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.graph import GraphStream
 from echo_edge.session import Session
 
 from .data import Corpus, Pcm
@@ -18,9 +17,7 @@ EXCERPT_S = 3.4
 
 def latents(session: Session, pcm: Pcm) -> dict[str, Array]:
     """The encoder's outputs `[S, d]` by name over the whole chunks of one excerpt."""
-    graphs = session.bundle.manifest.graphs
-    frontend = GraphStream(session.engines["frontend"], graphs["frontend"])
-    encoder = GraphStream(session.engines["encoder"], graphs["encoder"])
+    frontend, encoder = session.graph("frontend"), session.graph("encoder")
     size = session.bundle.manifest.audio.chunk_samples
     rows = [
         encoder.run(features=frontend.run(pcm=pcm[None, start : start + size])["features"])
