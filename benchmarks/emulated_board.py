@@ -1,203 +1,207 @@
-"""Does a bundle compute on ARM what it computes here? Boards' processors, emulated: never a time.
+"""Does a bundle compute on ARM what it computes here, and in how many instructions? Never a time.
 
-    python -m benchmarks.emulated_board [--bundle DIR] [--cpu cortex-a72 ...] [--work DIR]
+    python -m benchmarks.emulated_board [--bundle DIR ...] [--cpu cortex-a72 ...] [--out FILE]
 
-Runs the bundle's self-test, and its clip through every graph, with aarch64 Python and ONNX Runtime
-under qemu's user-mode emulation, and compares each output with what this machine makes of the same
-bytes. Times are not printed: instructions are translated, so they say nothing of any board.
+Runs each bundle's self-test with aarch64 Python and its engine, one thread, under qemu's user-mode
+emulation of boards' processors, and compares each output with what this machine makes of the same
+clip. Then it counts the instructions that a second of audio takes once a stream is under way: how
+much work it is, whatever the machine. Times are not printed: instructions are translated, so they
+say nothing of any board.
 The first run makes a small Debian for arm64 in `--work`; it needs Debian or Ubuntu, the network,
-pip and `apt-get install qemu-user-static mmdebstrap`. The last line of stdout is JSON.
+pip and `apt-get install qemu-user mmdebstrap gcc`, for ExecuTorch also `g++-aarch64-linux-gnu`.
+The last line of stdout is JSON.
 """
 
 import argparse
 import json
-import os
-import subprocess
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.arm_guest import PARTS
+from benchmarks.arm_root import (
+    CHECKOUT,
+    CPUS,
+    LIBRARIES,
+    QEMU,
+    can_count,
+    prepare,
+    read_counts,
+    run_emulated,
+)
+from echo_edge.bench.measure import checkout
 from echo_edge.bench.table import markdown
+from echo_edge.board import read_board
 from echo_edge.bundle import find_bundle
 from echo_edge.engines import engine_version
 from echo_edge.errors import EchoError
+from echo_edge.manifest import Manifest
 from echo_edge.selftest import read_clip, sqnr_db, trace
 from echo_edge.session import Session, load
 
-CHECKOUT = Path(__file__).parents[1]
-WORK = CHECKOUT / ".cache/aarch64"
-QEMU = "qemu-aarch64-static"
-GUEST_LIMIT_S = 1200
+Record = dict[str, Any]
 
-CPUS = {
-    "cortex-a53": ("0xd03", "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"),
-    "cortex-a72": ("0xd08", "fp asimd evtstrm crc32 cpuid"),
-    "cortex-a76": ("0xd0b", "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp "
-                            "cpuid asimdrdm lrcpc dcpop asimddp"),
-}  # fmt: skip
-"""qemu's processor to its part number and features: Pi 3, Pi 4, Pi 5 (with dot product)."""
-
-GUEST = """
-import sys, numpy as np
-from echo_edge import selftest
-from echo_edge.session import load
-outputs, trace = {}, selftest.trace
-def keep(session, pcm):
-    outputs.update(trace(session, pcm))
-    return outputs
-selftest.trace = keep  # the self-test computes everything: once is enough
-with load(sys.argv[1]) as session:
-    passed = selftest.run_selftest(session).passed
-np.savez(sys.argv[2], passed=passed, **outputs)
-"""
+SCHEMA = "echo-edge.emulated/1"
+OUTPUTS = ("latents", "asr", "diarization", "speaker", "sources")
+"""What the table has of all that is compared."""
+COUNTED = (
+    "M instructions: instructions of one thread per second of audio, in millions, of the whole "
+    "runtime in Python with all heads, without start-up and loading; *encoder* and *other graphs* "
+    "are the engine's work, *Python* is what is between them."
+)
 
 
-def prepare(work: Path) -> None:
-    """A Debian for arm64 with Python and the runtime's libraries, made once."""
-    if (work / "complete").exists():
-        return
-    work.mkdir(parents=True, exist_ok=True)
-    packages = "python3,libstdc++6,libgomp1"
-    _command(
-        *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64"),
-        *(f"--include={packages}", "bookworm", str(work / "root")),
-        *_mirror(),
-    )
-    platforms = [f"manylinux_2_{n}_aarch64" for n in (28, 27, 17)]
-    _command(
-        *(sys.executable, "-m", "pip", "install", "-q", "--target", str(work / "site")),
-        *("--only-binary=:all:", "--no-deps", "--python-version", "3.11", "--implementation", "cp"),
-        *(word for name in (*platforms, "any") for word in ("--platform", name)),
-        *(f"numpy=={np.__version__}", f"onnxruntime=={engine_version('onnx')}"),
-    )
-    (work / "complete").touch()
+def turn_chunks(manifest: Manifest) -> int:
+    """The least number of chunks that is a whole number of hops of the diarization window, so that
+    every turn is the same work."""
+    steps = manifest.streaming.chunk_steps
+    return math.lcm(steps, manifest.diarization.hop_steps) // steps
 
 
-def _mirror() -> list[str]:
-    """Where this Debian has its packages from; mmdebstrap's own default elsewhere."""
-    sources = Path("/etc/apt/sources.list.d/debian.sources")
-    lines = sources.read_text().splitlines() if sources.exists() else []
-    return [line.split()[1] for line in lines if line.startswith("URIs:")][:1]
-
-
-def _command(*words: str) -> None:
-    try:
-        subprocess.run(words, check=True, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise EchoError(
-            f"emulated_board: {words[0]} is not installed here: "
-            "apt-get install qemu-user-static mmdebstrap"
-        ) from error
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.strip().splitlines()[-1:] or ["without a word"]
-        raise EchoError(
-            f"emulated_board: {words[0]} failed ({last[0]}): see that it works"
-        ) from error
-
-
-def cpuinfo(cpu: str, cores: int = 4) -> str:
-    """/proc/cpuinfo of the board: libraries choose their kernels by it."""
-    part, features = CPUS[cpu]
-    block = (
-        f"Features\t: {features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
-        f"CPU variant\t: 0x0\nCPU part\t: {part}\nCPU revision\t: 3\n"
-    )
-    return "\n".join(f"processor\t: {core}\nBogoMIPS\t: 108.00\n{block}" for core in range(cores))
-
-
-def emulated_trace(bundle: Path, cpu: str, work: Path) -> dict[str, NDArray[Any]]:
-    """Every output of the self-test's clip, and `passed`, as that processor computes them."""
-    proc, out = work / "root/proc", work / f"{cpu}.npz"
-    proc.mkdir(exist_ok=True)
-    (proc / "cpuinfo").write_text(cpuinfo(cpu))  # qemu opens files below its root first
-    out.unlink(missing_ok=True)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{work / 'site'}:{CHECKOUT}",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    python = work / "root/usr/bin/python3.11"
-    command = (QEMU, "-cpu", cpu, "-L", str(work / "root"), str(python), "-c", GUEST)
-    try:
-        subprocess.run(
-            (*command, str(bundle), str(out)),
-            env=environment, check=True, capture_output=True, text=True, timeout=GUEST_LIMIT_S,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise EchoError(f"emulated_board: {QEMU} is not installed here: apt-get install "
-                        "qemu-user-static") from error  # fmt: skip
-    except subprocess.SubprocessError as error:
-        text = getattr(error, "stderr", None) or str(error)
-        raise EchoError(f"emulated_board: {cpu}: {str(text).strip().splitlines()[-1]}") from error
-    with np.load(out) as arrays:
-        return dict(arrays)
-
-
-def compare(cpu: str, here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+def compare(here: Mapping[str, Any], there: Mapping[str, Any]) -> Record:
     """How far apart the outputs are."""
     return {
-        "cpu": cpu,
-        "selftest_passed": bool(there["passed"]),
-        "outputs": {
-            name: {
-                "equal_bits": bool(np.array_equal(here[name], there[name])),
-                "sqnr_db": round(sqnr_db(here[name], there[name]), 2),
-                "most_difference": float(np.abs(here[name] - there[name]).max()),
-            }
-            for name in here
-        },
+        name: {
+            "equal_bits": bool(np.array_equal(here[name], there[name])),
+            "sqnr_db": round(sqnr_db(here[name], there[name]), 2),
+            "most_difference": float(np.abs(here[name] - there[name]).max()),
+        }
+        for name in here
     }
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """The comparison for people."""
-    rows = [
-        (
-            result["cpu"],
-            "passed" if result["selftest_passed"] else "FAILED",
-            name,
-            "yes" if found["equal_bits"] else "no",
-            f"{found['sqnr_db']:.1f}",
-            f"{found['most_difference']:.2g}",
-        )
-        for result in results
-        for name, found in result["outputs"].items()
-    ]
-    columns = ("processor", "self-test", "output", "same bits", "SQNR dB", "most difference")
-    return markdown(columns, rows)
+def per_audio_s(counts: Sequence[int], audio_s: float) -> dict[str, float]:
+    """Instructions per second of audio of each part, and of all."""
+    parts = dict(zip(PARTS, counts, strict=False))
+    del parts["loading"]
+    if not all(parts.values()):
+        idle = ", ".join(name for name, count in parts.items() if not count)
+        raise EchoError(f"emulated_board: found no instructions in {idle}: the counter is wrong")
+    return {
+        name: round(count / audio_s)
+        for name, count in {"all": sum(parts.values()), **parts}.items()
+    }
+
+
+def emulate(session: Session, cpu: str, work: Path, n_chunks: int) -> Record:
+    """Outputs as that processor computes them, whether the self-test passed, and instructions per
+    second of audio over `n_chunks` chunks (None for 0)."""
+    python_path = prepare(work, session.bundle.manifest.engine.name)
+    out, counts = work / f"{cpu}.npz", work / f"{cpu}.txt"
+    for path in (out, counts):
+        path.unlink(missing_ok=True)
+    words = ("-m", "benchmarks.arm_guest", str(session.bundle.path.resolve()), str(out))
+    run_emulated(work, cpu, python_path, (*words, str(n_chunks)), counts if n_chunks else None)
+    with np.load(out) as arrays:
+        outputs: dict[str, NDArray[Any]] = dict(arrays)
+    passed, instructions = bool(outputs.pop("passed")), None
+    if n_chunks:
+        audio = session.bundle.manifest.audio
+        audio_s = n_chunks * audio.chunk_samples / audio.sample_rate
+        figures = per_audio_s(read_counts(counts), audio_s)
+        instructions = {"audio_s": audio_s, "per_audio_s": figures}
+    return {"outputs": outputs, "selftest_passed": passed, "instructions": instructions}
+
+
+def measure(folder: Path, cpus: Sequence[str], work: Path, counted: bool) -> list[Record]:
+    """One record per processor."""
+    with load(folder) as session:
+        manifest = session.bundle.manifest
+        engine = manifest.engine.name
+        if engine not in LIBRARIES:
+            known = ", ".join(LIBRARIES)
+            raise EchoError(f"{folder}: found engine {engine}, expected one of {known}")
+        here = trace(session, read_clip(session.bundle))
+        n_chunks = turn_chunks(manifest) if counted else 0
+        commit, dirty = checkout()
+        about = {
+            "schema": SCHEMA, "commit": commit, "dirty": dirty, "compared_with": read_board().cpu,
+            "bundle": {
+                "name": manifest.name, "engine": engine, "engine_version": engine_version(engine),
+                "recipe": manifest.recipe, "sha256": session.bundle.sha256,
+            },
+        }  # fmt: skip
+        records = []
+        for cpu in cpus:
+            found = emulate(session, cpu, work, n_chunks)
+            found["outputs"] = compare(here, found["outputs"])
+            records.append({**about, "cpu": cpu, **found})
+    return records
+
+
+def table(records: Sequence[Record]) -> str:
+    """The comparison for people: a row per bundle and processor."""
+    columns = (
+        "engine", "recipe", "processor", "self-test", *(f"{name}, dB" for name in OUTPUTS),
+        "M instructions", "encoder", "other graphs", "Python",
+    )  # fmt: skip
+    return markdown(columns, [_row(record) for record in records])
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    bundle, outputs = record["bundle"], record["outputs"]
+    shown = (f"{outputs[n]['sqnr_db']:.1f}" if n in outputs else "-" for n in OUTPUTS)
+    millions: tuple[str, ...] = ("-",) * 4
+    if record["instructions"]:
+        figures = record["instructions"]["per_audio_s"]
+        every, encoder, python = (figures[name] for name in ("all", "encoder", "runtime"))
+        parts = (every, encoder, every - encoder - python, python)
+        millions = tuple(f"{count / 1e6:.0f}" for count in parts)
+    verdict = "passed" if record["selftest_passed"] else "FAILED"
+    return (bundle["engine"], bundle["recipe"], record["cpu"], verdict, *shown, *millions)
+
+
+def save(records: Sequence[Record], out: Path, command: str) -> None:
+    """`out` as .jsonl for machines and .md for people."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(record, allow_nan=False) + "\n" for record in records)
+    out.with_suffix(".jsonl").write_text("".join(lines))
+    about = (
+        f"Made by `{command}`.\n\ndB: how close each output of the self-test's clip comes to what "
+        f"the same engine computes on {records[0]['compared_with']} (150: the same bits). {COUNTED}"
+    )
+    text = f"# Bundles on emulated processors\n\n{about}\n\n{table(records)}"
+    out.with_suffix(".md").write_text(text)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the comparison; 1 if a self-test failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--bundle", metavar="DIR")
+    parser.add_argument("--bundle", metavar="DIR", nargs="+", default=[None])
     parser.add_argument(
         "--cpu", nargs="+", choices=sorted(CPUS), default=["cortex-a72", "cortex-a76"]
     )
-    parser.add_argument("--work", metavar="DIR", type=Path, default=WORK)
+    parser.add_argument("--out", metavar="FILE", type=Path, help="keep as FILE.md and FILE.jsonl")
+    parser.add_argument("--work", metavar="DIR", type=Path, default=CHECKOUT / ".cache/aarch64")
     args = parser.parse_args(argv)
+    counted = can_count()
+    if not counted:
+        print(
+            f"emulated_board: found no {QEMU} that takes our plug-in, so nothing is counted: "
+            "apt-get install qemu-user on Debian 12",
+            file=sys.stderr,
+        )
     try:
-        with load(find_bundle(args.bundle)) as session:
-            results = _run(session, args.cpu, args.work.resolve())
+        folders = [find_bundle(name) for name in args.bundle]
+        records = [
+            record
+            for folder in folders
+            for record in measure(folder, args.cpu, args.work.resolve(), counted)
+        ]
     except EchoError as error:
         print(f"emulated_board: {str(error).removeprefix('emulated_board: ')}", file=sys.stderr)
         return error.exit_code
-    print(table(results))
-    print(json.dumps(results))
-    return 0 if all(result["selftest_passed"] for result in results) else 1
-
-
-def _run(session: Session, cpus: Sequence[str], work: Path) -> list[dict[str, Any]]:
-    if (engine := session.bundle.manifest.engine.name) != "onnx":
-        raise EchoError(f"{session.bundle.path}: found engine {engine}, expected onnx")
-    prepare(work)
-    here = trace(session, read_clip(session.bundle))
-    bundle = session.bundle.path.resolve()
-    return [compare(cpu, here, emulated_trace(bundle, cpu, work)) for cpu in cpus]
+    print(table(records))
+    if args.out:
+        words = ["python -m benchmarks.emulated_board", *(sys.argv[1:] if argv is None else argv)]
+        save(records, args.out, " ".join(words))
+    print(json.dumps(records))
+    return 0 if all(record["selftest_passed"] for record in records) else 1
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """Is it one model in every engine? Several bundles of one checkpoint, each held against the others.
 
-    python -m benchmarks.parity --bundle DIR DIR ... [--recording AUDIO ...] [--tasks DATA]
-        [--minutes 30] [--rounds N] [--out benchmarks/results/engines/parity]
+    python -m benchmarks.parity --bundle DIR DIR ... [--recording AUDIO ...] [--minutes 30]
+        [--rounds N] [--out benchmarks/results/engines/parity]
 
 For every bundle: what its exporter measured of each graph against eager float torch; whether it
 finds the same turns and words as every other on the recordings (DER and WER with the other's as
 the reference, and how often a speaker bears another label); whether the encoder after
 `--minutes` of audio still says what it says soon after a fresh start; time of the encoder step with
-one and two threads, all bundles in turns in one process; peak memory of a process of its own; with
-`--tasks`, the figures of `python -m training.evaluate` (hours of work for many bundles; finished
-ones are not computed again). Needs `echo-edge[eval]`. Writes OUT.jsonl and OUT.md.
+one and two threads, all bundles in turns in one process; peak memory of a process of its own. What
+each is worth on development data says `python -m training.quality`. Needs `echo-edge[eval]`. Writes
+OUT.jsonl and OUT.md.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -43,7 +42,6 @@ Record = dict[str, Any]
 THREADS = (1, 2)
 ROUNDS = 15
 DRIFT_WINDOW_S = 20.0
-TASK_FIGURES = ("libri.wer", "libri.cer", "simulated.2s.der", "eer", "si_sdri")
 BUDGETS = {"der": 0.5, "wer": 1.0, "relabelled": 0}
 """Between engines of one recipe class, DER and WER in per cent."""
 
@@ -117,18 +115,6 @@ def encoder_ms(folders: Sequence[Path], threads: int, rounds: int) -> list[Recor
     ]
 
 
-def tasks(folder: Path, data: Path, out: Path) -> dict[str, float]:
-    """The figures of `training.evaluate`, kept under `out`."""
-    with load(folder) as session:
-        kept = out / f"{session.bundle.manifest.name}-{session.bundle.sha256[:12]}"
-    if not (kept / "figures.json").exists():
-        checkpoint = ["--checkpoint", "models/echo-25m.safetensors"]
-        command = [sys.executable, "-m", "training.evaluate", "--data", str(data), *checkpoint]
-        subprocess.run([*command, "--bundle", str(folder), "--out", str(kept)], check=True)
-    figures: dict[str, float] = json.loads((kept / "figures.json").read_text())
-    return {name: figures[name] for name in sorted(figures)}
-
-
 def measure(args: argparse.Namespace) -> list[Record]:
     """One record per bundle."""
     folders: list[Path] = args.bundle
@@ -159,8 +145,6 @@ def measure(args: argparse.Namespace) -> list[Record]:
                 "rss_mib": probe_afresh(bundle, 1)["rss_mib"],
                 "encoder_ms": {},
             })  # fmt: skip
-        if args.tasks:
-            records[-1]["tasks"] = tasks(folder, args.tasks, Path("runs/parity"))
     for record, results in zip(records, found, strict=True):
         record["agreement"] = {
             other["bundle"]["name"]: agreement(reference, results)
@@ -175,7 +159,7 @@ def measure(args: argparse.Namespace) -> list[Record]:
 
 
 def report(records: Sequence[Record]) -> str:
-    """Tables for people: fidelity, agreement, cost, tasks."""
+    """Tables for people: fidelity, agreement, cost."""
     outputs = ("latents", "asr", "diarization", "speaker", "sources")
     names = [r["bundle"]["name"] for r in records]
     fidelity = [
@@ -214,10 +198,6 @@ def report(records: Sequence[Record]) -> str:
             cost,
         ),
     ]
-    if all("tasks" in r for r in records):
-        figures = [n for n in records[0]["tasks"] if n in TASK_FIGURES]
-        rows = [[f"{r['tasks'][n]:.2f}" for r in records] for n in figures]
-        parts += ["Development set:", _table(["", *names], figures, rows)]
     return "\n\n".join(parts)
 
 
@@ -265,7 +245,6 @@ def main(argv: list[str] | None = None) -> int:
         metavar="AUDIO",
         default=[Path("demo/conversation.flac")],
     )
-    parser.add_argument("--tasks", type=Path, metavar="DATA", help="folder with dev/")
     parser.add_argument("--minutes", type=float, default=30.0, help="of the drift test")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {TURN_CALLS} calls")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engines/parity"))

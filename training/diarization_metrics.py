@@ -16,6 +16,8 @@ from .layouts import read_rttm
 from .mixtures import STEP_SAMPLES, Mixture, conversation
 
 LATENCIES_S = (1.0, 2.0, 5.0, float("inf"))
+REAL = ("ami_pyannote/dev00.flac", "ami_pyannote/dev01.flac", "pyannote_sample/sample.flac")
+"""The recordings of the development set that say who speaks when."""
 
 
 class Der:
@@ -92,9 +94,7 @@ def diarization(session: Session, data: Path, corpus: Corpus, out: Path) -> dict
             path = out / f"simulated_{latency_s:g}" / f"{i:02d}.rttm"
             path.write_text(to_rttm(result, f"{i:02d}"))
         figures |= score.figures(f"simulated.latency_{latency_s:g}")
-    real = [data / "dev/ami_pyannote/dev00.flac", data / "dev/ami_pyannote/dev01.flac"]
-    real.append(data / "dev/pyannote_sample/sample.flac")
-    for path in real:
+    for path in (data / "dev" / name for name in REAL):
         score = Der()
         result = session.process(np.concatenate(list(read_blocks(path))))
         score.add(read_rttm(data / "dev/rttm" / f"{path.stem}.rttm"), result)

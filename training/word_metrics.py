@@ -1,6 +1,7 @@
 """What was said: WER and CER of single readers, digits, and cpWER of conversations, through the
 runtime, with and without the bundle's language model."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.language import LanguageModel
+from echo_edge.results import Result
 from echo_edge.session import Session
 
 from .data import SAMPLE_RATE, Corpus, Utterance
@@ -70,14 +72,23 @@ def digits(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:
     return figures
 
 
+def readers(corpus: Corpus) -> dict[str, list[Utterance]]:
+    """Those who read English, and what they read."""
+    pools = {
+        name: [u for u in pool if u.text and u.source in READERS.values()]
+        for name, pool in corpus.by_speaker().items()
+    }
+    return {name: pool for name, pool in pools.items() if len(pool) >= 8}
+
+
 def dialogue(
     corpus: Corpus, voices: dict[str, list[Utterance]], n_speakers: int, rng: np.random.Generator
-) -> tuple[Mixture, dict[str, str]]:
-    """A dry conversation of about a minute in which every utterance is whole, and the words of
-    every speaker."""
+) -> tuple[Mixture, list[tuple[str, str]]]:
+    """A dry conversation of about a minute in which every utterance is whole; who said what, by
+    start."""
     names = [str(name) for name in rng.choice(sorted(voices), n_speakers, replace=False)]
     dry = np.zeros((MAX_SPEAKERS, 80 * SAMPLE_RATE // STEP_SAMPLES * STEP_SAMPLES), np.float32)
-    said: dict[str, list[str]] = {name: [] for name in names}
+    said: list[tuple[str, str]] = []
     clock, last, turn = 0.5, -1, 0
     while clock < 55.0:
         turn = int(rng.choice([k for k in range(n_speakers) if k != last]))
@@ -85,12 +96,25 @@ def dialogue(
         utterance = pool[int(rng.integers(len(pool)))]
         start = int(max(clock, 0.0) * SAMPLE_RATE)
         dry[turn, start : start + utterance.n_samples] += corpus.pcm(utterance)
-        said[names[turn]].append(utterance.text)
+        said.append((names[turn], utterance.text))
         clock += utterance.duration_s + float(rng.normal(0.25, 0.4))
         last = turn
     end = int((clock + 1.0) * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
     mixture = mix(dry[:, :end], tuple(names), (1,) * n_speakers, None, rng)
-    return mixture, {name: " ".join(texts) for name, texts in said.items()}
+    return mixture, said
+
+
+def by_speaker(said: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The words of every speaker; of nobody if there are none."""
+    texts: dict[str, list[str]] = {}
+    for speaker, text in said:
+        texts.setdefault(speaker, []).append(text)
+    return {speaker: " ".join(parts) for speaker, parts in texts.items()} or {"nobody": ""}
+
+
+def words_of(result: Result) -> dict[str, str]:
+    """The words of every speaker of a result."""
+    return by_speaker((word.speaker or "nobody", word.text) for word in result.words)
 
 
 def conversations(
@@ -99,24 +123,16 @@ def conversations(
     """cpWER of conversations of 2 or 3 unseen readers (Watanabe et al., CHiME-6, 2020)."""
     from meeteval.wer import combine_error_rates, cp_word_error_rate
 
-    readers = {
-        name: [u for u in pool if u.text and u.source in READERS.values()]
-        for name, pool in corpus.by_speaker().items()
-    }
-    readers = {name: pool for name, pool in readers.items() if len(pool) >= 8}
-    figures = {}
+    voices, figures = readers(corpus), {}
     for suffix, language_model in WAYS.items():
         rates, rows = [], []
         for i in range(n):
-            mixture, said = dialogue(corpus, readers, 2 + i % 2, np.random.default_rng((79, i)))
+            mixture, said = dialogue(corpus, voices, 2 + i % 2, np.random.default_rng((79, i)))
             result = session.process(mixture.pcm, latency_s, language_model=language_model)
-            found: dict[str, list[str]] = {}
-            for word in result.words:
-                found.setdefault(word.speaker or "nobody", []).append(word.text)
-            texts = {speaker: " ".join(words) for speaker, words in found.items()}
-            rates.append(cp_word_error_rate(said, texts or {"nobody": ""}))
-            rows += [f"{i}\treference\t{k}\t{v}\n" for k, v in said.items()]
-            rows += [f"{i}\thypothesis\t{k}\t{v}\n" for k, v in texts.items()]
+            truth, found = by_speaker(said), words_of(result)
+            rates.append(cp_word_error_rate(truth, found))
+            rows += [f"{i}\treference\t{k}\t{v}\n" for k, v in truth.items()]
+            rows += [f"{i}\thypothesis\t{k}\t{v}\n" for k, v in found.items()]
         (out / f"cpwer{suffix}.tsv").write_text("".join(rows))
         figures[f"conversations.cpwer{suffix}"] = 100.0 * combine_error_rates(*rates).error_rate
     return figures

@@ -21,8 +21,8 @@ bool ee_engine_start(const char *library, int threads, const char *minimum_versi
 ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error *error);
 
 /* One call: reads `inputs` and fills `outputs`, in the order of the spec, float32. Buffers do not
- * overlap. At most two buffers ever stand in for one input or output (state is swapped), so an
- * engine may prepare something for each. */
+ * overlap and are those of ee_take_vectors. At most two buffers ever stand in for one input or
+ * output (state is swapped), so an engine may prepare something for each. */
 bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const outputs[],
                    ee_error *error);
 

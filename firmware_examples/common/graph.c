@@ -4,7 +4,7 @@ static float **take_buffers(const ee_tensor *tensors, int n, const char *owner, 
 {
     float **buffers = ee_take(memory, owner, (size_t)n, sizeof *buffers);
     for (int i = 0; buffers != NULL && i < n; i++)
-        buffers[i] = ee_take(memory, owner, tensors[i].n_elements, sizeof **buffers);
+        buffers[i] = ee_take_vectors(memory, owner, tensors[i].n_elements);
     return buffers;
 }
 

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,17 @@ void *ee_take(ee_memory *memory, const char *owner, size_t count, size_t size)
     }
     memory->blocks[memory->count++] = (ee_block){owner, count * size, data};
     return data;
+}
+
+float *ee_take_vectors(ee_memory *memory, const char *owner, size_t count)
+{
+    /* room to begin later, and to be read past the end */
+    const size_t room = 2 * EE_VECTOR_BYTES / sizeof(float);
+    char *data = ee_take(memory, owner, count + room, sizeof(float));
+    if (data == NULL)
+        return NULL;
+    memory->blocks[memory->count - 1].bytes = count * sizeof(float);
+    return (float *)(data + EE_VECTOR_BYTES - (uintptr_t)data % EE_VECTOR_BYTES);
 }
 
 bool ee_memory_holds(const ee_memory *memory, ee_error *error)

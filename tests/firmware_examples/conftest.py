@@ -1,20 +1,18 @@
 """C examples: built once per session, skipped with a reason where their tools are not here."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.firmware_examples.example import Lines, read_lines
+
 EXAMPLES = Path(__file__).parents[2] / "firmware_examples"
 APT = "apt install gcc make libc6-dev gcc-aarch64-linux-gnu qemu-user-static valgrind"
-
-Line = dict[str, Any]
 
 
 def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -64,16 +62,33 @@ def run_program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def read_lines() -> Callable[[str], dict[str, list[Line]]]:
-    """What a program printed, by type, in the order of `echo-edge run --format json`."""
+def build_example() -> Callable[..., Path]:
+    """The program of an example's folder, in a MODE of common.mk, with more options for make."""
 
-    def read(stdout: str) -> dict[str, list[Line]]:
-        lines: dict[str, list[Line]] = {"turn": [], "word": [], "source": [], "end": []}
-        for text in stdout.splitlines():
-            line = json.loads(text)
-            lines[line["type"]].append(line)
-        lines["turn"].sort(key=lambda x: (x["start_s"], x["end_s"], x["speaker"]))
-        lines["word"].sort(key=lambda x: (x["start_s"], x["end_s"]))
-        return lines
+    def build(folder: Path, mode: str = "release", *options: str) -> Path:
+        _make(folder, f"MODE={mode}", "ALSA=no", *options, "program")
+        return Path(_make(folder, f"MODE={mode}", "ALSA=no", "-s", "where").stdout.strip())
 
-    return read
+    return build
+
+
+@pytest.fixture(scope="session")
+def recording() -> Path:
+    """The demonstration as a WAV file."""
+    _make(EXAMPLES / "common", "build/conversation.wav")
+    return EXAMPLES / "common/build/conversation.wav"
+
+
+@pytest.fixture(scope="session")
+def emulate() -> Callable[[Path, str], Lines]:
+    """What the program of an example's folder prints of the first 12 s of the demonstration, on an
+    emulated processor; skips where the tools are missing."""
+
+    def run(folder: Path, cpu: str) -> Lines:
+        for tool in ("qemu-aarch64-static", "aarch64-linux-gnu-gcc"):
+            if shutil.which(tool) is None:
+                pytest.skip(f"needs {tool}: {APT}")
+        printed = _make(folder, "-s", f"CPU={cpu}", "emulated").stdout.splitlines(True)
+        return read_lines("".join(line for line in printed if line.startswith("{")))
+
+    return run

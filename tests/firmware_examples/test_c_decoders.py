@@ -25,9 +25,9 @@ from echo_edge.recorder.lines import turn_line, word_line
 from echo_edge.sources import SourceWriter
 from echo_edge.stream import Stream, StreamOptions
 from echo_edge.tokens import read_tokens
+from tests.firmware_examples.example import Lines, read_lines
 
 Array = NDArray[np.float32]
-Lines = dict[str, list[dict[str, Any]]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 WIDTH, STEP_S, WINDOW, HOP = 4, 0.04, 250, 25
@@ -287,7 +287,6 @@ def test_same_turns_and_words(
     references: Callable[[str], Reference],
     build_replay: Callable[[str], Path],
     run_program: Run,
-    read_lines: Callable[[str], Lines],
 ) -> None:
     program, reference = build_replay(mode), references(name)
 
@@ -317,7 +316,6 @@ def test_same_separated_voices(
     references: Callable[[str], Reference],
     build_replay: Callable[[str], Path],
     run_program: Run,
-    read_lines: Callable[[str], Lines],
     tmp_path: Path,
 ) -> None:
     reference = references("separated")

@@ -5,29 +5,28 @@ import json
 import re
 import shutil
 import subprocess
-import wave
 from collections.abc import Callable
-from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-import echo_edge
-from echo_edge.recorder.lines import turn_line, word_line
+from tests.firmware_examples.example import (
+    Lines,
+    assert_alike,
+    assert_same,
+    change,
+    flip,
+    python_lines,
+    read_lines,
+)
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs echo-edge[onnx]")
 
-Lines = dict[str, list[dict[str, Any]]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-Make = Callable[..., subprocess.CompletedProcess[str]]
+Build = Callable[..., Path]
 
 EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "c_onnxruntime"
 MOST_RSS_MIB = 90.0
-LEAST_TURNS, LEAST_WORDS = 0.8, 0.5
-"""Shares that are the same on another processor; without VNNI, AVX2 saturates and differs most."""
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +36,8 @@ def library() -> Path:
 
 
 @pytest.fixture(scope="module")
-def build(make: Make) -> Callable[[str], Path]:
-    """The program, in a MODE of common.mk."""
-
-    def program(mode: str) -> Path:
-        options = (f"MODE={mode}", "ALSA=no")
-        make(EXAMPLE, *options, "program")
-        return Path(make(EXAMPLE, *options, "-s", "where").stdout.strip())
-
-    return program
-
-
-@pytest.fixture(scope="module")
-def program(build: Callable[[str], Path]) -> Path:
-    return build("release")
-
-
-@pytest.fixture(scope="module")
-def recording(make: Make) -> Path:
-    """The demonstration as a WAV file."""
-    make(EXAMPLE, "build/conversation.wav")
-    return EXAMPLE / "build/conversation.wav"
+def program(build_example: Build) -> Path:
+    return build_example(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
@@ -71,84 +51,29 @@ def run(program: Path, library: Path, default_bundle: Path, run_program: Run) ->
     return with_bundle
 
 
-def _python(bundle: Path, recording: Path, **options: Any) -> Lines:
-    """What the Python runtime says of the recording, as lines."""
-    with echo_edge.load(bundle) as session:
-        stream = session.stream(2.0, **options)
-        results = [stream.push(_samples(recording)), stream.finish()]
-    turns = [turn_line(turn) for result in results for turn in result.turns]
-    words = [word_line(word) for result in results for word in result.words]
-    return {
-        "turn": sorted(turns, key=lambda x: (x["start_s"], x["end_s"], x["speaker"])),
-        "word": sorted(words, key=lambda x: (x["start_s"], x["end_s"])),
-    }
-
-
-def _samples(path: Path) -> Any:
-    with wave.open(str(path)) as file:
-        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return pcm.astype(np.float32) / np.float32(32768)
-
-
-def _assert_same(found: Lines, expected: Lines) -> None:
-    for kind in ("turn", "word"):
-        assert len(found[kind]) == len(expected[kind])
-        for mine, theirs in zip(found[kind], expected[kind], strict=True):
-            assert mine.keys() == theirs.keys()
-            assert (mine.get("text"), mine["speaker"]) == (theirs.get("text"), theirs["speaker"])
-            for key in ("start_s", "end_s"):
-                assert mine[key] == pytest.approx(theirs[key], abs=0.0401)
-            assert mine["confidence"] == pytest.approx(theirs["confidence"], abs=0.01)
-
-
-def _alike(found: Lines, expected: Lines) -> tuple[float, float]:
-    """Share of equal turns (speaker, times within 0.2 s) and of equal words in order: another
-    processor rounds int8 products differently, which changes some letters."""
-    turns = [
-        any(
-            mine["speaker"] == theirs["speaker"]
-            and abs(mine["start_s"] - theirs["start_s"]) <= 0.2
-            and abs(mine["end_s"] - theirs["end_s"]) <= 0.2
-            for mine in found["turn"]
-        )
-        for theirs in expected["turn"]
-    ]
-    words = SequenceMatcher(
-        None, [x["text"] for x in found["word"]], [x["text"] for x in expected["word"]], False
-    )
-    most = max(len(found["turn"]), len(expected["turn"]))
-    return sum(turns) / most, words.ratio()
-
-
 @pytest.mark.parametrize("language_model", [True, False])
 def test_same_turns_and_words_as_python(
     language_model: bool,
     run: Run,
     recording: Path,
     default_bundle: Path,
-    read_lines: Callable[[str], Lines],
 ) -> None:
     flags = [] if language_model else ["--no-language-model"]
 
     done = run(*flags, recording)
 
     assert (done.returncode, done.stderr) == (0, "")
-    expected = _python(default_bundle, recording, language_model=language_model)
+    expected = python_lines(default_bundle, recording, language_model=language_model)
     assert len(expected["turn"]) > 10
     assert len(expected["word"]) > 50
-    _assert_same(read_lines(done.stdout), expected)
+    assert_same(read_lines(done.stdout), expected)
 
 
-def test_prints_what_expect_txt_says(
-    run: Run, recording: Path, read_lines: Callable[[str], Lines]
-) -> None:
+def test_prints_what_expect_txt_says(run: Run, recording: Path) -> None:
     """After the shipped bundle changed: make -C firmware_examples/c_onnxruntime expect."""
     expected = read_lines((EXAMPLE / "expect.txt").read_text())
 
-    turns, words = _alike(read_lines(run(recording).stdout), expected)
-
-    assert turns >= LEAST_TURNS
-    assert words >= LEAST_WORDS
+    assert_alike(read_lines(run(recording).stdout), expected)
 
 
 def test_all_heads_fit_in_memory(run: Run, recording: Path, tmp_path: Path) -> None:
@@ -168,17 +93,17 @@ def test_threads_and_stdin_change_nothing(run: Run, recording: Path) -> None:
 
 
 def test_nothing_is_allocated_while_audio_flows(
-    build: Callable[[str], Path],
+    build_example: Build,
     library: Path,
     default_bundle: Path,
     run_program: Run,
     recording: Path,
     tmp_path: Path,
 ) -> None:
-    counts = []
+    program, counts = build_example(EXAMPLE, "count"), []
     for seconds in (2, 20):
         done = run_program(
-            build("count"), "--bundle", default_bundle, "--engine-library", library,
+            program, "--bundle", default_bundle, "--engine-library", library,
             "--separate", tmp_path, "-", pcm=recording.read_bytes()[44 : 44 + 32_000 * seconds],
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -187,7 +112,7 @@ def test_nothing_is_allocated_while_audio_flows(
 
 
 def test_sanitizers_find_nothing(
-    build: Callable[[str], Path],
+    build_example: Build,
     library: Path,
     default_bundle: Path,
     run_program: Run,
@@ -197,22 +122,11 @@ def test_sanitizers_find_nothing(
     pcm = recording.read_bytes()[44 : 44 + 32_000 * 15]
 
     done = run_program(
-        build("asan"), "--bundle", default_bundle, "--engine-library", library,
+        build_example(EXAMPLE, "asan"), "--bundle", default_bundle, "--engine-library", library,
         "--separate", tmp_path, "-", pcm=pcm,
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def _change(folder: Path, **changes: Any) -> None:
-    manifest = json.loads((folder / "manifest.json").read_bytes())
-    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
-
-
-def _flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def _shape(folder: Path) -> None:
@@ -222,9 +136,9 @@ def _shape(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a graph was changed": (lambda b: _flip(b / "asr.onnx"), "asr.onnx: found sha256"),
+    "a graph was changed": (lambda b: flip(b / "asr.onnx"), "asr.onnx: found sha256"),
     "the language model was changed": (
-        lambda b: _flip(b / "language.npz"),
+        lambda b: flip(b / "language.npz"),
         "language.npz: found sha",
     ),
     "a file is missing": (lambda b: (b / "tokens.txt").unlink(), "tokens.txt: found nothing"),
@@ -244,11 +158,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (lambda b: (b / "manifest.json").write_text("{"), "manifest.json: line 1"),
     "no manifest": (lambda b: (b / "manifest.json").unlink(), "manifest.json: found nothing"),
     "a key twice": (lambda b: (b / "manifest.json").write_text('{"a": 1, "a": 2}'), "duplicate"),
-    "another schema": (lambda b: _change(b, schema="echo-edge.bundle/2"), "schema: expected"),
-    "a newer runtime": (lambda b: _change(b, minimum_runtime="99.0.0"), "found 99.0.0"),
-    "no graphs": (lambda b: _change(b, graphs={}), "graphs: expected exactly six"),
+    "another schema": (lambda b: change(b, schema="echo-edge.bundle/2"), "schema: expected"),
+    "a newer runtime": (lambda b: change(b, minimum_runtime="99.0.0"), "found 99.0.0"),
+    "no graphs": (lambda b: change(b, graphs={}), "graphs: expected exactly six"),
     "another shape": (_shape, "graphs.asr: latents: found [1, 13, 512], expected [1, 12, 512]"),
-    "no thresholds": (lambda b: _change(b, decoding={}), "active_threshold: expected a finite"),
+    "no thresholds": (lambda b: change(b, decoding={}), "active_threshold: expected a finite"),
 }
 
 
@@ -317,7 +231,7 @@ def test_wrong_usage(words: list[str], message: str, run: Run) -> None:
 
 
 def test_audio_that_breaks_off_is_processed_first(
-    run: Run, recording: Path, tmp_path: Path, read_lines: Callable[[str], Lines]
+    run: Run, recording: Path, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.wav"
     cut.write_bytes(recording.read_bytes()[: 44 + 32_000 * 8])
@@ -366,22 +280,13 @@ def test_no_audio_and_no_microphone(run: Run, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cpu", ["cortex-a72", "cortex-a76"])
 def test_same_on_emulated_boards(
-    cpu: str, make: Make, run: Run, recording: Path, read_lines: Callable[[str], Lines]
+    cpu: str, emulate: Callable[[Path, str], Lines], run: Run, recording: Path
 ) -> None:
     """Pi 4 and Pi 5: their processors round int8 products otherwise, so some letters may differ."""
-    for tool in ("qemu-aarch64-static", "aarch64-linux-gnu-gcc"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}: apt install gcc-aarch64-linux-gnu qemu-user-static")
+    there = emulate(EXAMPLE, cpu)
+
     here = run("-", pcm=recording.read_bytes()[44 : 44 + 32_000 * 12])
-
-    there = make(EXAMPLE, "-s", f"CPU={cpu}", "emulated")
-
-    turns, words = _alike(
-        read_lines("".join(x for x in there.stdout.splitlines(True) if x.startswith("{"))),
-        read_lines(here.stdout),
-    )
-    assert turns >= LEAST_TURNS
-    assert words >= LEAST_WORDS
+    assert_alike(there, read_lines(here.stdout))
 
 
 def test_needs_the_c_library_alone(program: Path) -> None:

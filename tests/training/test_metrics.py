@@ -15,7 +15,7 @@ from training.diarization_metrics import Der, turns_of
 from training.language import count, estimate, perplexity, read_books, sentences
 from training.loop import Log
 from training.voice_metrics import nearest_right
-from training.word_metrics import DIGITS, dialogue, word_list
+from training.word_metrics import DIGITS, by_speaker, dialogue, word_list
 
 
 def result(*turns: tuple[float, float, str]) -> Result:
@@ -71,9 +71,11 @@ def test_a_dialogue_says_every_utterance_whole(tmp_path: Path) -> None:
     voices = {name: [u for u in corpus.utterances if u.speaker == name] for name in ("a", "b", "c")}
     mixture, said = dialogue(corpus, voices, 2, np.random.default_rng(0))
 
-    assert len(said) == 2
+    texts = by_speaker(said)
+    assert len(texts) == 2
+    assert sum(len(text.split()) for text in texts.values()) == 2 * len(said)
     turns = [turn for turn in turns_of(mixture.active) if turn[1] - turn[0] > 0.5]
-    assert sum(len(text.split()) for text in said.values()) == 2 * len(turns)
+    assert len(said) == len(turns)
 
 
 def test_bigrams_of_every_word_sum_to_one() -> None:

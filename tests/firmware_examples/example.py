@@ -1,0 +1,108 @@
+"""What the tests of the C and C++ examples share: the Python runtime's lines, comparisons with
+them, and bundles that are spoilt."""
+
+import json
+import wave
+from difflib import SequenceMatcher
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import echo_edge
+from echo_edge.recorder.lines import turn_line, word_line
+
+Lines = dict[str, list[dict[str, Any]]]
+"""What a program printed, by type, in the order of `echo-edge run --format json`."""
+
+LEAST_TURNS, LEAST_WORDS = 0.8, 0.5
+"""Shares that are the same on another processor; without VNNI, AVX2 saturates and differs most."""
+
+
+def read_lines(stdout: str) -> Lines:
+    """What a program printed."""
+    lines: Lines = {"turn": [], "word": [], "source": [], "end": []}
+    for text in stdout.splitlines():
+        line = json.loads(text)
+        lines[line["type"]].append(line)
+    return _in_order(lines)
+
+
+def python_lines(bundle: Path, recording: Path, **options: Any) -> Lines:
+    """What the Python runtime says of the recording."""
+    with echo_edge.load(bundle) as session:
+        stream = session.stream(2.0, **options)
+        results = [stream.push(_samples(recording)), stream.finish()]
+    return _in_order(
+        {
+            "turn": [turn_line(turn) for result in results for turn in result.turns],
+            "word": [word_line(word) for result in results for word in result.words],
+        }
+    )
+
+
+def _in_order(lines: Lines) -> Lines:
+    lines["turn"].sort(key=lambda x: (x["start_s"], x["end_s"], x["speaker"]))
+    lines["word"].sort(key=lambda x: (x["start_s"], x["end_s"]))
+    return lines
+
+
+def _samples(recording: Path) -> NDArray[np.float32]:
+    with wave.open(str(recording)) as file:
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    return pcm.astype(np.float32) / np.float32(32768)
+
+
+def assert_same(found: Lines, expected: Lines) -> None:
+    """The same texts and speakers, times within a step of 40 ms."""
+    for kind in ("turn", "word"):
+        assert len(found[kind]) == len(expected[kind])
+        for mine, theirs in zip(found[kind], expected[kind], strict=True):
+            assert mine.keys() == theirs.keys()
+            assert (mine.get("text"), mine["speaker"]) == (theirs.get("text"), theirs["speaker"])
+            for key in ("start_s", "end_s"):
+                assert mine[key] == pytest.approx(theirs[key], abs=0.0401)
+            assert mine["confidence"] == pytest.approx(theirs["confidence"], abs=0.01)
+
+
+def assert_alike(found: Lines, expected: Lines) -> None:
+    """Most turns are equal (speaker, times within 0.2 s), and most words in order: another
+    processor rounds int8 products differently, which changes some letters."""
+    turns = [
+        any(
+            mine["speaker"] == theirs["speaker"]
+            and abs(mine["start_s"] - theirs["start_s"]) <= 0.2
+            and abs(mine["end_s"] - theirs["end_s"]) <= 0.2
+            for mine in found["turn"]
+        )
+        for theirs in expected["turn"]
+    ]
+    words = SequenceMatcher(
+        None, [x["text"] for x in found["word"]], [x["text"] for x in expected["word"]], False
+    )
+    assert sum(turns) / max(len(found["turn"]), len(expected["turn"])) >= LEAST_TURNS
+    assert words.ratio() >= LEAST_WORDS
+
+
+def change(bundle: Path, **changes: Any) -> None:
+    """Other values in the manifest."""
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def flip(path: Path) -> None:
+    """One bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def replace_file(bundle: Path, name: str, data: bytes) -> None:
+    """Another content of a file, which the manifest vouches for."""
+    files = json.loads((bundle / "manifest.json").read_bytes())["files"]
+    files[name] = {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
+    (bundle / name).write_bytes(data)
+    change(bundle, files=files)

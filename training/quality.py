@@ -1,0 +1,206 @@
+"""What somebody gets who waits so long: turns and words of bundles, latency by latency.
+
+    python -m training.quality --data DATA --bundle INT8 FLOAT ... [--latency-s 0.5 1 2 5 inf]
+
+Twelve simulated dialogues of unseen readers, in which every utterance is whole, and the real
+excerpts of the development set, through the runtime: DER (collar 0, overlap scored, number of
+speakers unknown) with its parts, JER, share of right speaker counts, WER whoever said it and cpWER.
+Beside them what takes no diarization at all: one speaker all the time, and the true turns, whose
+voices are only to be told apart. Writes OUT.jsonl, OUT.md and all turns as RTTM below OUT.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.audio import read_blocks
+from echo_edge.bench.table import markdown
+from echo_edge.board import read_board
+from echo_edge.clustering import group_clusters
+from echo_edge.errors import EchoError
+from echo_edge.formats import to_rttm
+from echo_edge.results import Result, Turn, Word
+from echo_edge.session import Session, load
+
+from .data import SAMPLE_RATE, Corpus, load_corpus
+from .diarization_metrics import REAL, Der, turns_of
+from .layouts import read_rttm
+from .mixtures import STEP_SAMPLES
+from .voice_metrics import embed, latents
+from .word_metrics import by_speaker, dialogue, readers, words_of
+
+Array = NDArray[np.float32]
+Row = dict[str, float | str]
+
+LATENCIES_S = (0.5, 1.0, 2.0, 5.0, float("inf"))
+COLUMNS = ("der", "missed", "false", "confusion", "jer", "count_right", "wer", "cpwer")
+SHORTEST_STEPS = 5
+"""A true turn must be so long (0.2 s) for its voice to be told."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One recording and the truth about it."""
+
+    name: str
+    pcm: Array
+    turns: list[tuple[float, float, str]]
+    said: list[tuple[str, str]]
+    """(speaker, words) by start; empty where nobody wrote them down."""
+
+
+def dialogues(corpus: Corpus, n: int) -> list[Scene]:
+    """Simulated, of 2 and of 3 unseen readers."""
+    voices, scenes = readers(corpus), []
+    for i in range(n):
+        mixture, said = dialogue(corpus, voices, 2 + i % 2, np.random.default_rng((79, i)))
+        scenes.append(Scene(f"dialogue{i:02d}", mixture.pcm, turns_of(mixture.active), said))
+    return scenes
+
+
+def excerpts(data: Path) -> list[Scene]:
+    """The real recordings of the development set: half a minute each."""
+    return [
+        Scene(
+            path.stem,
+            np.concatenate(list(read_blocks(path))),
+            read_rttm(data / "dev/rttm" / f"{path.stem}.rttm"),
+            [],
+        )
+        for path in (data / "dev" / name for name in REAL)
+    ]
+
+
+def measure(scenes: Sequence[Scene], results: Sequence[Result]) -> dict[str, float]:
+    """All figures of one way to do it, in per cent."""
+    import jiwer
+    from meeteval.wer import combine_error_rates, cp_word_error_rate
+
+    der, told = Der(), []
+    for scene, result in zip(scenes, results, strict=True):
+        der.add(scene.turns, result)
+        if scene.said and result.words:
+            told.append((scene, result))
+    figures = {name.removeprefix("x."): value for name, value in der.figures("x").items()}
+    if told:
+        truth = [" ".join(text for _, text in scene.said) for scene, _ in told]
+        found = [" ".join(word.text for word in by_start(result)) for _, result in told]
+        figures["wer"] = 100.0 * jiwer.wer(truth, found)
+        rates = [cp_word_error_rate(by_speaker(s.said), words_of(r)) for s, r in told]
+        figures["cpwer"] = 100.0 * combine_error_rates(*rates).error_rate
+    return {name: round(figures[name], 2) for name in COLUMNS if name in figures}
+
+
+def by_start(result: Result) -> list[Word]:
+    """Words in the order in which they were begun."""
+    return sorted(result.words, key=lambda word: word.start_s)
+
+
+def one_speaker(scene: Scene) -> Result:
+    """Somebody speaks all the time."""
+    duration_s = len(scene.pcm) / SAMPLE_RATE
+    return Result((Turn(0.0, duration_s, "speaker_1", 1.0),), duration_s=duration_s)
+
+
+def true_turns(session: Session, scene: Scene) -> Result:
+    """Every true turn by a voice of its own, then those joined that sound alike: what is left is
+    the fault of the embedding and of the clustering."""
+    spoken = latents(session, scene.pcm)["latents_speaker"]
+    decoding, step_s = session.bundle.manifest.decoding, STEP_SAMPLES / SAMPLE_RATE
+    turns, voices, weights = [], [], []
+    for start_s, end_s, _ in scene.turns:
+        steps = spoken[round(start_s / step_s) : round(end_s / step_s)]
+        if len(steps) >= SHORTEST_STEPS:
+            turns.append((start_s, end_s))
+            voices.append(embed(session, steps))
+            weights.append(len(steps))
+    grouping = group_clusters(
+        np.stack(voices), np.array(weights, np.float32), decoding["group_threshold"], 1, 20
+    )
+    return Result(
+        tuple(
+            Turn(start_s, end_s, f"speaker_{group + 1}", 1.0)
+            for (start_s, end_s), group in zip(turns, grouping.groups, strict=True)
+        ),
+        duration_s=len(scene.pcm) / SAMPLE_RATE,
+    )
+
+
+def rows(
+    session: Session,
+    name: str,
+    sets: dict[str, list[Scene]],
+    latencies_s: Sequence[float],
+    out: Path,
+) -> Iterator[Row]:
+    """What a bundle makes of every set at every latency."""
+    for kind, scenes in sets.items():
+        for latency_s in latencies_s:
+            results = [session.process(scene.pcm, latency_s) for scene in scenes]
+            folder = out / f"{name}_{latency_s:g}"
+            folder.mkdir(parents=True, exist_ok=True)
+            for scene, result in zip(scenes, results, strict=True):
+                (folder / f"{scene.name}.rttm").write_text(to_rttm(result, scene.name))
+            yield {"set": kind, "way": name, "latency_s": f"{latency_s:g}"} | measure(
+                scenes, results
+            )
+
+
+def report(found: Sequence[Row]) -> str:
+    """One table for people."""
+    columns = ("set", "way", "latency_s", *COLUMNS)
+    cells = [
+        [f"{row[c]:.1f}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
+        for row in found
+    ]
+    return markdown(columns, cells)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, keep; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--bundle", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--latency-s", type=float, nargs="+", default=LATENCIES_S)
+    parser.add_argument("--dialogues", type=int, default=12)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
+    args = parser.parse_args(argv)
+    corpus = load_corpus([args.data / "dev"], args.cache / "dev")
+    sets = {"dialogues": dialogues(corpus, args.dialogues), "real": excerpts(args.data)}
+    found: list[Row] = []
+    try:
+        for folder in args.bundle:
+            with load(folder) as session:
+                manifest = session.bundle.manifest
+                name = f"{manifest.engine.name}_{manifest.recipe}"
+                found += rows(session, name, sets, args.latency_s, args.out)
+        with load(args.bundle[0]) as session:
+            for kind, scenes in sets.items():
+                told = {
+                    "one speaker": [one_speaker(scene) for scene in scenes],
+                    "true turns, AHC": [true_turns(session, scene) for scene in scenes],
+                }
+                found += [
+                    {"set": kind, "way": way, "latency_s": ""} | measure(scenes, results)
+                    for way, results in told.items()
+                ]
+    except EchoError as error:
+        print(f"quality: {error}", file=sys.stderr)
+        return error.exit_code
+    print(report(found))
+    words = ["python -m training.quality", *(sys.argv[1:] if argv is None else argv)]
+    about = f"Made by `{' '.join(words)}` on {read_board().cpu}; all in per cent.\n\n"
+    args.out.with_suffix(".md").write_text(f"# Turns and words\n\n{about}{report(found)}\n")
+    args.out.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
