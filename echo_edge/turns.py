@@ -1,7 +1,7 @@
 """Decided activity to turns, and words to the voice that was active: one step before labels."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +52,10 @@ class TurnBuilder:
     def push(self, activity: Activity) -> list[VoiceTurn]:
         """Turns that ended within these steps, by end time."""
         done: list[VoiceTurn] = []
+        heard = activity.scores >= self._rules.active
         for offset, row in enumerate(activity.scores):
             step = activity.first_step + offset
-            for voice in np.flatnonzero(row >= self._rules.active).tolist():
+            for voice in heard[offset].nonzero()[0].tolist():
                 score = float(row[voice])
                 _extend(self._open.setdefault(voice, _Open(step, step, 0.0, 0)), step, score)
             late = step - self._rules.gap_steps
@@ -64,7 +65,8 @@ class TurnBuilder:
 
     def peek(self, undecided: Activity) -> list[VoiceTurn]:
         """The turns that would follow if this were decided and the last; nothing changes."""
-        ahead = copy.deepcopy(self)
+        ahead = TurnBuilder(self._rules)
+        ahead._open = {voice: replace(turn) for voice, turn in self._open.items()}
         return ahead.push(undecided) + ahead.finish()
 
     def finish(self) -> list[VoiceTurn]:

@@ -153,7 +153,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a file is cut": (
         lambda b: (b / "encoder.onnx").write_bytes((b / "encoder.onnx").read_bytes()[:-1]),
-        "encoder.onnx: found 26632655 bytes",
+        " bytes, expected ",
     ),
     "no JSON": (lambda b: (b / "manifest.json").write_text("{"), "manifest.json: line 1"),
     "no manifest": (lambda b: (b / "manifest.json").unlink(), "manifest.json: found nothing"),

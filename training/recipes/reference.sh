@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The reference checkpoint, from nothing to a shipped bundle: about 4 hours on 2 quiet CPU cores.
+# The reference checkpoint, from nothing to a shipped bundle: about 6 hours on 2 quiet CPU cores.
 # Every step resumes where it stopped. Usage: training/recipes/reference.sh DATA (see
 # training/README.md)
 set -euo pipefail
@@ -22,7 +22,15 @@ python=${PYTHON:-.venv/bin/python}
 # The encoder frozen: latent separation from scratch, audible separation and the others further.
 "$python" -m training.heads --data "$data" --start runs/joint8b/model.safetensors \
   --arcface runs/joint8b/state.pt --steps 700 --peak 5e-4
-"$python" -m training.ship --data "$data" --start runs/heads/model.safetensors \
+# Everything once more, with more conversations and rougher speech; half of the way there is best.
+"$python" -m training.joint --data "$data" --out runs/joint8d \
+  --start runs/heads/model.safetensors --steps 2600 --peak 7e-4 --decay 0.7 \
+  --read-items 5 --conversations 3 --roughness 0.6
+"$python" -m training.heads --data "$data" --start runs/joint8d/model.safetensors \
+  --arcface runs/joint8d/state.pt --steps 450 --peak 5e-4 --out runs/heads_d
+"$python" -m training.soup --start runs/heads/model.safetensors \
+  --end runs/heads_d/model.safetensors --out runs/soup.safetensors
+"$python" -m training.ship --data "$data" --start runs/soup.safetensors \
   --out models/echo-25m.safetensors
 # The language model, if the books are there (training/README.md).
 [ ! -d runs/text ] || "$python" -m training.language --data "$data" --text runs/text/* \
