@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echo_edge.graph import GraphStream
 from echo_edge.session import Session, load
 
 from . import gate_integer as gi
@@ -39,6 +38,7 @@ from .gate_scenes import (
     scene,
     tuned,
 )
+from .voice_metrics import latents
 
 WIDTH = 24
 DILATIONS = (1, 3, 9)
@@ -132,25 +132,15 @@ def _rounded(weight: Tensor) -> Tensor:
 def posteriors(session: Session, pcm: NDArray[np.int16]) -> NDArray[np.float32]:
     """The teacher: probability that anybody speaks at every step, the mean over the windows of
     the diarization head (a new one each half window) that saw it."""
-    manifest = session.bundle.manifest
-    names = ("frontend", "encoder", "diarization")
-    front, encoder, head = (
-        GraphStream(session.engines[name], manifest.graphs[name]) for name in names
-    )
+    manifest, head = session.bundle.manifest, session.graph("diarization")
     chunk, window = manifest.audio.chunk_samples, manifest.diarization.window_steps
     n_steps = len(pcm) // manifest.streaming.step_samples
     padded = np.pad(pcm.astype(np.float32) / np.float32(32768), (0, -len(pcm) % chunk))
-    latents = np.concatenate(
-        [
-            encoder.run(features=front.run(pcm=part[None])["features"])["latents_diarization"]
-            for part in padded.reshape(-1, chunk)
-        ],
-        axis=1,
-    )[:, :n_steps]
+    heard = latents(session, padded)["latents_diarization"][None, :n_steps]
     silence = [not members for members in manifest.diarization.powerset]
     total, seen = np.zeros(n_steps, np.float32), np.zeros(n_steps, np.float32)
     for first in range(0, max(n_steps - window // 2, 1), window // 2):
-        part = latents[:, first : first + window]
+        part = heard[:, first : first + window]
         rest = window - part.shape[1]
         valid = np.pad(np.ones((1, part.shape[1]), np.float32), ((0, 0), (rest, 0)))
         inputs = np.pad(part, ((0, 0), (rest, 0), (0, 0)))

@@ -30,7 +30,7 @@ MOST_RSS_MIB = 80.0
 pytestmark = [
     pytest.mark.slow,  # a bundle is exported first, unless one is in build/
     pytest.mark.skipif(
-        find_spec("ai_edge_litert") is None or find_spec("litert_torch") is None,
+        find_spec("ai_edge_litert") is None or find_spec("torch") is None,
         reason="needs echo-edge[export] to make a bundle",
     ),
 ]
