@@ -68,9 +68,11 @@ $(BUILD)/venv/bin/python:
 
 .SECONDEXPANSION:
 $(BUILD)/conversation.wav: $(CHECKOUT)/demo/conversation.flac $$(filter $(BUILD)/%,$$(PYTHON_WITH_AUDIO))
+	@mkdir -p $(@D)
 	$(PYTHON_WITH_AUDIO) $(TO_WAV) $< $@
 
 $(BUILD)/clip.wav: $(CHECKOUT)/demo/conversation.flac $$(filter $(BUILD)/%,$$(PYTHON_WITH_AUDIO))
+	@mkdir -p $(@D)
 	$(PYTHON_WITH_AUDIO) $(TO_WAV) $< $@ 12
 
 # Libraries of emulated programs, and what /proc/cpuinfo says of their processor: engines choose
