@@ -92,7 +92,12 @@ def measure(scenes: Sequence[Scene], results: Sequence[Result]) -> dict[str, flo
         truth = [" ".join(text for _, text in scene.said) for scene, _ in told]
         found = [" ".join(word.text for word in by_start(result)) for _, result in told]
         figures["wer"] = 100.0 * jiwer.wer(truth, found)
-        rates = [cp_word_error_rate(by_speaker(s.said), words_of(r)) for s, r in told]
+        rates = [
+            cp_word_error_rate(
+                by_speaker(s.said), words_of(r), reference_sort=False, hypothesis_sort=False
+            )
+            for s, r in told
+        ]
         figures["cpwer"] = 100.0 * combine_error_rates(*rates).error_rate
     return {name: round(figures[name], 2) for name in COLUMNS if name in figures}
 

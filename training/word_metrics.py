@@ -130,7 +130,9 @@ def conversations(
             mixture, said = dialogue(corpus, voices, 2 + i % 2, np.random.default_rng((79, i)))
             result = session.process(mixture.pcm, latency_s, language_model=language_model)
             truth, found = by_speaker(said), words_of(result)
-            rates.append(cp_word_error_rate(truth, found))
+            rates.append(
+                cp_word_error_rate(truth, found, reference_sort=False, hypothesis_sort=False)
+            )
             rows += [f"{i}\treference\t{k}\t{v}\n" for k, v in truth.items()]
             rows += [f"{i}\thypothesis\t{k}\t{v}\n" for k, v in found.items()]
         (out / f"cpwer{suffix}.tsv").write_text("".join(rows))
