@@ -160,7 +160,7 @@ def measure(args: argparse.Namespace) -> list[Record]:
 
 def report(records: Sequence[Record]) -> str:
     """Tables for people: fidelity, agreement, cost."""
-    outputs = ("latents", "asr", "diarization", "speaker", "sources")
+    outputs = ("latents", "asr", "phones", "diarization", "speaker", "sources")
     names = [r["bundle"]["name"] for r in records]
     fidelity = [
         [*(f"{r['sqnr_db'].get(n, float('nan')):.1f}" for n in outputs), f"{r['drift_db']:.0f}"]

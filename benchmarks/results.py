@@ -34,8 +34,7 @@ def board_file(record: Record) -> str:
     """The name of the file for the record's board, such as `raspberry_pi_5_model_b_rev_1_0`."""
     board = record["board"]
     words = re.findall(r"[a-z0-9]+", board["model"].lower())
-    cores = f"{board['cores']}_cores" if board["cores"] else "unknown"
-    return f"{'_'.join(words)[:60] or 'board'}_{cores}.jsonl"
+    return f"{'_'.join(words)[:60] or 'board'}_{board['cores'] or 'unknown'}_cores.jsonl"
 
 
 def add(records: Iterable[Record], folder: Path) -> int:
@@ -55,8 +54,10 @@ def _identity(record: Record) -> tuple[str, str, str]:
 
 
 def history(folder: Path) -> list[Record]:
-    """All records of all boards, each board's oldest first."""
-    return [record for path in sorted(folder.glob("*.jsonl")) for record in read_records(str(path))]
+    """All records of all boards, each board's oldest first. Other measurements stand beside them in
+    the folder, in files of other names."""
+    paths = sorted(folder.glob("*_cores.jsonl"))
+    return [record for path in paths for record in read_records(str(path))]
 
 
 def table(records: Sequence[Record]) -> str:

@@ -87,6 +87,7 @@ def open_bundle(path: str | PathLike[str], trusted: "TrustedKeys | None" = None)
         if spelling := manifest.asr.language_model:
             _check_archive(folder / spelling, spelling)
             language = load_language_model(folder / spelling)
+            _check_phones(language, manifest)
     except OSError as error:
         raise BundleError(
             f"{path}: cannot be read ({error.strerror}): check its permissions", "readable"
@@ -258,6 +259,17 @@ def _check_file(folder: Path, name: str, spec: FileSpec) -> None:
         raise BundleError(
             f"{name}: found sha256 {digest.hexdigest()}, expected {spec.sha256}: {_RENEW}",
             "file-hash",
+        )
+
+
+def _check_phones(language: LanguageModel, manifest: Manifest) -> None:
+    """Refuse a language model that names other sounds than the asr graph hears."""
+    (heard,) = (t for t in manifest.graphs["asr"].outputs if t.name == "phones")
+    if language.n_phones != heard.shape[-1]:
+        raise BundleError(
+            f"{manifest.asr.language_model}: found {language.n_phones} phones, expected "
+            f"{heard.shape[-1]}, one for each output of the asr graph: {_RENEW}",
+            "phones-count",
         )
 
 

@@ -1,8 +1,9 @@
-"""Voices from embeddings: a bounded set of centroids that grows online, and its final merging.
+"""Voices from embeddings: a bounded set of centroids that grows online, and their joining.
 
 Knows nothing of audio, windows or labels. numpy only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,24 +13,32 @@ Array = NDArray[np.float32]
 
 NOBODY = -1
 
+COUNT_SLOPE = 10.0
+"""From the margin of the joining to the log-odds that the number of voices is right; fitted by
+`training.tune_count`."""
+
+
+STRICTER = 0.2
+"""How much more alike a stretch must be to a known voice while there are fewer than there should
+be."""
+
 
 @dataclass(frozen=True)
 class LinkRules:
-    """Thresholds of the online linking, from the bundle (`decoding` in the manifest)."""
+    """How stretches of speech become voices; thresholds from the bundle (`decoding`)."""
 
     threshold: float
-    """Least score, cosine plus weighted continuity, to be taken for a known voice."""
-    continuity_weight: float
-    """How much being active at the same steps as a known voice counts."""
+    """Least cosine to be taken for a known voice where a new one could be."""
     new_voice_s: float
     """Least clean speech that may found a voice or move its centroid, seconds."""
     max_clusters: int
     """Bound on the number of voices, and so on memory."""
+    min_clusters: int = 1
+    """While there are fewer, `STRICTER` holds."""
 
 
 class OnlineClusters:
-    """Centroids as running sums of embeddings weighted by clean speech (after Coria et al.,
-    "Overlap-aware low-latency online speaker diarization", ASRU 2021)."""
+    """Centroids as running sums of embeddings weighted by clean speech."""
 
     def __init__(self, embedding_dim: int, rules: LinkRules) -> None:
         self._rules = rules
@@ -45,39 +54,49 @@ class OnlineClusters:
         unit: Array = sums / (np.linalg.norm(sums, axis=1, keepdims=True) + 1e-9)
         return unit
 
-    def link(self, embeddings: Array, speech_s: Array, continuity: Array) -> list[int]:
-        """Cluster of each local speaker, no two the same; `NOBODY` for too little speech.
+    @property
+    def means(self) -> Array:
+        """Mean embeddings `[count, E]`: the less alike what was heard, the shorter."""
+        means: Array = self._sums[: self.count] / self.speech_s[: self.count, None]
+        return means
 
-        embeddings `[K, E]` of unit length, speech_s `[K]` clean speech in seconds, continuity
-        `[K, max_clusters]` in [0, 1]: how alike the activities are where windows overlap.
+    def link(self, embeddings: Array, speech_s: Array) -> list[int]:
+        """Cluster of each stretch of speech; `NOBODY` only before the first is founded.
+
+        embeddings `[N, E]` of unit length, speech_s `[N]` clean speech in seconds. Who speaks
+        longest comes first; stretches of one window may well be of the same voice.
         """
-        rules = self._rules
         links = [NOBODY] * len(embeddings)
-        weighted = rules.continuity_weight * continuity[:, : self.count]
-        scores = embeddings @ self.centroids.T + weighted
-        while scores.size and scores.max() >= rules.threshold:
-            best_local, best = (int(i) for i in np.unravel_index(scores.argmax(), scores.shape))
-            links[best_local] = best
-            scores[best_local, :] = scores[:, best] = -np.inf
-        for local in np.argsort(-speech_s, kind="stable").tolist():
-            if links[local] == NOBODY and speech_s[local] >= rules.new_voice_s:
-                links[local] = found = self._found(scores[local])
-                if 0 <= found < scores.shape[1]:
-                    scores[:, found] = -np.inf
-        for local, cluster in enumerate(links):
-            if cluster != NOBODY and speech_s[local] >= rules.new_voice_s:
-                self._sums[cluster] += speech_s[local] * embeddings[local]
-                self.speech_s[cluster] += speech_s[local]
+        for index in np.argsort(-speech_s, kind="stable").tolist():
+            links[index] = self._link_one(embeddings[index], float(speech_s[index]))
         return links
 
-    def _found(self, scores: Array) -> int:
-        """A new cluster or, when all are taken, the nearest that is still free in this window."""
-        if self.count < self._rules.max_clusters:
+    def _link_one(self, embedding: Array, speech_s: float) -> int:
+        rules = self._rules
+        scores = self.centroids @ embedding
+        best = int(scores.argmax()) if self.count else NOBODY
+        if speech_s < rules.new_voice_s:
+            return best
+        least = rules.threshold + (STRICTER if self.count < rules.min_clusters else 0.0)
+        if self.count < rules.max_clusters and (best == NOBODY or scores[best] < least):
+            best = self.count
             self.count += 1
-            return self.count - 1
-        if not np.isfinite(scores).any():  # also where all were founded in this window
-            return NOBODY
-        return int(scores.argmax())
+        self._sums[best] += speech_s * embedding
+        self.speech_s[best] += speech_s
+        return best
+
+    def group(self, threshold: float, minimum: int, maximum: int) -> "Grouping":
+        """Which clusters are one speaker: `group_clusters` of what was heard so far."""
+        return group_clusters(self.means, self.speech_s, threshold, minimum, maximum)
+
+    def join(self, groups: Sequence[int]) -> None:
+        """Make one cluster of each group; its number is that of the group from now on."""
+        members = list(groups)
+        for sums in (self._sums, self.speech_s):
+            parts = sums[: self.count].copy()
+            sums[:] = 0.0
+            np.add.at(sums, members, parts)
+        self.count = max(members, default=NOBODY) + 1
 
 
 @dataclass(frozen=True)
@@ -92,31 +111,34 @@ class Grouping:
 
 
 def group_clusters(
-    centroids: Array, weights: Array, threshold: float, minimum: int, maximum: int
+    means: Array, weights: Array, threshold: float, minimum: int, maximum: int
 ) -> Grouping:
-    """Agglomerative clustering of unit centroids `[N, E]` weighted by speech `[N]`.
+    """Agglomerative clustering of mean embeddings `[N, E]` of speech `[N]`, average linkage.
 
-    Merges the two most similar (cosine of weighted mean directions) while they are at least
-    `threshold` alike or there are more than `maximum` groups, and never below `minimum`.
+    Merges the two groups between whose embeddings the mean cosine is highest, which is the product
+    of their means, while it is at least `threshold` or there are more than `maximum` groups, and
+    never below `minimum`.
     """
-    groups = list(range(len(centroids)))
-    sums = {i: centroids[i] * max(float(weights[i]), 1e-3) for i in groups}
+    groups, n_left = np.arange(len(means)), len(means)
+    means, weights = means.copy(), weights[: len(means)].copy()
+    similarity = means @ means.T
+    np.fill_diagonal(similarity, -np.inf)
     below, above = 1.0, -1.0
-    while len(sums) > 1:
-        keys = sorted(sums)
-        unit = np.stack([sums[k] / (np.linalg.norm(sums[k]) + 1e-9) for k in keys])
-        similarity = unit @ unit.T
-        np.fill_diagonal(similarity, -np.inf)
-        i, j = np.unravel_index(int(similarity.argmax()), similarity.shape)
-        best = float(similarity[i, j])
-        if len(sums) <= minimum or (best < threshold and len(sums) <= maximum):
+    while n_left > 1:
+        kept, gone = sorted(int(i) for i in np.unravel_index(similarity.argmax(), similarity.shape))
+        best = float(similarity[kept, gone])
+        if n_left <= minimum or (best < threshold and n_left <= maximum):
             above = best
             break
         below = min(below, best)
-        kept, gone = sorted((keys[int(i)], keys[int(j)]))
-        sums[kept] = sums[kept] + sums.pop(gone)
-        groups = [kept if g == gone else g for g in groups]
-    order = {g: n for n, g in enumerate(sorted(set(groups)))}
+        total = weights[kept] + weights[gone]
+        means[kept] = (weights[kept] * means[kept] + weights[gone] * means[gone]) / total
+        weights[kept] = total
+        groups[groups == gone] = kept
+        similarity[gone] = similarity[:, gone] = -np.inf
+        left = np.isfinite(similarity[kept])
+        similarity[kept, left] = similarity[left, kept] = means[left] @ means[kept]
+        n_left -= 1
     margin = min(below - threshold, threshold - above)
-    confidence = float(np.clip(0.5 + margin, 0.0, 1.0))
-    return Grouping(tuple(order[g] for g in groups), confidence)
+    confidence = float(1.0 / (1.0 + np.exp(-COUNT_SLOPE * margin)))
+    return Grouping(tuple(np.unique(groups, return_inverse=True)[1].tolist()), confidence)

@@ -99,6 +99,7 @@ def _contract(manifest: Manifest) -> dict[str, tuple[Tensors, Tensors]]:
     latents: Tensors = {"latents": (1, steps, "d")}
     embedding, n_sources = manifest.diarization.embedding_dim, manifest.separation.max_sources
     logprobs: Tensors = {"logprobs": (1, steps * manifest.asr.frames_per_step, "tokens")}
+    phones: Tensors = {"phones": (1, steps * manifest.asr.frames_per_step, "phones")}
     mixes: Tensors = {f"latents_{head}": (1, steps, "d") for head in HEADS}
     voices: Tensors = {"voices": (1, n_sources, embedding)}
     sources: Tensors = {
@@ -109,7 +110,7 @@ def _contract(manifest: Manifest) -> dict[str, tuple[Tensors, Tensors]]:
     return {
         "frontend": ({"pcm": (1, chunk)}, features | spectrum),
         "encoder": (features, latents | mixes),
-        "asr": (latents, logprobs),
+        "asr": (latents, logprobs | (phones if manifest.asr.language_model else {})),
         "separation": (latents | features | spectrum | voices, sources),
         "diarization": (
             windows | {"valid": (1, window)},

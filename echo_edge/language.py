@@ -1,7 +1,7 @@
-"""A small n-gram language model: which word follows which, in four arrays of one file.
+"""A small n-gram language model: how words sound and which follows which, in one file.
 
-Bigrams with back-off over a sorted vocabulary. `training/language.py` writes the file from plain
-text; the beam search of `heads/beam.py` reads it.
+Bigrams with back-off over a vocabulary sorted by sound. `training/language.py` writes the file from
+plain text; the beam search of `heads/beam.py` reads it.
 """
 
 import zipfile
@@ -19,11 +19,10 @@ from echo_edge.npy import read_npy
 START = -1
 """The word before the first one."""
 
-UNKNOWN_WORD, UNKNOWN_LETTER = -4.0, -2.6
-"""Log-probability (nats) of meeting a word that is not in the vocabulary, and of each of its
-letters: about one word in fifty, and the entropy of English letters (Shannon 1951)."""
+BLANK, SPACE = 0, 1
+"""Of the phones: nothing new, and the end of a word."""
 
-_REMEMBERED = 4096
+_REMEMBERED = 1024
 
 _UNREADABLE = (
     OSError, LookupError, ValueError, EOFError, RuntimeError, MemoryError, zlib.error,
@@ -31,18 +30,25 @@ _UNREADABLE = (
 )  # fmt: skip
 """What a damaged archive raises."""
 
-_ARRAYS = {"words": "S", "unigram": "f", "backoff": "f", "rows": "u", "columns": "u", "bigram": "f"}
+_ARRAYS = {
+    "phones": "S", "sounds": "S", "words": "S", "unigram": "f", "backoff": "f",
+    "rows": "u", "columns": "u", "bigram": "f",
+}  # fmt: skip
 
 
 class LanguageModel:
-    """`words` sorted, as bytes; log-probabilities in nats.
+    """V words, sorted by sound, then by spelling; log-probabilities in nats.
 
-    `unigram [V]`, `backoff [V + 1]`, and the bigrams of word v in `columns` and `bigram` from
-    `rows[v]` to `rows[v + 1]`, columns ascending; row V is that of the sentence's start.
+    `phones` names the outputs of the asr graph. `sounds [V]` has one byte per phone of a word: its
+    index. `words [V]` are spellings. `unigram [V]`, `backoff [V + 1]`, and the bigrams of word v in
+    `columns` and `bigram` from `rows[v]` to `rows[v + 1]`, columns ascending; row V is that of the
+    sentence's start.
     """
 
     def __init__(
         self,
+        phones: NDArray[np.bytes_],
+        sounds: NDArray[np.bytes_],
         words: NDArray[np.bytes_],
         unigram: NDArray[np.floating],
         backoff: NDArray[np.floating],
@@ -51,28 +57,36 @@ class LanguageModel:
         bigram: NDArray[np.floating],
     ) -> None:
         self.size = len(words)
-        self._letters = words.view(np.uint8).reshape(self.size, -1)
+        self.n_phones = len(phones)
+        self._words = words
+        self._sounds = sounds.view(np.uint8).reshape(self.size, -1)
         self._unigram, self._backoff = unigram.astype(np.float32), backoff.astype(np.float32)
         self._rows, self._columns, self._bigram = rows, columns, bigram
         # A search asks again and again for the beginnings of a few hundred words.
         self.narrow = lru_cache(_REMEMBERED)(self._narrow)
-        self.likeliest = lru_cache(_REMEMBERED)(self._likeliest)
+        self.begin = lru_cache(_REMEMBERED)(self._begin)
+        self.score = lru_cache(_REMEMBERED)(self._score)
 
-    def _narrow(self, low: int, high: int, depth: int, letter: int) -> tuple[int, int]:
-        """Of the words `low` to `high`, alike in their first `depth` letters, those that go on with
-        `letter` (an ASCII code; 0: those that end there)."""
-        if depth >= self._letters.shape[1]:
-            return low, low if letter else high
-        column = self._letters[low:high, depth]
-        first, last = column.searchsorted(letter), column.searchsorted(letter, "right")
+    def spelling(self, word: int) -> str:
+        """How a word is written."""
+        return str(self._words[word].decode())
+
+    def _narrow(self, low: int, high: int, depth: int, phone: int) -> tuple[int, int]:
+        """Of the words `low` to `high`, alike in their first `depth` phones, those that go on with
+        `phone` (`BLANK`: those that end there)."""
+        if depth >= self._sounds.shape[1]:
+            return low, low if phone else high
+        column = self._sounds[low:high, depth]
+        first, last = column.searchsorted(phone), column.searchsorted(phone, "right")
         return low + int(first), low + int(last)
 
-    def _likeliest(self, low: int, high: int) -> float:
-        """Log-probability of the most frequent of the words `low` to `high`: what a beginning of a
-        word may hope for."""
-        return float(self._unigram[low:high].max())
+    def _begin(self, low: int, high: int, depth: int, phone: int) -> tuple[int, int, float]:
+        """As `narrow`, and what such a beginning of a word may hope for: log-probability of the
+        most frequent of these words."""
+        low, high = self._narrow(low, high, depth, phone)
+        return low, high, float(self._unigram[low:high].max()) if low < high else -np.inf
 
-    def score(self, previous: int, word: int) -> float:
+    def _score(self, previous: int, word: int) -> float:
         """Log-probability of `word` after `previous` (an index, or START)."""
         row = self.size if previous < 0 else previous
         low, high = int(self._rows[row]), int(self._rows[row + 1])
@@ -80,11 +94,6 @@ class LanguageModel:
         if at < high and self._columns[at] == word:
             return float(self._bigram[at])
         return float(self._backoff[row] + self._unigram[word])
-
-
-def unknown(n_letters: int) -> float:
-    """Log-probability of a word of `n_letters` that is not in the vocabulary."""
-    return UNKNOWN_WORD + UNKNOWN_LETTER * n_letters
 
 
 def load_language_model(path: Path) -> LanguageModel:
@@ -115,7 +124,27 @@ def _check(name: str, arrays: dict[str, NDArray[Any]]) -> None:
     rows, columns = arrays["rows"].astype(np.int64), arrays["columns"]
     expect(0 < size == len(arrays["unigram"]), "one unigram for each of one or more words")
     expect(len(arrays["backoff"]) == size + 1 == len(rows) - 1, "one row per word and the start")
-    expect(bool((arrays["words"][1:] > arrays["words"][:-1]).all()), "words in ascending order")
+    expect(_sorted(arrays["sounds"], arrays["words"]), "words in ascending order of sound")
+    expect(all(_is_text(word) for word in arrays["words"]), "words in UTF-8")
+    phones = arrays["phones"].tolist()
+    expect(phones[:2] == [b"<blank>", b"<space>"], "<blank> and <space> before the phones")
+    sounds = set(b"".join(arrays["sounds"].tolist()))
+    expect(b"" not in arrays["sounds"] and sounds <= set(range(2, len(phones))), "known phones")
     ascending = rows[0] == 0 and rows[-1] == entries and bool((np.diff(rows) >= 0).all())
     expect(ascending, "rows that ascend from 0 to the number of bigrams")
     expect(len(columns) == entries and bool((columns < size).all()), "columns that are words")
+
+
+def _sorted(sounds: NDArray[np.bytes_], words: NDArray[np.bytes_]) -> bool:
+    """Whether (sound, word) ascends, each pair once."""
+    if len(sounds) != len(words):
+        return False
+    later, same = sounds[1:] > sounds[:-1], sounds[1:] == sounds[:-1]
+    return bool((later | (same & (words[1:] > words[:-1]))).all())
+
+
+def _is_text(word: bytes) -> bool:
+    try:
+        return bool(word.decode().split() == [word.decode()])
+    except UnicodeDecodeError:
+        return False

@@ -32,7 +32,9 @@ _DTYPES = {1: "float32", 7: "int64"}
 _MOST_FIELDS = 2_000_000
 _DEEPEST = 16
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_FIXED = {1: 8, 5: 4}
+"""Kind of a number of fixed size -> bytes."""
 
 
 class _Field(NamedTuple):
@@ -58,7 +60,7 @@ def check_onnx(path: Path, name: str, spec: GraphSpec) -> None:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             reader = _Reader(data, name)
             reader.walk("model", 0, len(data), 0)
-            found = {side: reader.tensors(number) for side, number in _SIDES.items()}
+            found = reader.tensors()
     except (_MalformedError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise BundleError(
             f"{name}: found no ONNX ({error}), expected a graph: export the bundle again",
@@ -67,7 +69,7 @@ def check_onnx(path: Path, name: str, spec: GraphSpec) -> None:
     check_declared(name, found, spec, "onnx-tensors")
 
 
-_SIDES = {"inputs": _INPUT, "outputs": _OUTPUT}
+_SIDES = {_INPUT: "inputs", _OUTPUT: "outputs"}
 
 
 class _Reader:
@@ -94,19 +96,22 @@ class _Reader:
             self._expect(field, _BYTES)
             self.walk(inside[field.number], field.start, field.end, depth + 1)
 
-    def tensors(self, side: int) -> dict[str, TensorSpec]:
-        """Inputs that no weight fills, or outputs, of the main graph, by name."""
+    def tensors(self) -> dict[str, dict[str, TensorSpec]]:
+        """Inputs that no weight fills, and outputs, of the main graph, by side and name."""
         graph = self._only(_Field(0, _BYTES, 0, 0, len(self._data)), _GRAPH, _BYTES)
         fields = list(self._fields(graph.start, graph.end))
         filled = {self._name_of(f, _TENSOR_NAME) for f in fields if f.number == _INITIALIZER}
-        found: dict[str, TensorSpec] = {}
+        found: dict[str, dict[str, TensorSpec]] = {side: {} for side in _SIDES.values()}
         for field in fields:
-            if field.number == side:
-                tensor = self._tensor(field)
-                if tensor.name in found:
+            if field.number in _SIDES:
+                tensor, side = self._tensor(field), found[_SIDES[field.number]]
+                if tensor.name in side:
                     raise _MalformedError(f"{tensor.name[:60]!r} twice")
-                found[tensor.name] = tensor
-        return {name: tensor for name, tensor in found.items() if name not in filled}
+                side[tensor.name] = tensor
+        return {
+            side: {name: tensor for name, tensor in tensors.items() if name not in filled}
+            for side, tensors in found.items()
+        }
 
     def _tensor(self, field: _Field) -> TensorSpec:
         """A ValueInfoProto: name = 1, type = 2 > tensor_type = 1 > elem_type = 1, shape = 2 >
@@ -147,23 +152,31 @@ class _Reader:
             raise _MalformedError(f"field {field.number} of another kind")
 
     def _fields(self, start: int, end: int) -> Iterator[_Field]:
-        at = start
+        at, data = start, self._data
         while at < end:
             self._n_fields += 1
             if self._n_fields > _MOST_FIELDS:
                 raise _MalformedError(f"more than {_MOST_FIELDS} fields")
-            tag, at = self._varint(at, end)
-            number, kind = tag >> 3, tag & 7
-            value, size = 0, {_FIXED64: 8, _FIXED32: 4}.get(kind, 0)
-            if kind == _VARINT:
+            # Nearly always a tag of one byte and a size of one byte.
+            if (tag := data[at]) < 128:
+                at += 1
+            else:
+                tag, at = self._varint(at, end)
+            kind, value, size = tag & 7, 0, 0
+            if kind == _BYTES:
+                if at < end and (size := data[at]) < 128:
+                    at += 1
+                else:
+                    size, at = self._varint(at, end)
+            elif kind == _VARINT:
                 value, at = self._varint(at, end)
-            elif kind == _BYTES:
-                size, at = self._varint(at, end)
-            elif not size:
+            elif kind in _FIXED:
+                size = _FIXED[kind]
+            else:
                 raise _MalformedError(f"wire type {kind}")
             if size > end - at:
                 raise _MalformedError("a field longer than its message")
-            yield _Field(number, kind, value, at, at + size)
+            yield _Field(tag >> 3, kind, value, at, at + size)
             at += size
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:

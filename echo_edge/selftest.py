@@ -28,9 +28,9 @@ LATENTS = ("diarization", "speaker", "asr", "separation")
 def trace(session: Session, pcm: Array) -> dict[str, Array]:
     """Outputs of all six graphs over `pcm` (float32, 16 kHz), joined over time.
 
-    `latents`, `latents_<head>` `[S, d]`; `asr` and `diarization` posteriors; `speaker` embeddings
-    of whole windows; `sources` `[K, samples]`. The last chunk is padded with silence; windows are
-    whole, from the start, without overlap.
+    `latents`, `latents_<head>` `[S, d]`; `asr`, `phones` and `diarization` posteriors; `speaker`
+    embeddings of whole windows; `sources` `[K, samples]`. The last chunk is padded with silence;
+    windows are whole, from the start, without overlap.
     """
     manifest = session.bundle.manifest
     frontend, encoder = session.graph("frontend"), session.graph("encoder")
@@ -46,7 +46,10 @@ def trace(session: Session, pcm: Array) -> dict[str, Array]:
         latents = encoder.run(features=front["features"])
         out = {name: value[0] for name, value in latents.items()}
         out["features"] = front["features"][0]
-        out["asr"] = np.exp(asr.run(latents=latents["latents_asr"])["logprobs"][0])
+        heard = asr.run(latents=latents["latents_asr"])
+        out["asr"] = np.exp(heard["logprobs"][0])
+        if "phones" in heard:
+            out["phones"] = np.exp(heard["phones"][0])
         separated = separation.run(
             latents=latents["latents_separation"],
             features=front["features"],
@@ -160,7 +163,12 @@ def run_selftest(session: Session, expected: Expected | None = None) -> SelfTest
     BundleError as from `read_selftest`, and for arrays of other shapes than the graphs compute.
     """
     expected = expected or read_selftest(session.bundle)
-    measured = trace(session, expected.clip)
+    return judge(expected, trace(session, expected.clip))
+
+
+def judge(expected: Expected, measured: dict[str, Array]) -> SelfTest:
+    """Compare what `trace` found on this device with what is expected. BundleError for arrays of
+    other shapes than the graphs compute."""
     for name, array in expected.arrays.items():
         if name not in measured:
             raise BundleError(

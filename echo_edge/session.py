@@ -33,13 +33,12 @@ MOST_THREADS = 256
 
 DECODING = {
     "active_threshold",
-    "continuity_weight",
     "gap_s",
     "group_threshold",
     "language_weight",
-    "link_threshold",
     "new_voice_s",
     "shortest_turn_s",
+    "stretch_threshold",
     "word_bonus",
 }
 """Thresholds of the decoders that a manifest must give."""
@@ -100,6 +99,9 @@ class Session:
 
         `latency_s`: how long a decision may be held back (at least one hop of the diarization
         window, at most the window); infinity also decides the number of speakers at the end.
+        `min_speakers`, `max_speakers`: bounds on their number. With a finite latency the upper one
+        is sure; for the lower one labels would have to change, so until as many are known, whoever
+        sounds a little different counts as somebody new.
         `language_model`: whether words are searched for with the bundle's, if it has one.
         `voices`: people who are called by their names where they are heard (`speakers[].name` in
         results); VoicesError if another checkpoint learned them.

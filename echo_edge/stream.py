@@ -1,7 +1,7 @@
 """Audio in, results out: everything that changes while a recording flows through a bundle."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,18 +9,19 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import LOUDEST
 from echo_edge.bundle import Bundle
-from echo_edge.clustering import Grouping, LinkRules, group_clusters
+from echo_edge.clustering import LinkRules
 from echo_edge.engines import Engine
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.graph import GraphStream
 from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath, Search
 from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
-from echo_edge.heads.diarization import Activity, DiarizationDecoder
+from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules
 from echo_edge.heads.separation import SeparationDecoder
+from echo_edge.held import HeldActivity
 from echo_edge.labels import Labels
 from echo_edge.language import LanguageModel
 from echo_edge.results import Result, Tentative
-from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, TurnRules, WordVoices
+from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, WordVoices
 from echo_edge.voices import Voiceprint, Voices
 from echo_edge.voices_match import NameGiver, NameRules, VoiceSpeech
 
@@ -28,6 +29,10 @@ Array = NDArray[np.float32]
 
 MOST_SPEAKERS = 20
 """Bound on the voices of one stream, and so on its memory."""
+
+MOST_PARTS = 128
+"""With a latency of infinity a speaker may be many voices until the end. When half of these are
+taken, the most alike are joined until a quarter are."""
 
 
 @dataclass(frozen=True)
@@ -85,28 +90,28 @@ class Stream:
         frame_s = self._step_s / manifest.asr.frames_per_step
         language = bundle.language if options.language_model else None
         search = _search(bundle.tokens, language, decoding, frame_s)
-        self._asr = AsrDecoder(graph("asr"), search, frame_s)
+        output = "logprobs" if language is None else "phones"
+        self._asr = AsrDecoder(graph("asr"), output, search, frame_s)
+        turn_rules = _turn_rules(decoding, self._step_s)
         self._diarization = DiarizationDecoder(
             graph("diarization"),
             graph("speaker"),
             manifest.diarization,
             _link_rules(decoding, options),
+            turn_rules,
             self._step_s,
             2**31 if at_the_end else round(options.latency_s / self._step_s),
         )
         self._separation = SeparationDecoder(
             graph("separation"), manifest.separation, decoding["group_threshold"]
         )
-        turn_rules = _turn_rules(decoding, self._step_s)
         self._turns, self._exclusive = TurnBuilder(turn_rules), ExclusiveTurnBuilder(turn_rules)
-        self._words = WordVoices(self._step_s, decoding["active_threshold"])
+        self._words = WordVoices(self._step_s, turn_rules.active)
+        self._held = HeldActivity() if at_the_end else None
         self._labels = Labels(self._step_s, deferred=at_the_end)
-        self._speech = VoiceSpeech(
-            self._diarization.clusters, self._step_s, decoding["active_threshold"]
-        )
+        self._speech = VoiceSpeech(self._diarization.clusters, self._step_s, turn_rules.active)
         self._people = NameGiver(voices, NameRules.of(decoding))
         self._tentative = Tentative()
-        self._grouping: Grouping | None = None
         self._group_threshold = decoding["group_threshold"]
         self._options = options
 
@@ -136,19 +141,8 @@ class Stream:
             self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
         self._finished, self._tentative = True, Tentative()
         self._words.add(self._asr.finish(self._heard / self._sample_rate))
-        self._settle(self._diarization.finish(), everything=True)
         self._emit(self._separation.finish())
-        if self._labels.deferred:
-            clusters = self._diarization.clusters
-            self._grouping = group_clusters(
-                clusters.centroids,
-                clusters.speech_s,
-                self._group_threshold,
-                self._options.min_speakers,
-                self._options.max_speakers,
-            )
-            self._labels.group(self._grouping)
-            self._give_names()
+        self._settle(self._diarization.finish(), everything=True)
         return self._result()
 
     def voiceprint(self, speaker: str) -> Voiceprint:
@@ -157,13 +151,13 @@ class Stream:
         UsageError for a label that no result had. With a latency of infinity there is none before
         `finish`. The more speech, the better: 15 s or more.
         """
-        row = self._labels.group_of(speaker)
+        row = self._labels.voice_of(speaker)
         if row is None:
             raise UsageError(
                 f"voiceprint: found no speaker {speaker[:60]!r} in what is final, expected a label "
                 "such as speaker_1"
             )
-        speech = self._speech.of(self._grouping)
+        speech = self._speech.of()
         return Voiceprint.of(speech.centroids[row], speech.heard_s[row], self._checkpoint)
 
     def _check_unfinished(self, verb: str) -> None:
@@ -192,21 +186,50 @@ class Stream:
             )
             self._emit(separated)
 
-    def _settle(self, decided: list[Activity], everything: bool = False) -> None:
+    def _settle(self, decided: Iterable[Activity], everything: bool = False) -> None:
+        if self._held is not None:
+            decided = self._hold(self._held, decided, everything)
         for activity in decided:
             self._labels.add_turns(self._turns.push(activity))
             self._labels.add_exclusive(self._exclusive.push(activity))
             self._speech.hear(activity)
-        self._words.decide(decided)
+            self._words.decide(activity)
+            self._labels.add_words(self._words.take())
+            if self._held is None:
+                self._give_names()
         if everything:
             self._labels.add_turns(self._turns.finish())
             self._labels.add_exclusive(self._exclusive.finish())
-        self._labels.add_words(self._words.take(everything))
-        if decided and not self._labels.deferred:
+            self._labels.add_words(self._words.take(everything))
             self._give_names()
 
+    def _hold(
+        self, held: HeldActivity, decided: Iterable[Activity], everything: bool
+    ) -> Iterable[Activity]:
+        """With a latency of infinity: nothing is settled before it is known who is one person."""
+        for activity in decided:
+            held.add(activity)
+            self._words.decide(activity)
+        held.words += [word for word, _ in self._words.take(everything)]
+        clusters = self._diarization.clusters
+        if not everything:
+            if clusters.count > MOST_PARTS // 2:
+                self._join(held, 1.0, 1, MOST_PARTS // 4)
+            return []
+        least, most = self._options.min_speakers, self._options.max_speakers
+        self._labels.conclude(self._join(held, self._group_threshold, least, most))
+        self._words.add(held.words)
+        return held.blocks(clusters.count)
+
+    def _join(self, held: HeldActivity, threshold: float, least: int, most: int) -> float:
+        """Make one voice of those that are alike, everywhere; how clear that was."""
+        grouping = self._diarization.clusters.group(threshold, least, most)
+        for voices in (self._diarization, held, self._separation.slots):
+            voices.join(grouping.groups)
+        return grouping.confidence
+
     def _give_names(self) -> None:
-        self._people.look(self._speech.of(self._grouping))
+        self._people.look(self._speech.of())
         self._labels.know(self._people.names)
 
     def _emit(self, sources: Array) -> None:
@@ -238,16 +261,17 @@ def _search(
     if language is None:
         return BestPath(tokens, silence)
     options = BeamOptions(decoding["language_weight"], decoding["word_bonus"])
-    return BeamSearch(language, tokens, silence, round(LAG_S / frame_s), options)
+    return BeamSearch(language, silence, round(LAG_S / frame_s), options)
 
 
 def _link_rules(decoding: Mapping[str, float], options: StreamOptions) -> LinkRules:
+    at_the_end = math.isinf(options.latency_s)
     return LinkRules(
-        decoding["link_threshold"],
-        decoding["continuity_weight"],
+        decoding["stretch_threshold"],
         decoding["new_voice_s"],
-        # Decided at the end, voices may first be split finely and merged later.
-        MOST_SPEAKERS if math.isinf(options.latency_s) else options.max_speakers,
+        # Decided at the end, voices are split finely first and joined later.
+        MOST_PARTS if at_the_end else options.max_speakers,
+        MOST_PARTS if at_the_end else options.min_speakers,
     )
 
 

@@ -2,26 +2,15 @@
 
 import copy
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.heads.diarization import Activity
+from echo_edge.heads.diarization import Activity, TurnRules
 from echo_edge.results import Word
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class TurnRules:
-    """How activity becomes turns, from the bundle (`decoding` in the manifest)."""
-
-    active: float
-    """A voice is active where its score is at least this."""
-    gap_steps: int
-    """Pauses up to this long do not end a turn."""
-    shortest_steps: int
-    """Shorter turns are dropped."""
 
 
 @dataclass(frozen=True)
@@ -155,25 +144,23 @@ class WordVoices:
         """Words that need a voice."""
         self._waiting += words
 
-    def decide(self, activity: list[Activity]) -> None:
-        """Remember decided steps."""
-        parts = [a.scores for a in activity]
-        if parts:
-            old = [self._scores] if self._scores.size else []
-            self._scores = np.concatenate(old + parts)[-self.KEEP_STEPS :]
-            self._end = activity[-1].first_step + len(parts[-1])
+    def decide(self, activity: Activity) -> None:
+        """Remember decided steps, which follow those before or start anew."""
+        old = [self._scores] if self._scores.size and activity.first_step == self._end else []
+        self._scores = np.concatenate([*old, activity.scores])[-self.KEEP_STEPS :]
+        self._end = activity.first_step + len(activity.scores)
 
     def take(self, everything: bool = False) -> list[tuple[Word, int | None]]:
         """Words whose steps, and some after, are decided (or all of them), each with its voice."""
         decided_s = (self._end - self.REACH_STEPS) * self._step_s
-        ready = [w for w in self._waiting if everything or w.end_s <= decided_s]
+        ready = list(takewhile(lambda w: everything or w.end_s <= decided_s, self._waiting))
         self._waiting = self._waiting[len(ready) :]
         return [(word, self._voice(word)) for word in ready]
 
     def peek(self, words: list[Word], undecided: Activity) -> list[tuple[Word, int | None]]:
         """Those that wait and `words`, with the voices they would get; nothing changes."""
         ahead = copy.copy(self)
-        ahead.decide([undecided])
+        ahead.decide(undecided)
         return [(word, ahead._voice(word)) for word in [*self._waiting, *words]]
 
     def _voice(self, word: Word) -> int | None:

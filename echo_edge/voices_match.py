@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.clustering import Grouping, OnlineClusters
+from echo_edge.clustering import OnlineClusters
 from echo_edge.heads.diarization import Activity
 from echo_edge.voices import Voices
 
@@ -21,7 +21,7 @@ LEAST_HEARD_S = 3.0
 
 @dataclass(frozen=True)
 class Speech:
-    """All that was heard of the voices of a stream, one row each, or of groups of them."""
+    """All that was heard of the voices of a stream, one row each."""
 
     centroids: Array
     """`[N, E]`, of unit length."""
@@ -30,7 +30,7 @@ class Speech:
 
 
 class VoiceSpeech:
-    """Counts how long the voices of a stream were heard, and joins those of one speaker."""
+    """Counts how long the voices of a stream were heard."""
 
     def __init__(self, clusters: OnlineClusters, step_s: float, active: float) -> None:
         self._clusters, self._step_s, self._active = clusters, step_s, active
@@ -41,18 +41,12 @@ class VoiceSpeech:
         heard_s = np.sum(activity.scores >= self._active, axis=0) * np.float32(self._step_s)
         self._heard_s = heard_s + self._heard_s if len(self._heard_s) else heard_s
 
-    def of(self, grouping: Grouping | None = None) -> Speech:
-        """Per voice or, with a grouping, per group."""
+    def of(self) -> Speech:
+        """So far."""
         clusters = self._clusters
         heard_s = np.zeros(clusters.count, np.float32)
         heard_s[: len(self._heard_s)] = self._heard_s[: clusters.count]
-        if grouping is None:
-            return Speech(clusters.centroids, heard_s)
-        member = np.zeros((max(grouping.groups, default=-1) + 1, clusters.count), np.float32)
-        member[list(grouping.groups), range(clusters.count)] = 1.0
-        sums = (member * clusters.speech_s[: clusters.count]) @ clusters.centroids
-        unit = sums / (np.linalg.norm(sums, axis=1, keepdims=True) + 1e-9)
-        return Speech(unit.astype(np.float32), member @ heard_s)
+        return Speech(clusters.centroids, heard_s)
 
 
 @dataclass(frozen=True)

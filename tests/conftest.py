@@ -26,12 +26,11 @@ POWERSET = ((), (0,), (1,), (0, 1))
 ECHO_POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 DECODING = {
     "active_threshold": 0.5,
-    "continuity_weight": 0.6,
     "gap_s": 0.4,
     "group_threshold": 0.55,
-    "link_threshold": 0.75,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
+    "stretch_threshold": 0.75,
     "language_weight": 0.6,
     "word_bonus": 1.0,
 }

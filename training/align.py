@@ -52,7 +52,7 @@ def pronounce(words: Sequence[str]) -> Lexicon:
     for word, line in zip(words, spoken, strict=True):
         heard = [phone for phone in re.split(r"[_ ]+", line) if phone]
         lexicon[word] = " ".join(FOLDED.get(phone, phone) for phone in heard).split()
-    return lexicon | {"a": ["ə"]}
+    return lexicon | ({"a": ["ə"]} if "a" in lexicon else {})
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Alignment:
     starts: dict[str, tuple[int, int]]
     """Utterance id to (first label, number of labels)."""
     labels: NDArray[np.uint8]
+    lexicon: Lexicon
+    """Phones of every word of the transcripts."""
 
     def of(self, utterance: Utterance) -> NDArray[np.uint8] | None:
         """Labels `[n_samples / 160]` of one utterance; None if it was not aligned."""
@@ -76,8 +78,12 @@ def load_alignment(path: Path) -> Alignment:
     """What `main` wrote."""
     stored = np.load(path)
     starts = zip(stored["ids"].tolist(), stored["spans"].tolist(), strict=True)
+    said = zip(stored["words"].tolist(), stored["said"].tolist(), strict=True)
     return Alignment(
-        tuple(stored["phones"].tolist()), {i: (s[0], s[1]) for i, s in starts}, stored["labels"]
+        tuple(stored["phones"].tolist()),
+        {i: (s[0], s[1]) for i, s in starts},
+        stored["labels"],
+        {word: phones.split() for word, phones in said},
     )
 
 
@@ -141,6 +147,8 @@ def main() -> None:
         ids=np.array(ids),
         spans=spans,
         labels=np.concatenate(labels),
+        words=np.array(list(lexicon)),
+        said=np.array([" ".join(said) for said in lexicon.values()]),
     )
     print(f"aligned {len(ids)} of {len(utterances)} utterances")
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from echo_edge_export.config import TOKENS
+from echo_edge_export.config import PHONES, TOKENS
 
 from .align import FRAME, Alignment
 from .augment import SPEEDS, active_steps, add_noise, change_speed, level_gain, reverberate, tilt
 from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
 from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, conversation
 
+PHONE = {phone: i for i, phone in enumerate(PHONES)}
 CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
 
 SOURCE_WEIGHTS = {
@@ -59,6 +60,10 @@ class Batch:
     targets: Tensor
     """Characters of all U items, concatenated, int64."""
     target_lengths: Tensor
+    """`[U]`."""
+    said: Tensor
+    """Phones of all U items, a space between words, concatenated, int64."""
+    said_lengths: Tensor
     """`[U]`."""
     phones: Tensor
     """`[U, N / 320]` index of the phone at every CTC frame, int64; -100 where unknown."""
@@ -187,6 +192,11 @@ class Batches(Dataset[Batch]):
         label = voice * len(SPEEDS) + speed if voice >= 0 else -1
         return Reading(clean, self._colour(clean, rough, rng), " ".join(words), phones, label)
 
+    def _sounds(self, text: str) -> list[int]:
+        """Phones of the words, a space between them."""
+        words = [[PHONE[p] for p in self.alignment.lexicon[word]] for word in text.split()]
+        return [phone for word in words for phone in (PHONE["<space>"], *word)][1:]
+
     def _colour(self, clean: Pcm, rough: float, rng: np.random.Generator) -> Pcm:
         if not clean.any():
             return clean
@@ -219,6 +229,7 @@ class Batches(Dataset[Batch]):
             for _ in range(spec.conversations)
         ]  # fmt: skip
         targets = [[CHARACTER[c] for c in item.text] for item in read]
+        said = [self._sounds(item.text) for item in read]
         mixture_voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
         for row, mix in zip(mixture_voices, mixtures, strict=True):
             for k, (name, speed) in enumerate(zip(mix.speakers, mix.speeds, strict=True)):
@@ -229,6 +240,8 @@ class Batches(Dataset[Batch]):
             pcm=torch.from_numpy(np.stack([item.pcm for item in read])),
             targets=torch.tensor([c for row in targets for c in row], dtype=torch.long),
             target_lengths=torch.tensor([len(row) for row in targets]),
+            said=torch.tensor([phone for row in said for phone in row], dtype=torch.long),
+            said_lengths=torch.tensor([len(row) for row in said]),
             phones=torch.from_numpy(np.stack([item.phones for item in read])),
             active=torch.from_numpy(np.stack([active_steps(item.clean) for item in read])).float(),
             voices=torch.tensor([item.voice for item in read]),

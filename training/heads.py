@@ -1,4 +1,4 @@
-"""The heads over a frozen encoder: separation from scratch, diarization and speaker further.
+"""The heads over a frozen encoder: separation from scratch, the others further.
 
 Separated latents learn from the encoder's own latents of each clean source; band masks learn from
 the sources' spectra; an empty slot learns the null target.
@@ -23,7 +23,7 @@ from .joint import AAM_WEIGHT
 from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, turns_loss
 from .metrics import quick_look
-from .tasks import features_of, sources_loss, voice_loss
+from .tasks import features_of, sources_loss, voice_loss, words_loss
 
 CHUNKS = (6, 8, 12, 24)
 """Chunk sizes in steps; all divide the 240 steps of a 9.6 s conversation."""
@@ -41,7 +41,7 @@ def frozen(model: Echo, pcm: Tensor, chunk_steps: int, left_steps: int) -> Laten
 def heads_loss(
     model: Echo, arcface: ArcFace, batch: Batch, step: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """All three heads on one batch."""
+    """All four heads on one batch."""
     generator = torch.Generator().manual_seed(step)
     chunk = CHUNKS[step % len(CHUNKS)]
     left = model.config.left_context_steps
@@ -50,8 +50,9 @@ def heads_loss(
     separation, parts = sources_loss(model, batch, mixed, chunk, left, generator)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
-    figures = {"diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}
-    return separation + turns + same + AAM_WEIGHT * voices, figures
+    heard, words = words_loss(model, read.asr, batch)
+    figures = {**words, "diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}
+    return separation + turns + same + heard + AAM_WEIGHT * voices, figures
 
 
 def main() -> None:
@@ -81,7 +82,8 @@ def main() -> None:
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
     if args.arcface:
         arcface.load_state_dict(torch.load(args.arcface, weights_only=True)["arcface"])
-    trained = [model.separation, model.diarization, model.speaker, arcface, model.encoder]
+    heads = [model.separation, model.diarization, model.speaker, model.asr]
+    trained = [*heads, arcface, model.encoder]
     optimizer = adamw(trained, args.peak)
     parts = {"model": model, "arcface": arcface, "optimizer": optimizer}
     first = load_state(args.out / "state.pt", parts)

@@ -29,11 +29,11 @@ from .data import SAMPLE_RATE, load_splits
 from .grow import grow
 from .jepa import Jepa
 from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state, use_bfloat16
-from .losses import ArcFace, PhoneHead, ctc_loss, turns_loss
+from .losses import ArcFace, PhoneHead, turns_loss
 from .metrics import encode, quick_look
 from .mixtures import STEP_SAMPLES
 from .qat import fake_quantize
-from .tasks import features_of, sources_loss, voice_loss
+from .tasks import features_of, sources_loss, voice_loss, words_loss
 from .vq import VectorQuantizer
 
 AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 1.0
@@ -120,11 +120,10 @@ def read_loss(
     if learners.quantizer is not None:
         words, near = learners.quantizer(words)
         total, figures["vq"] = total + 0.25 * near, near.item()
-    state = torch.zeros(len(features), model.asr.memory, words.shape[-1])
-    ctc = ctc_loss(model.asr(words, state)[0], batch.targets, batch.target_lengths)
+    heard, parts = words_loss(model, words, batch)
     phones, right = learners.phone_head(words, batch.phones)
-    figures |= {"ctc": ctc.item(), "phones": phones.item(), "phones_right": right}
-    return total + learners.phone_weight * phones + ctc, read, figures
+    figures |= {**parts, "phones": phones.item(), "phones_right": right}
+    return total + learners.phone_weight * phones + heard, read, figures
 
 
 def joint_loss(

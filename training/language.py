@@ -1,9 +1,10 @@
-"""The language model of the beam search: words and bigrams counted in plain text.
+"""The language model of the beam search: how words sound, and bigrams counted in plain text.
 
     python -m training.language --data DATA --text FILE [FILE ...] --out models/english.npz
 
 Absolute discounting with Kneser-Ney continuation counts (Kneser & Ney, ICASSP 1995). The training
-transcripts are read too, several times: they sound like what is transcribed.
+transcripts are read too, several times: they sound like what is transcribed. Pronunciations come
+from espeak-ng.
 """
 
 import argparse
@@ -19,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.language import START, LanguageModel, load_language_model
+from echo_edge_export.config import PHONES
 
+from .align import Lexicon, pronounce
 from .data import load_splits, normalize_text
 
 DISCOUNT = 0.75
@@ -70,12 +73,20 @@ def count(corpus: Iterable[Sentence]) -> tuple[Counter[str], dict[str, Counter[s
     return words, after
 
 
+def vocabulary(words: Counter[str], size: int) -> Lexicon:
+    """Pronunciations of the `size` most frequent words, without those that sound foreign."""
+    frequent = sorted(word for word, _ in words.most_common(size) if word.isascii())
+    lexicon = pronounce(frequent)
+    return {word: said for word, said in lexicon.items() if said and set(said) <= set(PHONES)}
+
+
 def estimate(
-    words: Counter[str], after: dict[str, Counter[str]], size: int, least: int
+    lexicon: Lexicon, after: dict[str, Counter[str]], least: int
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of `LanguageModel` over the `size` most frequent words, with the bigrams that
-    occur at least `least` times."""
-    kept = sorted(word for word, _ in words.most_common(size) if word.isascii())
+    """The arrays of `LanguageModel` over the words of `lexicon`, with the bigrams that occur at
+    least `least` times."""
+    sounds = {word: bytes(PHONES.index(p) for p in said) for word, said in lexicon.items()}
+    kept = sorted(sounds, key=lambda word: (sounds[word], word.encode()))
     index = {word: i for i, word in enumerate(kept)}
     follows = np.full(len(kept), 0.1)
     for followers in after.values():
@@ -96,6 +107,8 @@ def estimate(
         bigram += [math.log((n - DISCOUNT) / total + left * unigram[w]) for w, n in often.items()]
         rows.append(len(columns))
     return {
+        "phones": np.array([phone.encode() for phone in PHONES]),
+        "sounds": np.array([sounds[word] for word in kept]),
         "words": np.array([word.encode() for word in kept]),
         "unigram": np.log(unigram).astype(np.float16),
         "backoff": backoff.astype(np.float16),
@@ -139,7 +152,7 @@ def main() -> None:
     spoken = [u.text.split() for u in train.utterances if u.text] * args.repeat
     written = (s for path in args.text for s in sentences(read_books(path)))
     words, after = count((*spoken, *written))
-    arrays = estimate(words, after, args.size, args.least)
+    arrays = estimate(vocabulary(words, args.size), after, args.least)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(args.out, allow_pickle=False, **arrays)
     model = load_language_model(args.out)
@@ -147,10 +160,10 @@ def main() -> None:
         f"{args.out}: {args.out.stat().st_size / 2**20:.2f} MiB, {model.size} words, "
         f"{len(arrays['bigram'])} bigrams"
     )
-    vocabulary = [word.decode() for word in arrays["words"]]
+    known = [word.decode() for word in arrays["words"]]
     for source in sorted({u.source for u in dev.utterances if u.text}):
         texts = [u.text.split() for u in dev.utterances if u.source == source and u.text]
-        found, missing = perplexity(model, vocabulary, texts)
+        found, missing = perplexity(model, known, texts)
         print(f"  {source}: perplexity {found:.0f}, {missing:.1f} % unknown words")
 
 

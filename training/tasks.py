@@ -1,4 +1,4 @@
-"""What voices and sources ask of a batch: latents to a loss, for every stage of training."""
+"""What words, voices and sources ask of a batch: latents to a loss, for every stage of training."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,10 @@ from torch.nn import functional as F
 from echo_edge_export.model import Echo, Latents
 
 from .batches import Batch
-from .losses import ArcFace, separation_loss
+from .losses import ArcFace, ctc_loss, separation_loss
+
+CHARACTER_WEIGHT = 0.5
+"""Characters are read only where there is no language model; phones are the words' sounds."""
 
 CLEAR_STEPS = 12
 """A voice that is alone for less than half a second in a conversation stays unknown."""
@@ -18,6 +21,15 @@ def features_of(model: Echo, pcm: Tensor) -> Tensor:
     """Log-mel features `[B, T, n_mels]` of `[B, N]` PCM, no gradient."""
     with torch.no_grad():
         return model.frontend.whole(pcm)[0]
+
+
+def words_loss(model: Echo, latents: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    """CTC of phones and characters of the read items, from their asr latents `[U, S, d]`."""
+    state = torch.zeros(len(latents), model.asr.memory, latents.shape[-1])
+    characters, sounds, _ = model.asr(latents, state)
+    ctc = ctc_loss(characters, batch.targets, batch.target_lengths)
+    said = ctc_loss(sounds, batch.said, batch.said_lengths)
+    return said + CHARACTER_WEIGHT * ctc, {"ctc": ctc.item(), "said": said.item()}
 
 
 def excerpt(active: Tensor, generator: torch.Generator) -> Tensor:

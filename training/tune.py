@@ -24,10 +24,9 @@ from .mixtures import Mixture
 
 Array = NDArray[np.float32]
 GRID = {
-    "link_threshold": (0.6, 0.75, 0.9, 1.05),
-    "continuity_weight": (0.4, 0.7),
-    "group_threshold": (0.4, 0.5, 0.6, 0.7),
-    "active_threshold": (0.4, 0.5),
+    "stretch_threshold": (0.2, 0.25, 0.3, 0.35, 0.4),
+    "group_threshold": (0.25, 0.3, 0.35, 0.4),
+    "active_threshold": (0.4, 0.45, 0.5),
 }
 LATENCIES_S = (2.0, float("inf"))
 

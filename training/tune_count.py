@@ -1,8 +1,8 @@
 """How sure the number of speakers is: whether its confidence is the share of right answers.
 
 Simulated development conversations of one to three voices. Beside the confidence in use, which
-is the clustering's margin, stands a logistic curve of it, judged on halves that it was not fitted
-to: where that is better, the margin needs it.
+is a curve of the clustering's margin, stands one fitted anew, judged on halves that it was not
+fitted to: where that is better, it should be taken.
 
     python -m training.tune_count --data DATA --bundle echo_edge/default_bundle --plot FILE.svg
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.clustering import COUNT_SLOPE
 from echo_edge.engines import Engine
 from echo_edge.engines.null import NullEngine
 from echo_edge.labels import COUNT_LIVE
@@ -160,7 +161,8 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
     raw = np.array([each.confidence for each in found])
-    margins = raw - 0.5
+    likely = np.clip(raw, 1e-6, 1.0 - 1e-6)
+    margins = np.log(likely / (1.0 - likely)) / COUNT_SLOPE
     right = np.array([float(each.end == each.truth) for each in found])
     live = float(np.mean([each.live == each.truth for each in found]))
     offset, slope = fit(margins, right)

@@ -1,6 +1,7 @@
 """What was said: WER and CER of single readers, digits, and cpWER of conversations, through the
 runtime, with and without the bundle's language model."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from echo_edge.language import LanguageModel
 from echo_edge.results import Result
 from echo_edge.session import Session
 
+from .align import Lexicon, pronounce
 from .data import SAMPLE_RATE, Corpus, Utterance
+from .language import estimate
 from .metrics import error_rates
 from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
 
@@ -44,24 +47,16 @@ def transcription(session: Session, corpus: Corpus, out: Path) -> dict[str, floa
     return figures
 
 
-def word_list(words: list[str]) -> LanguageModel:
-    """A language model in which any of `words` may come next and nothing else is known."""
-    size = len(words)
-    return LanguageModel(
-        np.array([word.encode() for word in sorted(words)]),
-        np.full(size, -np.log(size), np.float32),
-        np.zeros(size + 1, np.float32),
-        np.zeros(size + 2, np.uint32),
-        np.zeros(0, np.uint16),
-        np.zeros(0, np.float32),
-    )
+def word_list(lexicon: Lexicon) -> LanguageModel:
+    """A language model in which any word of `lexicon` may come next and nothing else is known."""
+    return LanguageModel(**estimate(lexicon, defaultdict(Counter), least=1))
 
 
 def digits(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:
     """Share of spoken digits of an unseen voice that are right, in per cent: as English, and with
     the ten digits for a vocabulary."""
     pool = [u for u in corpus.utterances if u.source == "fsdd" and u.text in DIGITS]
-    closed = replace(session, bundle=replace(session.bundle, language=word_list(DIGITS)))
+    closed = replace(session, bundle=replace(session.bundle, language=word_list(pronounce(DIGITS))))
     figures = {}
     for name, way in (("digits.open", session), ("digits.closed", closed)):
         texts = [heard(way, corpus.pcm(u), True) for u in pool]

@@ -7,5 +7,6 @@ probe     loading and memory in a fresh process       reference  a fixed piece o
 machine   heat, clocks, what else ran                 valid      whether a measurement counts
 record    the JSON                                    schema     what a record read must hold
 file      reading and appending records               compare    what became worse
-table     for the terminal                            page, svg  for the browser
+tasks     what became of words and speakers           page, svg  for the browser
+table     for the terminal
 """

@@ -5,7 +5,7 @@ Measures nothing. docs/bench.md says what every key means.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
 from typing import Any
 
@@ -42,6 +42,8 @@ class Measurement:
     probe: Mapping[str, Any]
     """`load_ms`, `first_result_ms`, `rss_mib` and so on, as they go into the record."""
     selftest: SelfTest
+    tasks: Mapping[str, float | None] = field(default_factory=dict)
+    """What it decides on the self-test's clip, beside what float decided there."""
     live: Live | None = None
     """None where it was not asked for."""
     pace: float = 1.0
@@ -81,6 +83,7 @@ def make_record(measurement: Measurement, conditions: Conditions) -> Record:
         "rss_mib_over_time": _rounded(probe["rss_mib_over_time"]),
         "overhead_ms": overhead_ms | distribution(measurement.overhead_ms),
         "selftest": _selftest(selftest),
+        "tasks": {n: v if v is None else round(v, 4) for n, v in measurement.tasks.items()},
         "thermal": _thermal(conditions),
         "load_average": [conditions.moments[0].load, conditions.moments[-1].load],
         "background_processors": conditions.background and round(conditions.background, 4),

@@ -22,14 +22,15 @@ from echo_edge.bench.probe import probe_afresh
 from echo_edge.bench.record import Measurement, Record, make_record
 from echo_edge.bench.reference import Reference
 from echo_edge.bench.table import setup_of
+from echo_edge.bench.tasks import compare_tasks
 from echo_edge.bench.valid import Conditions
 from echo_edge.board import read_board
 from echo_edge.board_power import find_sensor
 from echo_edge.bundle import Bundle, find_bundle, open_bundle
 from echo_edge.engines import check_engine
 from echo_edge.errors import AudioError, UsageError
-from echo_edge.selftest import run_selftest
-from echo_edge.session import load
+from echo_edge.selftest import SelfTest, judge, read_selftest, trace
+from echo_edge.session import Session, load
 
 Array = NDArray[np.float32]
 
@@ -79,7 +80,7 @@ def measure(plan: Plan) -> list[Record]:
     sensor, no_sensor = find_sensor()
     with ExitStack() as stack:
         sessions = [stack.enter_context(load(bundle.path, n)) for bundle, n in setups]
-        selftests = [run_selftest(session) for session in sessions]
+        tested = [_test(session) for session in sessions]
         lanes = [Lane(session, plan.audio, sensor) for session in sessions]
         null = {bundle.sha256: null_lane(bundle, plan.audio) for bundle in plan.bundles}
         watch = Watch()
@@ -99,16 +100,24 @@ def measure(plan: Plan) -> list[Record]:
             reference_ms=reference.samples_ms,
             probe=probe,
             selftest=selftest,
+            tasks=tasks,
             live=live,
             pace=plan.pace,
             energy=lane.energy,
             energy_why=no_sensor,
         )
-        for (bundle, n), lane, live, probe, selftest in zip(
-            setups, lanes, lives, probes, selftests, strict=True
+        for (bundle, n), lane, live, probe, (selftest, tasks) in zip(
+            setups, lanes, lives, probes, tested, strict=True
         )
     ]
     return [make_record(measurement, conditions) for measurement in measurements]
+
+
+def _test(session: Session) -> tuple[SelfTest, dict[str, float | None]]:
+    """Whether the bundle is still itself here, in numbers and in what it decides."""
+    expected = read_selftest(session.bundle)
+    measured = trace(session, expected.clip)
+    return judge(expected, measured), compare_tasks(session.bundle, expected.arrays, measured)
 
 
 def _live(lane: Lane, plan: Plan, watch: Watch) -> Live | None:

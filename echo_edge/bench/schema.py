@@ -103,6 +103,10 @@ OPTIONAL: dict[str, Any] = {
         **dict.fromkeys(("joules", "window_s", "watts", "joules_per_audio_s"), NUMBER),
     },
     "rss_mib_over_time": NUMBERS,
+    "tasks": (
+        "an object of numbers or nulls",
+        lambda v: isinstance(v, dict) and all(map(MAYBE_NUMBER[1], v.values())),
+    ),
 }
 """What a record may have beyond that, or have as null."""
 

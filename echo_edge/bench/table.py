@@ -146,6 +146,9 @@ def _record_lines(record: Record) -> Iterator[str]:
             f"{live['lag_ms']['max']:.2f} ms, growing {live['lag_growth_ms_per_s']:.2f} ms per s: "
             f"{_verdict(live)}"
         )
+    if tasks := {name: v for name, v in (record.get("tasks") or {}).items() if v is not None}:
+        values = ", ".join(f"{name} {value:.3f}" for name, value in tasks.items())
+        yield f"decisions on the self-test's clip beside float's ({setup(record)}): {values}"
     if energy := record["energy"]:
         yield (
             f"energy ({setup(record)}): {energy['watts']:.2f} W, "

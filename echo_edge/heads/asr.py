@@ -31,7 +31,7 @@ class Search(Protocol):
     """From log-posteriors to words: `BestPath` here, or `BeamSearch` with a language model."""
 
     def push(self, logprobs: Array) -> Iterator[Spelled]:
-        """Words that became final with one more frame `[tokens]`."""
+        """Words that became final with one more frame `[tokens]` or `[phones]`."""
 
     def peek(self) -> list[Spelled]:
         """The words that `finish` would give now; nothing changes."""
@@ -41,10 +41,11 @@ class Search(Protocol):
 
 
 class AsrDecoder:
-    """Runs the asr graph and searches its posteriors for words."""
+    """Runs the asr graph and searches the posteriors `output` for words."""
 
-    def __init__(self, graph: GraphStream, search: Search, frame_s: float) -> None:
+    def __init__(self, graph: GraphStream, output: str, search: Search, frame_s: float) -> None:
         self._graph = graph
+        self._output = output
         self._search = search
         self._frame_s = frame_s
 
@@ -53,7 +54,7 @@ class AsrDecoder:
 
         `end_s` is the end of the audio so far, before that of latents that were padded.
         """
-        logprobs = self._graph.run(latents=latents)["logprobs"][0]
+        logprobs = self._graph.run(latents=latents)[self._output][0]
         found = [spelled for frame in logprobs for spelled in self._search.push(frame)]
         return [self._word(spelled, end_s) for spelled in found]
 

@@ -1,4 +1,4 @@
-"""CTC prefix beam search with a language model: the likeliest words, not the likeliest sounds.
+"""CTC prefix beam search over the sounds of a vocabulary: the likeliest words.
 
 After Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
 recurrent DNNs" (2014): one beam of spellings; a spelling's score is what the sounds say plus what
@@ -6,20 +6,36 @@ the language model says of its words. Pure Python over a few candidates per fram
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.heads.asr import Spelled
-from echo_edge.language import START, LanguageModel, unknown
+from echo_edge.heads.spelling import (
+    NEVER,
+    Reading,
+    Spelling,
+    add_logs,
+    descends,
+    forget,
+    lineage,
+    take_apart,
+    words_of,
+)
+from echo_edge.language import BLANK, SPACE, START, LanguageModel
 
 Array = NDArray[np.float32]
 
-NEVER = -math.inf
 HALF = math.log(0.5)
 
+_score = attrgetter("score")
+
+UNFINISHED = -20.0
+"""Log-probability of the word that the end cuts off; nothing is written of it."""
 SETTLE_FRAMES = 10
 """How often to look for words on which the spellings agree."""
 LAG_S = 4.0
@@ -30,217 +46,191 @@ LAG_S = 4.0
 class BeamOptions:
     """How wide to search and how much to believe the language model."""
 
-    weight: float = 0.6
+    weight: float = 0.8
     """Of the language model's log-probabilities beside those of the sounds."""
-    word_bonus: float = 0.3
+    word_bonus: float = 0.5
     """Nats per word, against the model's liking for few long words."""
-    width: int = 16
+    width: int = 64
     """Spellings kept per frame."""
-    least_logprob: float = -4.0
-    """Characters below this are not tried in a frame."""
-    margin: float = 7.0
+    least_logprob: float = -6.0
+    """Phones below this are not tried in a frame."""
+    margin: float = 12.0
     """Spellings this many nats below the best are dropped."""
     doubt: float = 3.0
     """A word is final once no spelling within so many nats of the best has another."""
 
 
-class Spelling:
-    """A node of the tree of spellings: one more character than its parent."""
-
-    __slots__ = (
-        "blank",
-        "children",
-        "depth",
-        "end",
-        "frame",
-        "high",
-        "language",
-        "logprob",
-        "low",
-        "next_blank",
-        "next_sound",
-        "parent",
-        "previous_word",
-        "settled",
-        "sound",
-        "token",
-        "weight",
-    )
-
-    def __init__(self, parent: "Spelling | None", token: int) -> None:
-        self.parent = parent
-        self.token = token
-        self.children: dict[int, Spelling] = {}
-        self.blank = self.next_blank = NEVER
-        """Log-probability of all paths of this spelling that end in a blank."""
-        self.sound = self.next_sound = NEVER
-        """And of those that end in its last character."""
-        self.weight = NEVER
-        """The likeliest way in so far, at `frame`, where the character had `logprob`."""
-        self.frame = self.end = 0
-        self.logprob = 0.0
-        self.low = self.high = self.depth = 0
-        """The word begun: the vocabulary's words that begin like it, its letters so far."""
-        self.previous_word = START
-        self.settled = self.language = 0.0
-        """Score of the complete words; with that of the word begun."""
-
-    def enter(self, entered: float, frame: int, logprob: float) -> None:
-        """One more way in, of log-probability `entered`; the likeliest gives the time."""
-        self.next_sound = _add(self.next_sound, entered)
-        if entered > self.weight:
-            self.weight, self.frame, self.end, self.logprob = entered, frame, frame + 1, logprob
-
-    def total(self) -> float:
-        """Log-probability of all paths of this spelling."""
-        return _add(self.blank, self.sound)
-
-    def score(self) -> float:
-        """What sounds and words say together."""
-        return self.total() + self.language
-
-
-def _add(a: float, b: float) -> float:
-    """log(exp(a) + exp(b))."""
-    if a < b:
-        a, b = b, a
-    return a if b == NEVER else a + math.log1p(math.exp(b - a))
-
-
 class BeamSearch:
     """Frames of log-posteriors in, words out, each once and for ever.
 
-    A word is final once all likely spellings agree on it, `silence` frames without a character
+    A word is final once all likely spellings agree on it, `silence` frames without a sound
     follow, it is `lag` frames old, or the end comes.
     """
 
     def __init__(
         self,
         language: LanguageModel,
-        tokens: tuple[str, ...],
         silence: int,
         lag: int,
         options: BeamOptions | None = None,
     ) -> None:
         self._language = language
-        self._tokens = tokens
-        self._space = tokens.index(" ")
         self._silence, self._lag = silence, lag
         self._options = options or BeamOptions()
         self._frame = self._silent = 0
-        self._root = Spelling(None, 0)
-        self._restart(START)
+        self._root = self._empty(START)
+        self._beam = [self._root]
 
-    def _restart(self, previous_word: int) -> None:
-        """One empty spelling after `previous_word`."""
-        _take_apart(self._root)
-        self._root = root = Spelling(None, 0)
-        root.high, root.previous_word, root.blank = self._language.size, previous_word, 0.0
-        self._beam = [root]
+    def _empty(self, previous_word: int) -> Spelling:
+        """Nothing is spelled after `previous_word`."""
+        text = (0.0, 0.0, previous_word, 0, 0, self._language.size)
+        root = Spelling(None, 0, text)
+        root.blank = root.total = root.score = 0.0
+        root.kept = True
+        return root
 
     def push(self, logprobs: Array) -> Iterator[Spelled]:
-        """Words that became final with one more frame `[tokens]`."""
-        self._extend(logprobs)
+        """Words that became final with one more frame `[phones]`."""
+        said: list[float] = logprobs.tolist()
+        self._extend(said)
         self._frame += 1
-        self._silent = self._silent + 1 if logprobs[0] > HALF else 0
+        self._silent = self._silent + 1 if said[0] > HALF else 0
         if self._silent == self._silence:
             yield from self.finish()
         elif self._frame % SETTLE_FRAMES == 0:
             while (word := self._settled()) is not None:
                 yield word
 
-    def _extend(self, logprobs: Array) -> None:
-        """Every spelling stays as it is or gains one of the frame's likely characters."""
-        blank = float(logprobs[0])
-        likely = np.flatnonzero(logprobs > self._options.least_logprob)
-        candidates = [(int(token), float(logprobs[token])) for token in likely if token]
-        touched = {id(node): node for node in self._beam}
-        # One more character adds a word's bonus at most; what cannot get far enough is not tried.
-        hopeless = self._beam[0].score() + blank - self._options.margin - self._options.word_bonus
-        for node in self._beam:
-            total = node.total()
-            node.next_blank = _add(node.next_blank, total + blank)
-            if node.token:
-                again = float(logprobs[node.token])
-                node.next_sound = _add(node.next_sound, node.sound + again)
-                if again > HALF and node.end == self._frame:
-                    node.end += 1
-            for token, logprob in candidates:
-                entered = (node.blank if token == node.token else total) + logprob
-                promising = entered + node.language > hopeless
-                child = self._child(node, token) if promising else None
-                if child is not None:
-                    touched[id(child)] = child
-                    child.enter(entered, self._frame, logprob)
-        self._prune(list(touched.values()))
+    def _extend(self, said: list[float]) -> None:
+        """Every spelling stays as it is or gains one of the frame's likely sounds."""
+        least = self._options.least_logprob
+        likely = [(token, logprob) for token, logprob in enumerate(said) if logprob > least]
+        if likely and likely[0][0] == 0:
+            del likely[0]
+        entered = self._enter(likely, said) if likely else []
+        self._stay(said)
+        for node in entered:
+            node.blank, node.sound, node.total = NEVER, node.entered, node.entered
+            node.score, node.entered = node.total + node.language, NEVER
+        self._prune(entered)
 
-    def _prune(self, nodes: list[Spelling]) -> None:
-        """Take the step to the next frame with the best of all spellings that were touched."""
-        for node in nodes:
-            node.blank, node.next_blank = node.next_blank, NEVER
-            node.sound, node.next_sound = node.next_sound, NEVER
-        scored = sorted(((node.score(), i) for i, node in enumerate(nodes)), reverse=True)
-        least = scored[0][0] - self._options.margin
-        kept = [nodes[i] for score, i in scored[: self._options.width] if score >= least]
-        alive = {id(node) for node in kept}
-        for _, i in scored[len(kept) :]:
-            _forget(nodes[i], alive)
+    def _enter(self, likely: Sequence[tuple[int, float]], said: list[float]) -> list[Spelling]:
+        """Every way from a spelling of the beam into one with one more of the `likely` sounds;
+        those of these that are not in the beam.
+        """
+        frame, bonus = self._frame, self._options.word_bonus
+        blank, margin = said[0], self._options.margin
+        # One more sound adds a word's bonus at most; what cannot get far enough is not tried.
+        hopeless = self._beam[0].score + blank - margin - bonus
+        # Nor is a spelling made below the `least` for which the frame's best leave room. `best` are
+        # the scores of these so far, the least first; at first of spellings that stay as they are.
+        best = [
+            max(node.total + blank, node.sound + said[node.token]) + node.language
+            for node in self._beam
+        ]
+        least = max(best) - margin
+        best += [NEVER] * (self._options.width - len(best))
+        heapify(best)
+        least = max(least, best[0])
+        entered = []
+        for node in self._beam:
+            total, language, children = node.total, node.language, node.children
+            for token, logprob in likely:
+                way = (node.blank if token == node.token else total) + logprob
+                if way + language <= hopeless:
+                    continue
+                child = children.get(token)
+                if child is None:
+                    most = node.settled + bonus if token == SPACE else language
+                    reading = self._read(node, token) if way + most >= least else None
+                    if reading is None or way + reading[0] < least:
+                        continue
+                    score = way + reading[0]
+                    heapreplace(best, score)
+                    least = max(least, best[0], score - margin)
+                    children[token] = child = Spelling(node, token, reading)
+                child.entered = way
+                if way > child.weight:
+                    child.weight, child.logprob = way, logprob
+                    child.frame, child.end = frame, frame + 1
+                if not child.kept:
+                    entered.append(child)
+        return entered
+
+    def _stay(self, said: list[float]) -> None:
+        """One more frame for the beam's spellings, with a blank or their last sound."""
+        frame, blank = self._frame, said[0]
+        for node in self._beam:
+            again = said[node.token]
+            sound = node.sound + again
+            if node.entered != NEVER:
+                sound, node.entered = add_logs(sound, node.entered), NEVER
+            if again > HALF and node.end == frame:
+                node.end += 1
+            node.blank, node.sound = node.total + blank, sound
+            node.total = total = add_logs(node.blank, sound)
+            node.score = total + node.language
+
+    def _prune(self, entered: list[Spelling]) -> None:
+        """Take the step to the next frame with the best of the beam and of what was entered."""
+        nodes = [*reversed(entered), *reversed(self._beam)]
+        nodes.sort(key=_score, reverse=True)  # of equals the last that was entered comes first
+        least = nodes[0].score - self._options.margin
+        kept = [node for node in nodes[: self._options.width] if node.score >= least]
+        for node in entered:
+            node.kept = True
+        for node in nodes[len(kept) :]:
+            node.kept = False
+            forget(node)
         self._beam = kept
 
-    def _child(self, node: Spelling, token: int) -> Spelling | None:
-        """The spelling with one more character; None for a space where no word has begun."""
-        child = node.children.get(token)
-        if child is None and not (token == self._space and node.depth == 0):
-            child = Spelling(node, token)
-            if token == self._space:
-                self._end_word(child, node)
-            else:
-                self._spell(child, node)
-            node.children[token] = child
-        return child
-
-    def _spell(self, child: Spelling, node: Spelling) -> None:
-        language, letter = self._language, ord(self._tokens[child.token])
-        child.previous_word, child.settled = node.previous_word, node.settled
-        child.depth = node.depth + 1
-        child.low, child.high = language.narrow(node.low, node.high, node.depth, letter)
-        hope = unknown(child.depth)
-        if child.low < child.high:
-            hope = max(hope, language.likeliest(child.low, child.high))
-        child.language = child.settled + self._options.weight * hope
-
-    def _end_word(self, child: Spelling, node: Spelling) -> None:
-        word, score = self._score_word(node)
-        child.previous_word, child.high = word, self._language.size
-        child.settled = node.settled + self._options.weight * score + self._options.word_bonus
-        child.language = child.settled
+    def _read(self, node: Spelling, token: int) -> Reading | None:
+        """A spelling with one more sound, as the language model reads it; None if no word is
+        spelled so."""
+        language, options, depth = self._language, self._options, node.depth + 1
+        if token == SPACE:
+            word, score = self._score_word(node)
+            if word == START:
+                return None
+            settled = node.settled + options.weight * score + options.word_bonus
+            return settled, settled, word, 0, 0, language.size
+        low, high, hope = language.begin(node.low, node.high, node.depth, token)
+        if low == high:
+            return None
+        score = node.settled + options.weight * hope
+        return score, node.settled, node.previous_word, depth, low, high
 
     def _score_word(self, node: Spelling) -> tuple[int, float]:
-        """Index (START if unknown) and log-probability of the word that ends with `node`."""
-        low, high = self._language.narrow(node.low, node.high, node.depth, 0)
-        if low < high:
-            return low, self._language.score(node.previous_word, low)
-        return START, unknown(node.depth)
+        """Index and log-probability of the likeliest word that sounds as what `node` ends; START
+        if there is none."""
+        if node.depth == 0:
+            return START, 0.0
+        low, high = self._language.narrow(node.low, node.high, node.depth, BLANK)
+        if low == high:
+            return START, UNFINISHED
+        score = self._language.score
+        word = max(range(low, high), key=lambda word: score(node.previous_word, word))
+        return word, score(node.previous_word, word)
 
     def _settled(self) -> Spelled | None:
         """The first word, if all likely spellings agree on it or if it is old."""
-        chains = [list(_lineage(node)) for node in self._beam]
-        best = chains[0]
-        end = next((i for i, node in enumerate(best) if node.token == self._space), None)
+        best = lineage(self._beam[0])
+        end = next((i for i, node in enumerate(best) if node.token == SPACE), None)
         if end is None:
             return None
-        root = best[end]
-        agrees = [len(chain) > end and chain[end] is root for chain in chains]
-        least = self._beam[0].score() - self._options.doubt
-        likely = [node.score() >= least for node in self._beam]
-        doubted = any(not yes for yes, counts in zip(agrees, likely, strict=True) if counts)
-        if doubted and self._frame - best[0].frame <= self._lag:
-            return None
-        self._beam = [node for node, yes in zip(self._beam, agrees, strict=True) if yes]
-        word = self._spelled(best[:end])
-        best[end - 1].children.pop(self._space)
+        root, least = best[end], self._beam[0].score - self._options.doubt
+        is_old = self._frame - best[0].frame > self._lag
+        agreeing = []
+        for node in self._beam:
+            if descends(node, root):
+                agreeing.append(node)
+            elif node.score >= least and not is_old:
+                return None
+        self._beam = agreeing
+        word = self._spelled(best[:end], root.previous_word)
+        best[end - 1].children.pop(SPACE)
         root.parent = None
-        _take_apart(self._root)
+        take_apart(self._root)
         self._root = root
         return word
 
@@ -252,56 +242,29 @@ class BeamSearch:
         """The rest of the best spelling; the search starts anew after it."""
         best = self._best()
         yield from self._words(best)
-        self._restart(self._score_word(best)[0] if best.depth else best.previous_word)
+        last = self._score_word(best)[0]
+        take_apart(self._root)
+        self._root = self._empty(best.previous_word if last == START else last)
+        self._beam = [self._root]
+
+    def _words(self, last: Spelling) -> list[Spelled]:
+        """The words of a spelling that ends here; one that is cut off is left out."""
+        found = []
+        for letters, space in words_of(last, SPACE):
+            word = space.previous_word if space else self._score_word(last)[0]
+            if word != START:
+                found.append(self._spelled(letters, word))
+        return found
 
     def _best(self) -> Spelling:
         """The likeliest spelling if all ended here."""
         return max(self._beam, key=self._final_score)
 
-    def _words(self, last: Spelling) -> list[Spelled]:
-        """The words of a spelling."""
-        words: list[list[Spelling]] = [[]]
-        for node in _lineage(last):
-            if node.token == self._space:
-                words.append([])
-            else:
-                words[-1].append(node)
-        return [self._spelled(word) for word in words if word]
-
     def _final_score(self, node: Spelling) -> float:
         """Score of a spelling that ends here, its last word complete."""
-        if node.depth == 0:
-            return node.score()
-        return node.total() + node.settled + self._options.weight * self._score_word(node)[1]
+        return node.total + node.settled + self._options.weight * self._score_word(node)[1]
 
-    def _spelled(self, letters: list[Spelling]) -> Spelled:
-        text = "".join(self._tokens[node.token] for node in letters)
+    def _spelled(self, letters: list[Spelling], word: int) -> Spelled:
+        text = self._language.spelling(word)
         confidence = math.exp(sum(node.logprob for node in letters) / len(letters))
         return Spelled(text, letters[0].frame, letters[-1].end, confidence)
-
-
-def _lineage(node: Spelling) -> Iterator[Spelling]:
-    """The characters of a spelling, first to last, without the root."""
-    chain = []
-    while node.parent is not None:
-        chain.append(node)
-        node = node.parent
-    return reversed(chain)
-
-
-def _take_apart(root: Spelling) -> None:
-    """Cut all ties below `root`: parents and children hold each other, and would live on until the
-    collector of cycles finds them, late and far apart in memory."""
-    left = [root]
-    while left:
-        node = left.pop()
-        left += node.children.values()
-        node.children.clear()
-        node.parent = None
-
-
-def _forget(node: Spelling, alive: set[int]) -> None:
-    """Cut a dropped spelling off the tree, unless a kept one descends from it."""
-    while id(node) not in alive and not node.children and node.parent is not None:
-        node.parent.children.pop(node.token, None)
-        node = node.parent

@@ -1,11 +1,14 @@
 """Who is active when: overlapping windows of local speakers, linked to voices, averaged, decided.
 
-Every `hop_steps` the last window is segmented into up to three local speakers; their embeddings and
-the activity they share with earlier windows link them to voices; all windows that saw a step vote
-on it, until it is `latency_steps` old and decided for good. Memory does not grow.
+Every `hop_steps` the last window is segmented into up to three local speakers. A local speaker may
+be two people who talk after each other, so every stretch without a pause is linked to a voice on
+its own, by its embedding. All windows that saw a step vote on it, until it is `latency_steps` old
+and decided for good. Memory does not grow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +19,8 @@ from echo_edge.manifest import DiarizationSpec
 
 Array = NDArray[np.float32]
 
-SHORTEST_EMBEDDED_STEPS = 5.0
-"""Below this much clean speech in a window (0.2 s) a local speaker has no usable embedding."""
-
-
-PROBABLE = 0.5
-"""From this on a voice counts as heard at a step."""
+SHORTEST_EMBEDDED_STEPS = 3.0
+"""With less clean speech (0.12 s) a stretch has no usable embedding."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,45 @@ class Activity:
 
     first_step: int
     scores: Array
+
+
+@dataclass(frozen=True)
+class TurnRules:
+    """How activity becomes turns, from the bundle (`decoding` in the manifest)."""
+
+    active: float
+    """A voice is active where its score is at least this."""
+    gap_steps: int
+    """Pauses up to this long do not end a turn."""
+    shortest_steps: int
+    """Shorter turns are dropped."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Speech of one local speaker without a pause; steps of the window, ends exclusive."""
+
+    local: int
+    start: int
+    end: int
+    first: int
+    """From here ..."""
+    last: int
+    """... to here no other stretch of the local speaker is nearer."""
+
+
+def find_stretches(active: Array, rules: TurnRules) -> list[Stretch]:
+    """The stretches of all local speakers, who are `active` `[W, K]`, 0 to 1: turns in a window."""
+    found: list[Stretch] = []
+    for local, row in enumerate(active.T):
+        heard = np.flatnonzero(row >= rules.active)
+        parts = np.split(heard, np.flatnonzero(np.diff(heard) > rules.gap_steps + 1) + 1)
+        spans = [(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
+        spans = [span for span in spans if span[1] - span[0] >= rules.shortest_steps]
+        middles = [(a[1] + b[0]) // 2 for a, b in pairwise(spans)]
+        for span, first, last in zip(spans, [0, *middles], [*middles, len(row)], strict=False):
+            found.append(Stretch(local, *span, first, last))
+    return found
 
 
 class DiarizationDecoder:
@@ -41,10 +79,12 @@ class DiarizationDecoder:
         embedding: GraphStream,
         spec: DiarizationSpec,
         rules: LinkRules,
+        turns: TurnRules,
         step_s: float,
         latency_steps: int,
     ) -> None:
         self._segmentation, self._embedding = segmentation, embedding
+        self._turns = turns
         self._window, self._hop = spec.window_steps, spec.hop_steps
         self._latency = min(latency_steps, self._window - self._hop)
         self._step_s = step_s
@@ -55,6 +95,7 @@ class DiarizationDecoder:
             self._members[index, list(speakers)] = 1.0
             if len(speakers) == 1:
                 self._alone[index, speakers[0]] = 1.0
+        self._embedding_dim = spec.embedding_dim
         self.clusters = OnlineClusters(spec.embedding_dim, rules)
         self._steps = 0
         """Steps pushed so far."""
@@ -67,7 +108,7 @@ class DiarizationDecoder:
         """Sum of what windows said about the last `window` steps, and how many said it."""
         self._voters = np.zeros(self._window, np.float32)
         self._last_heard = np.full(rules.max_clusters, -1)
-        """Last step at which each voice was probably active; -1 for a voice not yet found."""
+        """Last step at which each voice was active; -1 for a voice not yet found."""
 
     @property
     def recent(self) -> list[int]:
@@ -88,6 +129,16 @@ class DiarizationDecoder:
         keep = self._window + self._steps - self._done
         self._latents = (self._latents[0][:, -keep:], self._latents[1][:, -keep:])
         return [activity for activity in decided if len(activity.scores)]
+
+    def join(self, groups: Sequence[int]) -> None:
+        """Make one voice of each group of voices, numbered as the groups are: for who tells nobody
+        the numbers before."""
+        members = list(groups)
+        votes, heard = self._votes.T[: len(members)].copy(), self._last_heard[: len(members)].copy()
+        self._votes[:], self._last_heard[:] = 0.0, -1
+        np.add.at(self._votes.T, members, votes)
+        np.maximum.at(self._last_heard, members, heard)
+        self.clusters.join(groups)
 
     @property
     def undecided(self) -> Activity:
@@ -116,7 +167,8 @@ class DiarizationDecoder:
         origin = self._done - self._window
         part = slice(first - origin, last - origin)
         voters = np.maximum(self._voters[part, None], np.float32(1.0))
-        return Activity(first, (self._votes[part] / voters).astype(np.float32))
+        # Two local speakers who are one voice may both be active at a step.
+        return Activity(first, np.minimum(self._votes[part] / voters, np.float32(1.0)))
 
     def _window_at(self, end: int) -> tuple[Array, Array, Array]:
         """Latents of both heads `[1, W, d]` up to step `end`, and which steps exist `[1, W]`."""
@@ -135,25 +187,30 @@ class DiarizationDecoder:
         posteriors = np.exp(logprobs) * valid[0][:, None]
         active, alone = posteriors @ self._members, posteriors @ self._alone
         self._voters += valid[0]
-        clean_steps = alone.sum(0)
-        if clean_steps.max() < SHORTEST_EMBEDDED_STEPS:
-            return
-        weights = np.ascontiguousarray(alone.T)[None]
-        embeddings = self._embedding.run(latents=speaker, weights=weights)["embeddings"][0]
-        embeddings = np.where(clean_steps[:, None] >= SHORTEST_EMBEDDED_STEPS, embeddings, 0.0)
-        links = self.clusters.link(embeddings, clean_steps * self._step_s, self._alike(active))
-        for local, voice in enumerate(links):
+        stretches = find_stretches(active, self._turns)
+        weights = np.zeros((len(stretches), self._window), np.float32)
+        for row, stretch in zip(weights, stretches, strict=True):
+            span = slice(stretch.start, stretch.end)
+            row[span] = alone[span, stretch.local]
+        usable = np.flatnonzero(weights.sum(1) >= SHORTEST_EMBEDDED_STEPS)
+        embeddings = self._embed(speaker, weights[usable])
+        links = self.clusters.link(embeddings, weights[usable].sum(1) * self._step_s)
+        for index, voice in zip(usable.tolist(), links, strict=True):
             if voice != NOBODY:
-                self._votes[:, voice] += active[:, local]
-                heard = np.flatnonzero(active[:, local] >= PROBABLE)
-                last = end - self._window + int(heard[-1]) if len(heard) else 0
-                self._last_heard[voice] = max(self._last_heard[voice], last)
+                stretch = stretches[index]
+                own = slice(stretch.first, stretch.last)
+                self._votes[own, voice] += active[own, stretch.local]
+                heard = end - self._window + stretch.end - 1
+                self._last_heard[voice] = max(self._last_heard[voice], heard)
 
-    def _alike(self, active: Array) -> Array:
-        """Cosine `[K, voices]` between local activities and what earlier windows said."""
-        seen = np.maximum(self._voters - 1.0, 0.0)[:, None]
-        before = np.where(seen > 0, self._votes / np.maximum(seen, 1.0), 0.0)
-        shared = active * (seen > 0)
-        norms = np.linalg.norm(shared, axis=0)[:, None] * np.linalg.norm(before, axis=0)
-        alike: Array = (shared.T @ before / np.maximum(norms, 1e-3)).astype(np.float32)
-        return alike
+    def _embed(self, speaker: Array, weights: Array) -> Array:
+        """Embeddings `[N, E]` of what is said where the weights `[N, W]` are, as many at a time as
+        the graph takes."""
+        n_rows = self._alone.shape[1]
+        parts = [np.zeros((0, self._embedding_dim), np.float32)]
+        for start in range(0, len(weights), n_rows):
+            rows = weights[start : start + n_rows]
+            padded = np.pad(rows, ((0, n_rows - len(rows)), (0, 0)))[None]
+            outputs = self._embedding.run(latents=speaker, weights=padded)
+            parts.append(outputs["embeddings"][0, : len(rows)])
+        return np.concatenate(parts)

@@ -3,6 +3,8 @@
 A slot that holds a voice which diarization has found is told so, and keeps it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +43,12 @@ class VoiceSlots:
                 told[0, slot] = centroids[voice]
         return told
 
+    def join(self, groups: Sequence[int]) -> None:
+        """Voices of one group are one voice, numbered as the group is; one slot keeps it."""
+        held = [NOBODY if voice == NOBODY else groups[voice] for voice in self.held]
+        first = [voice not in held[:slot] for slot, voice in enumerate(held)]
+        self.held = [voice if keep else NOBODY for voice, keep in zip(held, first, strict=True)]
+
     def _slot(self, recent: list[int], energies: Array) -> int:
         free = [slot for slot, voice in enumerate(self.held) if voice == NOBODY]
         if free:
@@ -57,7 +65,7 @@ class SeparationDecoder:
         self._overlap = spec.overlap_samples
         self._tail = np.zeros((spec.max_sources, spec.overlap_samples), np.float32)
         self._skip = spec.overlap_samples
-        self._slots = VoiceSlots(spec.max_sources, alike)
+        self.slots = VoiceSlots(spec.max_sources, alike)
         self._energies = np.zeros(spec.max_sources, np.float32)
 
     def push(
@@ -70,7 +78,7 @@ class SeparationDecoder:
     ) -> Array:
         """Waveforms `[K, samples]` that became final with this chunk; `recent` voices, last heard
         first, and all `centroids` `[voices, E]` as diarization knows them."""
-        voices = self._slots.assign(recent, centroids, self._energies)
+        voices = self.slots.assign(recent, centroids, self._energies)
         sources = self._graph.run(
             latents=latents, features=features, spectrum=spectrum, voices=voices
         )["sources"].copy()

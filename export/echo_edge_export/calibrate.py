@@ -150,13 +150,13 @@ def stream(
         chunk = torch.from_numpy(padded[start : start + size])[None]
         features, spectrum, front = model.frontend(chunk, front)
         final, diarization, speaker, asr, separation, *states = encoder(features, *states)
-        logprobs, asr_state = model.asr(asr, asr_state)
+        logprobs, sounds, asr_state = model.asr(asr, asr_state)
         separated = model.separation(separation, features, spectrum, voices, *slot_states)
         slot_states = list(separated[2:])
         keep(
             features=features, latents=final, latents_diarization=diarization,
             latents_speaker=speaker, latents_asr=asr, latents_separation=separation,
-            asr=logprobs, sources=separated[0], presence=separated[1],
+            asr=logprobs, phones=sounds, sources=separated[0], presence=separated[1],
         )  # fmt: skip
     stacked = ("sources", "presence")
     joined = {k: torch.stack(v) if k in stacked else torch.cat(v, dim=1) for k, v in pieces.items()}

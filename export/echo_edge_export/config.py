@@ -9,6 +9,13 @@ POWERSET: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (2,), (0, 1), (0, 2), (
 TOKENS: tuple[str, ...] = ("<blank>", "<space>", "'", *"abcdefghijklmnopqrstuvwxyz")
 """Characters of the CTC output."""
 
+PHONES: tuple[str, ...] = (
+    "<blank>", "<space>", "aɪ", "aʊ", "b", "d", "dʒ", "eɪ", "f", "h", "iː", "j", "k", "l", "m", "n",
+    "oʊ", "p", "s", "t", "tʃ", "uː", "v", "w", "z", "æ", "ð", "ŋ", "ɑː", "ɔɪ", "ɔː", "ə", "ɚ", "ɛ",
+    "ɜː", "ɡ", "ɪ", "ɹ", "ʃ", "ʊ", "ʌ", "ʒ", "θ",
+)  # fmt: skip
+"""Sounds of English, for the words of a language model; a space ends a word."""
+
 TASKS: tuple[str, ...] = ("diarization", "speaker", "asr", "separation")
 """The heads, in the order of the encoder's layer mixes."""
 

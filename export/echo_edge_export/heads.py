@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import MASKED, attend
-from .config import POWERSET, TOKENS, EchoConfig
+from .config import PHONES, POWERSET, TOKENS, EchoConfig
 from .frontend import Synthesis, mel_filters
 
 
@@ -105,7 +105,7 @@ class SpeakerHead(nn.Module):
 
 
 class AsrHead(nn.Module):
-    """CTC characters from the continuous latents, two frames per step; causal."""
+    """CTC characters and phones from the continuous latents, two frames per step; causal."""
 
     def __init__(self, config: EchoConfig) -> None:
         super().__init__()
@@ -116,15 +116,23 @@ class AsrHead(nn.Module):
         self.conv = nn.Conv1d(d, d, config.conv_kernel, groups=d)
         self.hidden = nn.Linear(d, d)
         self.out = nn.Linear(d, self.n_frames * len(TOKENS))
+        self.sounds = nn.Linear(d, self.n_frames * len(PHONES))
 
-    def forward(self, latents: Tensor, asr_state: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents `[B, S, d]` and the last normalized ones `[B, 4, d]` to log-posteriors
-        `[B, 2 S, tokens]` and the next state."""
+    def forward(self, latents: Tensor, asr_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents `[B, S, d]` and the last normalized ones `[B, 4, d]` to log-posteriors of
+        characters `[B, 2 S, tokens]` and of phones `[B, 2 S, phones]`, and the next state."""
         x = torch.cat([asr_state, self.norm(latents)], dim=1)
         mixed = self.conv(x.transpose(1, 2)).transpose(1, 2)
         hidden = F.relu(self.hidden(x[:, self.memory :] + F.relu(mixed)))
-        logits = self.out(hidden).unflatten(-1, (self.n_frames, len(TOKENS))).flatten(1, 2)
-        return torch.log_softmax(logits, dim=-1), x[:, -self.memory :]
+        return (
+            self._logprobs(self.out(hidden)),
+            self._logprobs(self.sounds(hidden)),
+            x[:, -self.memory :],
+        )
+
+    def _logprobs(self, logits: Tensor) -> Tensor:
+        frames = logits.unflatten(-1, (self.n_frames, -1)).flatten(1, 2)
+        return torch.log_softmax(frames, dim=-1)
 
 
 class SeparationHead(nn.Module):

@@ -21,7 +21,7 @@ BUDGET_DB = {"float32": 60.0, "dynamic_w8": 25.0, "static_w8a8": 25.0}
 HEAD_SLACK_DB = 10.0
 """Heads amplify what is left of the noise; their posteriors may be this much worse."""
 
-COMPARED = ("latents", "asr", "diarization", "speaker", "sources")
+COMPARED = ("latents", "asr", "phones", "diarization", "speaker", "sources")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def reference(model: Echo, pcm: Array, chunk_steps: int) -> dict[str, Array]:
             joined[name] = np.concatenate([chunk.T for chunk in value])
         elif name == "speaker":
             joined[name] = value[0]
-        elif name in ("asr", "diarization"):
+        elif name in ("asr", "phones", "diarization"):
             joined[name] = np.exp(value[0])
         elif name.startswith(("latents", "features")):
             joined[name] = value[0]

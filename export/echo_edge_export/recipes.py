@@ -11,7 +11,7 @@ QUANTIZED_GRAPHS = ("encoder", "diarization", "speaker", "asr", "separation")
 FLOAT_LINEARS = frozenset(
     {
         "encoder.patch",
-        "diarization.out", "speaker.score", "speaker.out", "asr.out",
+        "diarization.out", "speaker.score", "speaker.out", "asr.out", "asr.sounds",
         "separation.voice", "separation.presence", "separation.proj", "separation.fc1",
         "separation.fc2", "separation.modulate",
     }

@@ -119,7 +119,7 @@ def graph_outputs(config: EchoConfig) -> dict[str, tuple[str, ...]]:
         ),
         "diarization": ("logprobs",),
         "speaker": ("embeddings",),
-        "asr": ("logprobs", "asr_state_next"),
+        "asr": ("logprobs", "phones", "asr_state_next"),
         "separation": (
             "sources", "presence",
             "slot_key_cache_next", "slot_value_cache_next", "slot_valid_next",

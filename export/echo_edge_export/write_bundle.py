@@ -36,15 +36,14 @@ LANGUAGE = "language.npz"
 
 DECODING = {
     "active_threshold": 0.5,
-    "continuity_weight": 0.7,
     "gap_s": 0.4,
-    "group_threshold": 0.6,
-    "language_weight": 0.6,
-    "link_threshold": 0.6,
+    "group_threshold": 0.3,
+    "language_weight": 0.8,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
-    "voice_threshold": 0.59,
-    "word_bonus": 0.3,
+    "stretch_threshold": 0.3,
+    "voice_threshold": 0.63,
+    "word_bonus": 0.5,
 }
 """Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
 

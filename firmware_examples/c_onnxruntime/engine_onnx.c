@@ -3,14 +3,10 @@
 #include "engine.h"
 
 #include <dlfcn.h>
-#include <malloc.h>
 #include <onnxruntime_c_api.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const ee_engine_name = "onnx";
-
-enum { MOST_TENSORS = 128 };
 
 /* The tensors of one buffer each; state has two buffers in turns. */
 typedef struct {
@@ -21,9 +17,11 @@ typedef struct {
 struct ee_engine {
     const ee_graph_spec *spec;
     OrtSession *session;
-    const char *input_names[MOST_TENSORS], *output_names[MOST_TENSORS];
-    tensor_slot inputs[MOST_TENSORS], outputs[MOST_TENSORS];
+    const char *input_names[EE_MOST_TENSORS], *output_names[EE_MOST_TENSORS];
+    tensor_slot inputs[EE_MOST_TENSORS], outputs[EE_MOST_TENSORS];
 };
+
+const size_t ee_engine_bytes = sizeof(ee_engine);
 
 static struct {
     void *library;
@@ -59,8 +57,10 @@ static bool load_library(const char *library, const char *minimum_version, ee_er
         return ee_fail(error, EE_FAILED, "engine onnx: %s: found another library, expected ONNX "
                                          "Runtime", name);
     const char *version = get_base()->GetVersionString();
-    ort.api = get_base()->GetApi(ORT_API_VERSION);
-    if (ort.api == NULL || ee_compare_versions(version, minimum_version) < 0)
+    /* An older library would complain of our API version on stderr: it is not asked. */
+    if (ee_compare_versions(version, minimum_version) >= 0)
+        ort.api = get_base()->GetApi(ORT_API_VERSION);
+    if (ort.api == NULL)
         return ee_fail(error, EE_FAILED, "engine onnx: found onnxruntime %s, expected at least %s "
                                          "for this bundle: install a newer one", version,
                        minimum_version);
@@ -156,34 +156,17 @@ static bool keeps_promise(const ee_engine *engine, ee_error *error)
     return true;
 }
 
-ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error *error)
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
+                    ee_error *error)
 {
-    if (spec->n_inputs > MOST_TENSORS || spec->n_outputs > MOST_TENSORS) {
-        ee_fail(error, EE_FAILED, "%s: found over %d tensors, expected fewer", spec->file,
-                MOST_TENSORS);
-        return NULL;
-    }
-    ee_engine *engine = calloc(1, sizeof *engine);
-    if (engine == NULL) {
-        ee_fail(error, EE_FAILED, "memory: found too little: stop other programs");
-        return NULL;
-    }
     engine->spec = spec;
     for (int i = 0; i < spec->n_inputs; i++)
         engine->input_names[i] = spec->inputs[i].name;
     for (int i = 0; i < spec->n_outputs; i++)
         engine->output_names[i] = spec->outputs[i].name;
-    /* While a graph loads, large blocks are mapped, so that copies of the weights that the engine
-     * frees go back to the system; afterwards mapping every intermediate would cost time. */
-    mallopt(M_MMAP_THRESHOLD, 64 << 10);
-    bool good = holds(ort.api->CreateSession(ort.environment, path, ort.options, &engine->session),
-                      spec->file, "cannot load it", error);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, 32 << 20);
-    if (good && keeps_promise(engine, error))
-        return engine;
-    ee_engine_close(engine);
-    return NULL;
+    return holds(ort.api->CreateSession(ort.environment, path, ort.options, &engine->session),
+                 spec->file, "cannot load it", error) &&
+           keeps_promise(engine, error);
 }
 
 /* The engine's tensor over a buffer of ours, made when the buffer is first seen; NULL if that
@@ -206,8 +189,8 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
                    ee_error *error)
 {
     const ee_graph_spec *spec = engine->spec;
-    const OrtValue *in[MOST_TENSORS];
-    OrtValue *out[MOST_TENSORS];
+    const OrtValue *in[EE_MOST_TENSORS];
+    OrtValue *out[EE_MOST_TENSORS];
     for (int i = 0; i < spec->n_inputs; i++)
         in[i] = value_of(&engine->inputs[i], &spec->inputs[i], inputs[i], error);
     for (int i = 0; i < spec->n_outputs; i++)
@@ -221,13 +204,12 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
 
 void ee_engine_close(ee_engine *engine)
 {
-    for (int i = 0; i < MOST_TENSORS; i++)
+    for (int i = 0; i < EE_MOST_TENSORS; i++)
         for (int k = 0; k < 2; k++) {
             ort.api->ReleaseValue(engine->inputs[i].value[k]);
             ort.api->ReleaseValue(engine->outputs[i].value[k]);
         }
     ort.api->ReleaseSession(engine->session);
-    free(engine);
 }
 
 void ee_engine_stop(void)

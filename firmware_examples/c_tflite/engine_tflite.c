@@ -4,16 +4,12 @@
 #include "quiet.h"
 
 #include <fcntl.h>
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 const char *const ee_engine_name = "tflite";
-
-enum { MOST_TENSORS = 128 };
 
 /* One input or output, in the order of the graph. State has two buffers in turns. */
 typedef struct {
@@ -29,8 +25,10 @@ struct ee_engine {
     size_t file_bytes;
     litert_model *model;
     litert_compiled *compiled;
-    tensor_slot inputs[MOST_TENSORS], outputs[MOST_TENSORS];
+    tensor_slot inputs[EE_MOST_TENSORS], outputs[EE_MOST_TENSORS];
 };
+
+const size_t ee_engine_bytes = sizeof(ee_engine);
 
 static struct {
     litert_api api;
@@ -187,50 +185,28 @@ static bool compile(ee_engine *engine, ee_error *error)
 {
     char said[200];
     ee_quiet quiet;
-    /* While a graph loads, large blocks are mapped, so that copies of the weights that the engine
-     * frees go back to the system; afterwards mapping every intermediate would cost time. */
-    mallopt(M_MMAP_THRESHOLD, 64 << 10);
     ee_quiet_start(&quiet);
     int status = litert.api.CreateCompiledModel(litert.environment, engine->model, litert.options,
                                                 &engine->compiled);
     ee_quiet_stop(&quiet, said, sizeof said);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, 32 << 20);
     return status == LITERT_OK ||
            ee_fail(error, EE_FAILED, "%s: litert cannot load it: status %d: %s",
                    engine->spec->file, status, *said ? said : "no reason given");
 }
 
-static bool load_graph(ee_engine *engine, const char *path, ee_error *error)
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
+                    ee_error *error)
 {
+    engine->spec = spec;
     if (!map_file(engine, path, error) ||
         !holds(litert.api.CreateModelFromBuffer(litert.environment, engine->file,
                                                 engine->file_bytes, &engine->model),
-               engine->spec->file, "cannot load it", error) ||
+               spec->file, "cannot load it", error) ||
         !keeps_promise(engine, error) || !compile(engine, error))
         return false;
     /* The engine has its own copy of the weights by now; what it needs it reads again. */
     madvise(engine->file, engine->file_bytes, MADV_DONTNEED);
     return true;
-}
-
-ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error *error)
-{
-    if (spec->n_inputs > MOST_TENSORS || spec->n_outputs > MOST_TENSORS) {
-        ee_fail(error, EE_FAILED, "%s: found over %d tensors, expected fewer", spec->file,
-                MOST_TENSORS);
-        return NULL;
-    }
-    ee_engine *engine = calloc(1, sizeof *engine);
-    if (engine == NULL) {
-        ee_fail(error, EE_FAILED, "memory: found too little: stop other programs");
-        return NULL;
-    }
-    engine->spec = spec;
-    if (load_graph(engine, path, error))
-        return engine;
-    ee_engine_close(engine);
-    return NULL;
 }
 
 /* The engine's buffer over one of ours, made when that is first seen; NULL if that fails. */
@@ -252,7 +228,7 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
                    ee_error *error)
 {
     const ee_graph_spec *spec = engine->spec;
-    litert_buffer *in[MOST_TENSORS], *out[MOST_TENSORS];
+    litert_buffer *in[EE_MOST_TENSORS], *out[EE_MOST_TENSORS];
     for (int i = 0; i < spec->n_inputs; i++) {
         tensor_slot *slot = &engine->inputs[i];
         in[i] = buffer_of(slot, &spec->inputs[slot->index], inputs[slot->index], error);
@@ -269,7 +245,7 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
 
 void ee_engine_close(ee_engine *engine)
 {
-    for (int i = 0; i < MOST_TENSORS; i++)
+    for (int i = 0; i < EE_MOST_TENSORS; i++)
         for (int k = 0; k < 2; k++) {
             litert.api.DestroyTensorBuffer(engine->inputs[i].buffer[k]);
             litert.api.DestroyTensorBuffer(engine->outputs[i].buffer[k]);
@@ -278,7 +254,6 @@ void ee_engine_close(ee_engine *engine)
     litert.api.DestroyModel(engine->model);
     if (engine->file != NULL)
         munmap(engine->file, engine->file_bytes);
-    free(engine);
 }
 
 void ee_engine_stop(void)

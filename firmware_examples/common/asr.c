@@ -43,9 +43,14 @@ bool ee_asr_open(ee_asr *asr, const ee_bundle *bundle, const ee_language *langua
         .context = asr,
         .spelled = add_spelled,
     };
+    const ee_graph_spec *spec = asr->graph.spec;
     asr->uses_beam = true;
-    return ee_beam_open(&asr->beam, language, bundle->tokens, bundle->n_tokens, options, memory,
-                        error);
+    asr->n_phones = (int)ee_find_tensor(spec->outputs, spec->n_outputs, "phones")->dims[2];
+    if (language->n_phones != asr->n_phones)
+        return ee_fail(error, EE_REFUSED, "%s: found %d phones, expected %d, one for each output "
+                                          "of the asr graph: export the bundle again",
+                       m->language_model, language->n_phones, asr->n_phones);
+    return ee_beam_open(&asr->beam, language, options, memory, error);
 }
 
 static void finish_letters(ee_asr *asr)
@@ -105,12 +110,12 @@ bool ee_asr_push(ee_asr *asr, const float *latents, double heard_s, ee_error *er
     if (!ee_graph_run(&asr->graph, error))
         return false;
     asr->heard_s = heard_s;
-    const float *logprobs = ee_graph_output(&asr->graph, "logprobs");
-    for (int frame = 0; frame < asr->n_frames; frame++, logprobs += asr->n_tokens)
+    const float *heard = ee_graph_output(&asr->graph, asr->uses_beam ? "phones" : "logprobs");
+    for (int frame = 0; frame < asr->n_frames; frame++)
         if (asr->uses_beam)
-            ee_beam_push(&asr->beam, logprobs);
+            ee_beam_push(&asr->beam, heard + (size_t)frame * (size_t)asr->n_phones);
         else
-            take_best(asr, logprobs);
+            take_best(asr, heard + (size_t)frame * (size_t)asr->n_tokens);
     return true;
 }
 

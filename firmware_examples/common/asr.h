@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
     ee_graph graph;
     const ee_token *tokens;
-    int n_tokens, n_frames; /* per chunk */
+    int n_tokens, n_phones, n_frames; /* frames per chunk */
     double frame_s;
     int64_t frame, silence; /* frames heard; frames of silence that end a word */
     ee_letters letters;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@ static uint32_t number(const uint8_t *at, int n_bytes)
     return value;
 }
 
-/* Reads `n` bytes, fewer only at the end; -1 where the stream fails. */
+/* Reads `n` bytes, fewer only at the end or where the stream fails; -1 if it fails at once. */
 static int64_t read_fully(const ee_audio *audio, void *out, int64_t n)
 {
     int64_t have = 0;
@@ -23,9 +24,9 @@ static int64_t read_fully(const ee_audio *audio, void *out, int64_t n)
         ssize_t got = read(audio->file, (uint8_t *)out + have, (size_t)(n - have));
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0)
+        if (got < 0 && have == 0)
             return -1;
-        if (got == 0)
+        if (got <= 0)
             break;
         have += got;
     }
@@ -121,7 +122,7 @@ int ee_audio_read(ee_audio *audio, int16_t *pcm, int n, ee_error *error)
         ee_fail(error, EE_FAILED, "%s: breaks off at %.3f s, expected %.3f s as its header "
                                   "promises: the file is incomplete; copy or record it again",
                 audio->name, (double)audio->n_read / second, (double)audio->promised / second);
-    else if (got % 2)
+    else if (got % 2 && !audio->stop)
         ee_fail(error, EE_FAILED, "%s: found an odd number of bytes, expected 16-bit samples: "
                                   "send 16 kHz mono signed 16-bit little-endian PCM", audio->name);
     return (int)(got / 2);
@@ -141,6 +142,12 @@ static void put(uint8_t *at, uint32_t value, int n_bytes)
         at[i] = (uint8_t)(value >> 8 * i);
 }
 
+static bool cannot_write(const ee_wav *wav, ee_error *error)
+{
+    return ee_fail(error, EE_FAILED, "%s: cannot be written (%s): choose a folder that exists, is "
+                                     "writable and has room", wav->path, strerror(errno));
+}
+
 static bool write_all(const ee_wav *wav, const void *data, size_t n_bytes, ee_error *error)
 {
     const uint8_t *bytes = data;
@@ -149,9 +156,7 @@ static bool write_all(const ee_wav *wav, const void *data, size_t n_bytes, ee_er
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            return ee_fail(error, EE_FAILED, "%s: cannot be written (%s): choose a folder that "
-                                             "exists, is writable and has room", wav->path,
-                           strerror(errno));
+            return cannot_write(wav, error);
         bytes += written;
         n_bytes -= (size_t)written;
     }
@@ -176,12 +181,16 @@ static bool write_header(const ee_wav *wav, ee_error *error)
 
 bool ee_wav_create(ee_wav *wav, const char *path, ee_error *error)
 {
-    strncpy(wav->path, path, sizeof wav->path - 1);
+    if (snprintf(wav->path, sizeof wav->path, "%s", path) >= (int)sizeof wav->path)
+        return ee_fail(error, EE_FAILED, "%.80s...: path too long: choose another folder", path);
     wav->file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (wav->file < 0)
-        return ee_fail(error, EE_FAILED, "%s: cannot be written (%s): choose a folder that exists, "
-                                         "is writable and has room", path, strerror(errno));
-    return write_header(wav, error);
+        return cannot_write(wav, error);
+    if (write_header(wav, error))
+        return true;
+    close(wav->file);
+    unlink(path);
+    return false;
 }
 
 bool ee_wav_write(ee_wav *wav, const float *samples, int n, ee_error *error)
@@ -208,5 +217,5 @@ bool ee_wav_write(ee_wav *wav, const float *samples, int n, ee_error *error)
 bool ee_wav_close(ee_wav *wav, ee_error *error)
 {
     bool good = lseek(wav->file, 0, SEEK_SET) == 0 && write_header(wav, error);
-    return close(wav->file) == 0 && good;
+    return (close(wav->file) == 0 && good) || cannot_write(wav, error);
 }

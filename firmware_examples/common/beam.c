@@ -1,4 +1,4 @@
-#include "beam.h"
+#include "beam_scores.h"
 
 #include "turns.h"
 
@@ -8,28 +8,12 @@
 enum {
     WIDTH = EE_BEAM_WIDTH,
     SETTLE_FRAMES = 10, /* how often to look for words on which the spellings agree */
-    MOST_TOKENS = 200,
+    MOST_PHONES = 100,
 };
 
-static const float LEAST_LOGPROB = -4.0f; /* characters below this are not tried in a frame */
-static const double MARGIN = 7.0; /* spellings this many nats below the best are dropped */
+static const float LEAST_LOGPROB = -6.0f; /* phones below this are not tried in a frame */
+static const double MARGIN = 12.0; /* spellings this many nats below the best are dropped */
 static const double DOUBT = 3.0;  /* a word is final if all within so many nats agree on it */
-
-static double add_logs(double a, double b)
-{
-    double high = fmax(a, b), low = fmin(a, b);
-    return low == -INFINITY ? high : high + log1p(exp(low - high));
-}
-
-static double total_of(const ee_spelling *node)
-{
-    return add_logs(node->blank, node->sound);
-}
-
-static double score_of(const ee_spelling *node)
-{
-    return total_of(node) + node->language;
-}
 
 static ee_spelling *at(const ee_beam *beam, int index)
 {
@@ -49,13 +33,11 @@ static void restart(ee_beam *beam, int previous_word)
     beam->n_beam = 1;
 }
 
-bool ee_beam_open(ee_beam *beam, const ee_language *language, const ee_token *tokens, int n_tokens,
-                  ee_beam_options options, ee_memory *memory, ee_error *error)
+bool ee_beam_open(ee_beam *beam, const ee_language *language, ee_beam_options options,
+                  ee_memory *memory, ee_error *error)
 {
     *beam = (ee_beam){
         .language = language,
-        .tokens = tokens,
-        .n_tokens = n_tokens,
         .options = options,
         .touched = ee_take(memory, "beam", EE_MOST_NODES, sizeof *beam->touched),
         .scores = ee_take(memory, "beam", EE_MOST_NODES, sizeof *beam->scores),
@@ -64,64 +46,32 @@ bool ee_beam_open(ee_beam *beam, const ee_language *language, const ee_token *to
     ee_spellings_open(&beam->tree, memory);
     if (!ee_memory_holds(memory, error))
         return false;
-    for (int token = 1; token < n_tokens; token++)
-        if (tokens[token].letter == ' ')
-            beam->space = token;
-    if (beam->space == 0 || n_tokens > MOST_TOKENS)
-        return ee_fail(error, EE_REFUSED, "tokens: found %d, expected up to %d with <space> among "
-                                          "them: export the bundle again", n_tokens, MOST_TOKENS);
+    if (language->n_phones > MOST_PHONES)
+        return ee_fail(error, EE_REFUSED, "language model: found %d phones, expected up to %d: "
+                                          "export the bundle again",
+                       language->n_phones, MOST_PHONES);
     restart(beam, EE_START);
     return true;
 }
 
-/* Index (EE_START if unknown) and log-probability of the word that ends with the node. */
-static int score_word(const ee_beam *beam, const ee_spelling *node, double *score)
-{
-    ee_range ends = ee_language_narrow(beam->language, node->words, node->depth, 0);
-    if (ends.low < ends.high) {
-        *score = ee_language_score(beam->language, node->previous_word, ends.low);
-        return ends.low;
-    }
-    *score = ee_language_unknown(node->depth);
-    return EE_START;
-}
-
-static void spell(const ee_beam *beam, ee_spelling *child, const ee_spelling *node)
-{
-    int letter = beam->tokens[child->token].letter;
-    child->previous_word = node->previous_word;
-    child->settled = node->settled;
-    child->depth = node->depth + 1;
-    if (letter != 0)
-        child->words = ee_language_narrow(beam->language, node->words, node->depth, letter);
-    double hope = ee_language_unknown(child->depth);
-    if (child->words.low < child->words.high)
-        hope = fmax(hope, ee_language_likeliest(beam->language, child->words));
-    child->language = child->settled + beam->options.weight * hope;
-}
-
-static void end_word(const ee_beam *beam, ee_spelling *child, const ee_spelling *node)
-{
-    double score;
-    child->previous_word = score_word(beam, node, &score);
-    child->words = (ee_range){0, beam->language->n_words};
-    child->settled = node->settled + beam->options.weight * score + beam->options.word_bonus;
-    child->language = child->settled;
-}
-
-/* The spelling with one more character; EE_NONE for a space where no word has begun. */
+/* The spelling with one more sound; EE_NONE if no word is spelled so. */
 static int child_of(ee_beam *beam, int index, int token)
 {
     for (int child = at(beam, index)->child; child != EE_NONE; child = at(beam, child)->sibling)
         if (at(beam, child)->token == token)
             return child;
-    if (token == beam->space && at(beam, index)->depth == 0)
+    ee_spelling scored = {.token = token};
+    if (!ee_score_child(beam, &scored, at(beam, index)))
         return EE_NONE;
     int child = ee_spellings_new(&beam->tree, index, token);
-    if (child != EE_NONE && token == beam->space)
-        end_word(beam, at(beam, child), at(beam, index));
-    else if (child != EE_NONE)
-        spell(beam, at(beam, child), at(beam, index));
+    if (child != EE_NONE) {
+        ee_spelling *node = at(beam, child);
+        node->words = scored.words;
+        node->depth = scored.depth;
+        node->previous_word = scored.previous_word;
+        node->settled = scored.settled;
+        node->language = scored.language;
+    }
     return child;
 }
 
@@ -136,7 +86,7 @@ static void touch(ee_beam *beam, int index)
 /* One more way into a node; the likeliest gives the time. */
 static void enter(ee_spelling *node, double entered, int64_t frame, double logprob)
 {
-    node->next_sound = add_logs(node->next_sound, entered);
+    node->next_sound = ee_add_logs(node->next_sound, entered);
     if (entered > node->weight) {
         node->weight = entered;
         node->frame = frame;
@@ -145,16 +95,16 @@ static void enter(ee_spelling *node, double entered, int64_t frame, double logpr
     }
 }
 
-/* A spelling stays as it is or gains one of the frame's `n` likely characters. */
+/* A spelling stays as it is or gains one of the frame's `n` likely sounds. */
 static void extend(ee_beam *beam, int index, const float *logprobs, const int *likely, int n,
                    double hopeless)
 {
     ee_spelling *node = at(beam, index);
-    double total = total_of(node);
-    node->next_blank = add_logs(node->next_blank, total + logprobs[0]);
+    double total = ee_heard(node);
+    node->next_blank = ee_add_logs(node->next_blank, total + logprobs[0]);
     if (node->token != 0) {
         double again = logprobs[node->token];
-        node->next_sound = add_logs(node->next_sound, node->sound + again);
+        node->next_sound = ee_add_logs(node->next_sound, node->sound + again);
         if (again > log(0.5) && node->end == beam->frame)
             node->end++;
     }
@@ -197,12 +147,14 @@ static void prune(ee_beam *beam)
         node->sound = node->next_sound;
         node->next_blank = node->next_sound = -INFINITY;
         node->is_kept = false;
-        beam->scores[i] = score_of(node);
+        beam->scores[i] = ee_score(node);
     }
     int n_best = best_candidates(beam, best);
     double least = beam->scores[best[0]] - MARGIN;
     beam->n_beam = 0;
-    for (int i = 0; i < n_best && beam->scores[best[i]] >= least; i++) {
+    for (int i = 0; i < n_best; i++) {
+        if (i > 0 && !(beam->scores[best[i]] >= least)) /* the best stays, even a NaN */
+            break;
         beam->beam[beam->n_beam] = beam->touched[best[i]];
         at(beam, beam->beam[beam->n_beam++])->is_kept = true;
     }
@@ -222,25 +174,19 @@ static int lineage(ee_beam *beam, int index)
     return n;
 }
 
-/* Hands out the word that these letters spell. */
-static void give_word(const ee_beam *beam, const int *letters, int n)
+/* Hands out a word of which these are the sounds. */
+static void give_word(const ee_beam *beam, const int *sounds, int n, int word)
 {
-    char text[EE_WORD_BYTES];
-    size_t length = 0;
+    const ee_language *language = beam->language;
+    char text[EE_WORD_BYTES] = {0};
+    memcpy(text, language->words + (size_t)word * (size_t)language->word_bytes,
+           (size_t)language->word_bytes);
     double logprobs = 0.0;
-    text[0] = 0;
-    for (int i = 0; i < n; i++) {
-        const char *token = beam->tokens[at(beam, letters[i])->token].text;
-        size_t n_bytes = strlen(token);
-        logprobs += at(beam, letters[i])->logprob;
-        if (length + n_bytes >= sizeof text) /* no word is that long */
-            continue;
-        memcpy(text + length, token, n_bytes + 1);
-        length += n_bytes;
-    }
-    ee_spelled word = {text, at(beam, letters[0])->frame, at(beam, letters[n - 1])->end,
-                       exp(logprobs / n)};
-    beam->options.spelled(beam->options.context, &word);
+    for (int i = 0; i < n; i++)
+        logprobs += at(beam, sounds[i])->logprob;
+    ee_spelled spelled = {text, at(beam, sounds[0])->frame, at(beam, sounds[n - 1])->end,
+                          exp(logprobs / n)};
+    beam->options.spelled(beam->options.context, &spelled);
 }
 
 static bool descends_from(const ee_beam *beam, int index, int ancestor)
@@ -254,24 +200,24 @@ static bool descends_from(const ee_beam *beam, int index, int ancestor)
 static bool settle(ee_beam *beam)
 {
     int n = lineage(beam, beam->beam[0]), end = 0, n_agree = 0;
-    while (end < n && at(beam, beam->chain[end])->token != beam->space)
+    while (end < n && at(beam, beam->chain[end])->token != EE_SPACE)
         end++;
     if (end == n)
         return false;
     int root = beam->chain[end], agree[WIDTH];
-    double least = score_of(at(beam, beam->beam[0])) - DOUBT;
+    double least = ee_score(at(beam, beam->beam[0])) - DOUBT;
     bool doubted = false;
     for (int i = 0; i < beam->n_beam; i++) {
         if (descends_from(beam, beam->beam[i], root))
             agree[n_agree++] = beam->beam[i];
         else
-            doubted = doubted || score_of(at(beam, beam->beam[i])) >= least;
+            doubted = doubted || ee_score(at(beam, beam->beam[i])) >= least;
     }
     if (doubted && beam->frame - at(beam, beam->chain[0])->frame <= beam->options.lag)
         return false;
     memcpy(beam->beam, agree, (size_t)n_agree * sizeof *agree);
     beam->n_beam = n_agree;
-    give_word(beam, beam->chain, end);
+    give_word(beam, beam->chain, end, at(beam, root)->previous_word);
     ee_spellings_detach(&beam->tree, root);
     ee_spellings_take_apart(&beam->tree, beam->root);
     beam->root = root;
@@ -280,55 +226,47 @@ static bool settle(ee_beam *beam)
 
 void ee_beam_push(ee_beam *beam, const float *logprobs)
 {
-    int likely[MOST_TOKENS], n = 0;
+    int likely[MOST_PHONES], n = 0;
     beam->n_touched = 0;
-    for (int token = 1; token < beam->n_tokens; token++)
+    for (int token = 1; token < beam->language->n_phones; token++)
         if (logprobs[token] > LEAST_LOGPROB)
             likely[n++] = token;
     for (int i = 0; i < beam->n_beam; i++)
         touch(beam, beam->beam[i]);
-    /* One more character adds a word's bonus at most; what cannot get far enough is not tried. */
-    double hopeless = score_of(at(beam, beam->beam[0])) + logprobs[0] - MARGIN -
+    /* One more sound adds a word's bonus at most; what cannot get far enough is not tried. */
+    double hopeless = ee_score(at(beam, beam->beam[0])) + logprobs[0] - MARGIN -
                       beam->options.word_bonus;
     for (int i = 0; i < beam->n_beam; i++)
         extend(beam, beam->beam[i], logprobs, likely, n, hopeless);
     prune(beam);
     beam->frame++;
     beam->silent = logprobs[0] > (float)log(0.5) ? beam->silent + 1 : 0;
-    /* A frame takes at most one node per spelling and character: there is always room for it. */
-    if (beam->silent == beam->options.silence || beam->tree.n_free < WIDTH * beam->n_tokens)
+    /* A frame takes at most one node per spelling and sound: there is always room for it. */
+    bool is_full = beam->tree.n_free < WIDTH * beam->language->n_phones;
+    if (beam->silent == beam->options.silence || is_full)
         ee_beam_finish(beam);
     else if (beam->frame % SETTLE_FRAMES == 0)
         while (settle(beam))
             continue;
 }
 
-/* Score of a spelling that ends here, its last word complete. */
-static double final_score(const ee_beam *beam, const ee_spelling *node)
-{
-    double score;
-    if (node->depth == 0)
-        return score_of(node);
-    score_word(beam, node, &score);
-    return total_of(node) + node->settled + beam->options.weight * score;
-}
-
 void ee_beam_finish(ee_beam *beam)
 {
     int best = 0, first = 0;
     for (int i = 1; i < beam->n_beam; i++)
-        if (final_score(beam, at(beam, beam->beam[i])) >
-            final_score(beam, at(beam, beam->beam[best])))
+        if (ee_final_score(beam, at(beam, beam->beam[i])) >
+            ee_final_score(beam, at(beam, beam->beam[best])))
             best = i;
     const ee_spelling *last = at(beam, beam->beam[best]);
-    int n = lineage(beam, beam->beam[best]);
-    for (int i = 0; i <= n; i++) {
-        if (i < n && at(beam, beam->chain[i])->token != beam->space)
+    int n = lineage(beam, beam->beam[best]), cut = ee_last_word(beam, last);
+    for (int i = 0; i < n; i++) {
+        const ee_spelling *space = at(beam, beam->chain[i]);
+        if (space->token != EE_SPACE)
             continue;
-        if (i > first)
-            give_word(beam, beam->chain + first, i - first);
+        give_word(beam, beam->chain + first, i - first, space->previous_word);
         first = i + 1;
     }
-    double score;
-    restart(beam, last->depth ? score_word(beam, last, &score) : last->previous_word);
+    if (cut != EE_START)
+        give_word(beam, beam->chain + first, n - first, cut);
+    restart(beam, cut != EE_START ? cut : last->previous_word);
 }

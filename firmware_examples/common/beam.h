@@ -3,10 +3,9 @@
 #ifndef EE_BEAM_H
 #define EE_BEAM_H
 
-#include "bundle.h"
 #include "spellings.h"
 
-enum { EE_BEAM_WIDTH = 16 /* spellings kept per frame */ };
+enum { EE_BEAM_WIDTH = 64 /* spellings kept per frame */ };
 
 /* One word: its text, first frame, frame after the last, confidence in [0, 1]. */
 typedef struct {
@@ -25,22 +24,21 @@ typedef struct {
 
 typedef struct {
     const ee_language *language;
-    const ee_token *tokens;
-    int n_tokens, space, root;
+    int root;
     ee_beam_options options;
     int64_t frame, silent;
     ee_spellings tree;
     int beam[EE_BEAM_WIDTH], n_beam; /* the spellings kept, best first */
     int *touched, n_touched;         /* this frame's candidates, at most EE_MOST_NODES */
     double *scores;                  /* of the candidates */
-    int *chain;                      /* a spelling's nodes, first character first */
+    int *chain;                      /* a spelling's nodes, first sound first */
 } ee_beam;
 
-/* `language` and `tokens` must outlive it. */
-bool ee_beam_open(ee_beam *beam, const ee_language *language, const ee_token *tokens, int n_tokens,
-                  ee_beam_options options, ee_memory *memory, ee_error *error);
+/* `language` must outlive it. */
+bool ee_beam_open(ee_beam *beam, const ee_language *language, ee_beam_options options,
+                  ee_memory *memory, ee_error *error);
 
-/* One more frame of log-posteriors [n_tokens]. */
+/* One more frame of log-posteriors [n_phones]. */
 void ee_beam_push(ee_beam *beam, const float *logprobs);
 
 /* The words that are left; the search starts anew. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define RENEW "the file is damaged or was changed: copy or export the bundle again"
+#define NO_MEMORY "memory: found too little: stop other programs"
 
 enum { MOST_MANIFEST_BYTES = 1 << 20, MOST_TOKENS_BYTES = 1 << 20, HASH_BYTES = 1 << 16 };
 
@@ -44,28 +45,39 @@ static int open_file(const ee_bundle *bundle, const char *name, int64_t *size, e
     return file;
 }
 
-/* The whole file, to be freed by the caller. */
-static char *read_file(const ee_bundle *bundle, const char *name, int64_t most, int64_t *size,
-                       ee_error *error)
+/* Fills `data` with the file's `size` bytes; false if there are fewer. */
+static bool read_all(int file, char *data, int64_t size)
+{
+    int64_t have = 0;
+    ssize_t got = 1;
+    while (have < size && got > 0) {
+        got = read(file, data + have, (size_t)(size - have));
+        have += got > 0 ? got : 0;
+    }
+    return have == size;
+}
+
+char *ee_bundle_read(const ee_bundle *bundle, const char *name, int64_t most, int64_t *size,
+                     ee_error *error)
 {
     int file = open_file(bundle, name, size, error);
     if (file < 0)
         return NULL;
-    char *text = *size <= most ? malloc((size_t)*size + 1) : NULL;
-    int64_t have = 0, got = 1;
-    while (text != NULL && have < *size && got > 0) {
-        got = read(file, text + have, (size_t)(*size - have));
-        have += got > 0 ? got : 0;
-    }
-    close(file);
-    if (text == NULL || have < *size) {
+    char *data = *size <= most ? malloc((size_t)*size + 1) : NULL;
+    if (*size > most)
         ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected at most %lld: " RENEW, name,
                 (long long)*size, (long long)most);
-        free(text);
-        return NULL;
-    }
-    text[have] = 0;
-    return text;
+    else if (data == NULL)
+        ee_fail(error, EE_FAILED, NO_MEMORY);
+    else if (!read_all(file, data, *size))
+        ee_fail(error, EE_REFUSED, "%s: cannot be read to its end: " RENEW, name);
+    else
+        data[*size] = 0;
+    close(file);
+    if (error->code == EE_DONE)
+        return data;
+    free(data);
+    return NULL;
 }
 
 static bool check_file(const ee_bundle *bundle, const ee_file_spec *spec, uint8_t *block,
@@ -117,10 +129,16 @@ static bool check_listing(const ee_bundle *bundle, const char *folder, ee_error 
     char path[EE_PATH_BYTES], name[EE_PATH_BYTES];
     if (!ee_bundle_path(bundle, folder, path, error))
         return false;
-    DIR *entries = opendir(path);
-    if (entries == NULL)
-        return ee_fail(error, EE_REFUSED, "%s: cannot be read (%s): check its permissions", path,
-                       strerror(errno));
+    int file = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *entries = file < 0 ? NULL : fdopendir(file);
+    if (entries == NULL) {
+        ee_fail(error, EE_REFUSED, "%s: found a link or no permission (%s), expected a folder that "
+                                   "can be read: " RENEW, *folder ? folder : bundle->path,
+                strerror(errno));
+        if (file >= 0)
+            close(file);
+        return false;
+    }
     for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
@@ -143,7 +161,7 @@ static bool check_files(const ee_bundle *bundle, ee_error *error)
         return false;
     uint8_t *block = malloc(HASH_BYTES);
     if (block == NULL)
-        return ee_fail(error, EE_FAILED, "memory: found too little: stop other programs");
+        return ee_fail(error, EE_FAILED, NO_MEMORY);
     for (int i = 0; i < bundle->manifest.n_files && error->code == EE_DONE; i++)
         check_file(bundle, &bundle->manifest.files[i], block, error);
     free(block);
@@ -164,9 +182,7 @@ static bool read_token(ee_bundle *bundle, int number, const char *line, ee_error
         if (strcmp(bundle->tokens[i].text, text) == 0)
             return ee_fail(error, EE_REFUSED, "%s: line %d: found '%.20s' again, expected it once: "
                            RENEW, name, number + 1, line);
-    ee_token *token = &bundle->tokens[number];
-    strcpy(token->text, text);
-    token->letter = text[1] == 0 && (unsigned char)text[0] < 128 ? text[0] : 0;
+    strcpy(bundle->tokens[number].text, text);
     return true;
 }
 
@@ -176,7 +192,7 @@ static bool read_tokens(ee_bundle *bundle, ee_memory *memory, ee_error *error)
     const ee_graph_spec *asr = &m->graphs[EE_ASR];
     int expected = (int)ee_find_tensor(asr->outputs, asr->n_outputs, "logprobs")->dims[2];
     int64_t size;
-    char *text = read_file(bundle, m->tokens, MOST_TOKENS_BYTES, &size, error);
+    char *text = ee_bundle_read(bundle, m->tokens, MOST_TOKENS_BYTES, &size, error);
     bundle->tokens = ee_take(memory, "tokens", (size_t)expected, sizeof *bundle->tokens);
     if (text == NULL || !ee_memory_holds(memory, error)) {
         free(text);
@@ -206,7 +222,7 @@ bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_
         return ee_fail(error, EE_REFUSED, "%s: found no folder, expected a bundle: check the path",
                        path);
     int64_t size;
-    char *text = read_file(bundle, "manifest.json", MOST_MANIFEST_BYTES, &size, error);
+    char *text = ee_bundle_read(bundle, "manifest.json", MOST_MANIFEST_BYTES, &size, error);
     if (text == NULL)
         return false;
     bool good = ee_manifest_read(&bundle->manifest, text, (size_t)size, memory, error);

@@ -12,7 +12,6 @@ enum {
 
 typedef struct {
     char text[EE_TOKEN_BYTES]; /* UTF-8; the space is " " */
-    int letter;                /* ASCII code of a token of one letter, 0 for any other */
 } ee_token;
 
 typedef struct {
@@ -26,6 +25,11 @@ typedef struct {
  * breaks a rule of docs/bundle.md. */
 bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_memory *memory,
                     ee_error *error);
+
+/* The bytes of a file of the bundle and a zero after them, to be freed by the caller; NULL with an
+ * error, code EE_REFUSED if there are more than `most`. */
+char *ee_bundle_read(const ee_bundle *bundle, const char *name, int64_t most, int64_t *size,
+                     ee_error *error);
 
 /* Path of a file of the bundle, in `out` of EE_PATH_BYTES. */
 bool ee_bundle_path(const ee_bundle *bundle, const char *name, char *out, ee_error *error);

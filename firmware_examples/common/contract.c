@@ -69,6 +69,7 @@ bool ee_contract_holds(const ee_manifest *m, ee_error *error)
     int64_t frames = chunk / m->spectrum_hop_samples, k = m->max_sources;
     int64_t d = last_dim(&m->graphs[EE_ENCODER], "latents"), e = m->embedding_dim;
     int64_t tokens = last_dim(&m->graphs[EE_ASR], "logprobs");
+    int64_t phones = last_dim(&m->graphs[EE_ASR], "phones");
     const promise all[] = {
         {EE_FRONTEND, true, "pcm", 2, {1, chunk}},
         {EE_FRONTEND, false, "features", 3, {1, frames, 80}},
@@ -93,8 +94,10 @@ bool ee_contract_holds(const ee_manifest *m, ee_error *error)
         {EE_SPEAKER, true, "latents", 3, {1, window, d}},
         {EE_SPEAKER, true, "weights", 3, {1, m->n_local, window}},
         {EE_SPEAKER, false, "embeddings", 3, {1, m->n_local, e}},
+        /* Words are searched for by sound, if they are: it stays the last one here. */
+        {EE_ASR, false, "phones", 3, {1, steps * m->frames_per_step, phones}},
     };
-    size_t n = sizeof all / sizeof *all;
+    size_t n = sizeof all / sizeof *all - (m->language_model[0] ? 0 : 1);
     for (size_t i = 0; i < n; i++)
         if (!is_kept(m, all[i], error))
             return false;

@@ -3,26 +3,15 @@
 #include <math.h>
 #include <string.h>
 
-/* Below this much clean speech in a window a local speaker has no usable embedding, steps. */
-static const float SHORTEST_EMBEDDED_STEPS = 5.0f;
-/* From this on a voice counts as heard at a step. */
-static const float PROBABLE = 0.5f;
+/* With less clean speech a stretch has no usable embedding, steps. */
+static const float SHORTEST_EMBEDDED_STEPS = 3.0f;
 
-bool ee_diarization_open(ee_diarization *d, const ee_bundle *bundle, int latency_steps,
-                         int max_voices, ee_memory *memory, ee_error *error)
+static void take_memory(ee_diarization *d, int n_voices, ee_memory *memory)
 {
-    const ee_manifest *m = d->manifest = &bundle->manifest;
+    const ee_manifest *m = d->manifest;
     const char *owner = "diarization";
-    if (!ee_graph_open(&d->segmentation, bundle, EE_DIARIZATION, memory, error) ||
-        !ee_graph_open(&d->embedding, bundle, EE_SPEAKER, memory, error))
-        return false;
-    d->window = m->window_steps;
-    d->hop = m->hop_steps;
-    d->latency = latency_steps < d->window - d->hop ? latency_steps : d->window - d->hop;
-    const ee_graph_spec *spec = &m->graphs[EE_DIARIZATION];
-    d->width = (int)ee_find_tensor(spec->inputs, spec->n_inputs, "latents")->dims[2];
-    d->history = d->window + m->chunk_steps;
-    size_t window = (size_t)d->window, voices = (size_t)max_voices, local = (size_t)m->n_local;
+    size_t window = (size_t)d->window, voices = (size_t)n_voices, local = (size_t)m->n_local;
+    size_t stretches = local * ee_most_stretches(&d->rules, d->window);
     for (int i = 0; i < 2; i++)
         d->latents[i] = ee_take(memory, owner, (size_t)d->history * (size_t)d->width,
                                 sizeof(float));
@@ -30,10 +19,29 @@ bool ee_diarization_open(ee_diarization *d, const ee_bundle *bundle, int latency
     d->voters = ee_take(memory, owner, window, sizeof(float));
     d->active = ee_take(memory, owner, window * local, sizeof(float));
     d->alone = ee_take(memory, owner, window * local, sizeof(float));
-    d->alike = ee_take(memory, owner, local * voices, sizeof(float));
     d->scores = ee_take(memory, owner, window * voices, sizeof(float));
-    d->embeddings = ee_take(memory, owner, local * (size_t)m->embedding_dim, sizeof(float));
-    ee_clusters_open(&d->clusters, m, max_voices, memory);
+    d->stretches = ee_take(memory, owner, stretches, sizeof *d->stretches);
+    d->embeddings = ee_take(memory, owner, stretches * (size_t)m->embedding_dim, sizeof(float));
+}
+
+bool ee_diarization_open(ee_diarization *d, const ee_bundle *bundle, ee_diarization_options options,
+                         ee_memory *memory, ee_error *error)
+{
+    const ee_manifest *m = d->manifest = &bundle->manifest;
+    if (!ee_graph_open(&d->segmentation, bundle, EE_DIARIZATION, memory, error) ||
+        !ee_graph_open(&d->embedding, bundle, EE_SPEAKER, memory, error))
+        return false;
+    d->window = m->window_steps;
+    d->hop = m->hop_steps;
+    d->latency = d->window - d->hop;
+    if (options.latency_steps < d->latency)
+        d->latency = options.latency_steps;
+    d->rules = ee_turn_rules_of(m);
+    const ee_graph_spec *spec = &m->graphs[EE_DIARIZATION];
+    d->width = (int)ee_find_tensor(spec->inputs, spec->n_inputs, "latents")->dims[2];
+    d->history = d->window + m->chunk_steps;
+    take_memory(d, options.max_voices, memory);
+    ee_clusters_open(&d->clusters, m, options.min_voices, options.max_voices, memory);
     for (int voice = 0; voice < EE_MOST_VOICES; voice++)
         d->last_heard[voice] = -1;
     return ee_memory_holds(memory, error);
@@ -89,91 +97,97 @@ static const float *fill_window(ee_diarization *d, int64_t end)
     return valid;
 }
 
-/* Embeddings of the local speakers, zero for who has too little clean speech. */
-static bool embed(ee_diarization *d, const float *clean_steps, ee_error *error)
+/* The stretches of this window that are long enough to be embedded; how many. */
+static int find_stretches(ee_diarization *d)
 {
-    int n_local = d->manifest->n_local, dim = d->manifest->embedding_dim;
+    int n_local = d->manifest->n_local, n_usable = 0;
+    float step_s = (float)d->manifest->step_samples / (float)d->manifest->sample_rate;
+    int n = ee_find_stretches(&d->rules, d->active, d->window, n_local, d->stretches);
+    for (int i = 0; i < n; i++) {
+        ee_stretch stretch = d->stretches[i];
+        float clean_steps = 0.0f;
+        for (int step = stretch.start; step < stretch.end; step++)
+            clean_steps += d->alone[step * n_local + stretch.local];
+        if (!(clean_steps >= SHORTEST_EMBEDDED_STEPS))
+            continue;
+        stretch.speech_s = clean_steps * step_s;
+        d->stretches[n_usable++] = stretch;
+    }
+    return n_usable;
+}
+
+/* Embeddings of the first `n` stretches, as many at a time as the graph takes. */
+static bool embed(ee_diarization *d, int n, ee_error *error)
+{
+    int n_rows = d->manifest->n_local, dim = d->manifest->embedding_dim;
     float *weights = ee_graph_input(&d->embedding, "weights");
-    for (int local = 0; local < n_local; local++)
-        for (int step = 0; step < d->window; step++)
-            weights[local * d->window + step] = d->alone[step * n_local + local];
-    if (!ee_graph_run(&d->embedding, error))
-        return false;
-    memcpy(d->embeddings, ee_graph_output(&d->embedding, "embeddings"),
-           (size_t)(n_local * dim) * sizeof(float));
-    for (int local = 0; local < n_local; local++)
-        if (!(clean_steps[local] >= SHORTEST_EMBEDDED_STEPS))
-            memset(d->embeddings + local * dim, 0, (size_t)dim * sizeof(float));
+    for (int first = 0; first < n; first += n_rows) {
+        int now = n - first < n_rows ? n - first : n_rows;
+        memset(weights, 0, (size_t)(n_rows * d->window) * sizeof(float));
+        for (int i = 0; i < now; i++) {
+            const ee_stretch *stretch = &d->stretches[first + i];
+            for (int step = stretch->start; step < stretch->end; step++)
+                weights[i * d->window + step] = d->alone[step * n_rows + stretch->local];
+        }
+        if (!ee_graph_run(&d->embedding, error))
+            return false;
+        memcpy(d->embeddings + first * dim, ee_graph_output(&d->embedding, "embeddings"),
+               (size_t)(now * dim) * sizeof(float));
+    }
     return true;
 }
 
-/* Cosine between local activities and what earlier windows said of the steps they share. */
-static void compare_activity(ee_diarization *d)
+/* Finds the voices of the first `n` stretches; who speaks longest comes first. */
+static void link_all(ee_diarization *d, int n)
 {
-    int n_local = d->manifest->n_local, n_voices = d->clusters.max_voices;
-    for (int local = 0; local < n_local; local++)
-        for (int voice = 0; voice < n_voices; voice++) {
-            float product = 0.0f, square_shared = 0.0f, square_before = 0.0f;
-            for (int step = 0; step < d->window; step++) {
-                float seen = d->voters[step] - 1.0f;
-                if (!(seen > 0.0f))
-                    continue;
-                float before = d->votes[step * n_voices + voice] / fmaxf(seen, 1.0f);
-                float shared = d->active[step * n_local + local];
-                product += shared * before;
-                square_shared += shared * shared;
-                square_before += before * before;
-            }
-            float norms = sqrtf(square_shared) * sqrtf(square_before);
-            d->alike[local * n_voices + voice] = product / fmaxf(norms, 1e-3f);
-        }
+    enum { NOT_YET = EE_NOBODY - 1 };
+    for (int i = 0; i < n; i++)
+        d->stretches[i].voice = NOT_YET;
+    for (int turn = 0; turn < n; turn++) {
+        int longest = -1;
+        for (int i = 0; i < n; i++)
+            if (d->stretches[i].voice == NOT_YET &&
+                (longest < 0 || d->stretches[i].speech_s > d->stretches[longest].speech_s))
+                longest = i;
+        ee_stretch *stretch = &d->stretches[longest];
+        const float *embedding = d->embeddings + longest * d->manifest->embedding_dim;
+        stretch->voice = ee_clusters_link(&d->clusters, embedding, stretch->speech_s);
+    }
 }
 
-static void add_votes(ee_diarization *d, int64_t end, const int *links)
+static void add_votes(ee_diarization *d, int64_t end, const ee_stretch *stretch)
 {
-    int n_local = d->manifest->n_local, n_voices = d->clusters.max_voices;
-    for (int local = 0; local < n_local; local++) {
-        int voice = links[local];
-        if (voice == EE_NOBODY)
-            continue;
-        int64_t last = 0;
-        for (int step = 0; step < d->window; step++) {
-            float active = d->active[step * n_local + local];
-            d->votes[step * n_voices + voice] += active;
-            if (active >= PROBABLE)
-                last = end - d->window + step;
-        }
-        if (last > d->last_heard[voice])
-            d->last_heard[voice] = last;
-    }
+    int n_local = d->manifest->n_local, n_voices = d->clusters.max_voices, voice = stretch->voice;
+    if (voice == EE_NOBODY)
+        return;
+    for (int step = stretch->first; step < stretch->last; step++)
+        d->votes[step * n_voices + voice] += d->active[step * n_local + stretch->local];
+    int64_t heard = end - d->window + stretch->end - 1;
+    if (heard > d->last_heard[voice])
+        d->last_heard[voice] = heard;
 }
 
 static bool vote(ee_diarization *d, int64_t end, ee_error *error)
 {
-    int n_local = d->manifest->n_local, links[EE_MOST_LOCAL];
-    float clean_steps[EE_MOST_LOCAL] = {0}, speech_s[EE_MOST_LOCAL], most = 0.0f;
-    float step_s = (float)d->manifest->step_samples / (float)d->manifest->sample_rate;
     const float *valid = fill_window(d, end);
     if (!ee_graph_run(&d->segmentation, error))
         return false;
     read_posteriors(d, valid);
-    for (int step = 0; step < d->window; step++) {
+    for (int step = 0; step < d->window; step++)
         d->voters[step] += valid[step];
-        for (int local = 0; local < n_local; local++)
-            clean_steps[local] += d->alone[step * n_local + local];
-    }
-    for (int local = 0; local < n_local; local++) {
-        speech_s[local] = clean_steps[local] * step_s;
-        most = fmaxf(most, clean_steps[local]);
-    }
-    if (most < SHORTEST_EMBEDDED_STEPS)
-        return true;
-    if (!embed(d, clean_steps, error))
+    int n = find_stretches(d);
+    if (!embed(d, n, error))
         return false;
-    compare_activity(d);
-    ee_clusters_link(&d->clusters, n_local, d->embeddings, speech_s, d->alike, links);
-    add_votes(d, end, links);
+    link_all(d, n);
+    for (int i = 0; i < n; i++)
+        add_votes(d, end, &d->stretches[i]);
     return true;
+}
+
+/* Two local speakers who are one voice may both be active at a step. */
+static float share(float mean)
+{
+    return mean > 1.0f ? 1.0f : mean;
 }
 
 /* Segments the window that ends at `end`; decides what is `latency` steps older than that. */
@@ -200,7 +214,7 @@ static bool advance(ee_diarization *d, int64_t end, int latency, ee_activity *ac
         int64_t step = first - origin + i;
         float voters = fmaxf(d->voters[step], 1.0f);
         for (int voice = 0; voice < n_voices; voice++)
-            d->scores[i * n_voices + voice] = d->votes[step * n_voices + voice] / voters;
+            d->scores[i * n_voices + voice] = share(d->votes[step * n_voices + voice] / voters);
     }
     return true;
 }

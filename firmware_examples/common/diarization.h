@@ -5,6 +5,7 @@
 
 #include "clustering.h"
 #include "graph.h"
+#include "stretches.h"
 
 /* Decided steps from `first_step` on: how sure each voice is active. */
 typedef struct {
@@ -22,14 +23,21 @@ typedef struct {
     float *latents[2];            /* [history, width], the newest last: for either graph */
     float *votes, *voters;        /* [window, voices], [window]: what windows said of a step */
     float *active, *alone;        /* [window, n_local]: probability per step in this window */
-    float *alike, *scores;        /* [n_local, voices], [window, voices] */
-    float *embeddings;            /* [n_local, embedding_dim] */
+    float *scores;                /* [window, voices] */
+    ee_turn_rules rules;
+    ee_stretch *stretches;        /* of this window */
+    float *embeddings;            /* [stretches, embedding_dim] */
     int64_t last_heard[EE_MOST_VOICES]; /* step; -1 for a voice not yet found */
 } ee_diarization;
 
-/* `latency_steps`: how long a step may stay undecided. */
-bool ee_diarization_open(ee_diarization *decoder, const ee_bundle *bundle, int latency_steps,
-                         int max_voices, ee_memory *memory, ee_error *error);
+/* What is asked of a decoder. */
+typedef struct {
+    int latency_steps; /* how long a step may stay undecided */
+    int min_voices, max_voices;
+} ee_diarization_options;
+
+bool ee_diarization_open(ee_diarization *decoder, const ee_bundle *bundle,
+                         ee_diarization_options options, ee_memory *memory, ee_error *error);
 
 /* Takes `n_steps` (at most a chunk) of both latents, each [n_steps, width]. */
 void ee_diarization_push(ee_diarization *decoder, const float *diarization, const float *speaker,

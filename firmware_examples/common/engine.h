@@ -8,8 +8,12 @@
 /* The engine's name in manifests. */
 extern const char *const ee_engine_name;
 
-/* A loaded graph. Not for two threads at once. */
+/* A loaded graph: a struct of the engine's own, and its size. Not for two threads at once. */
 typedef struct ee_engine ee_engine;
+extern const size_t ee_engine_bytes;
+
+/* Inputs, and outputs, of a graph: more than any has. */
+enum { EE_MOST_TENSORS = 128 };
 
 /* Once, before any graph is loaded. `library` is a path or name to load the engine's shared library
  * from, NULL for the usual one; `threads` is per graph. False if the engine is not there or older
@@ -17,8 +21,10 @@ typedef struct ee_engine ee_engine;
 bool ee_engine_start(const char *library, int threads, const char *minimum_version,
                      ee_error *error);
 
-/* Loads one graph file; NULL with an error if the engine refuses it. `spec` must outlive it. */
-ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error *error);
+/* Loads one graph file into `engine`, which is zeroed; false with an error if the engine refuses
+ * it. Close it even then. `spec` must outlive it. */
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
+                    ee_error *error);
 
 /* One call: reads `inputs` and fills `outputs`, in the order of the spec, float32. Buffers do not
  * overlap and are those of ee_take_vectors. At most two buffers ever stand in for one input or
@@ -26,6 +32,7 @@ ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error 
 bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const outputs[],
                    ee_error *error);
 
+/* Frees what the engine took; `engine` itself is the caller's. */
 void ee_engine_close(ee_engine *engine);
 
 /* Once, after the last graph is closed. */

@@ -3,7 +3,6 @@
  * the same outputs of graphs. */
 #include "engine.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 const char *const ee_engine_name = "null";
@@ -13,6 +12,8 @@ struct ee_engine {
     FILE *file;
 };
 
+const size_t ee_engine_bytes = sizeof(ee_engine);
+
 bool ee_engine_start(const char *library, int threads, const char *minimum_version,
                      ee_error *error)
 {
@@ -20,18 +21,14 @@ bool ee_engine_start(const char *library, int threads, const char *minimum_versi
     return true;
 }
 
-ee_engine *ee_engine_open(const char *path, const ee_graph_spec *spec, ee_error *error)
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
+                    ee_error *error)
 {
-    ee_engine *engine = malloc(sizeof *engine);
-    FILE *file = fopen(path, "rb");
-    if (engine == NULL || file == NULL) {
-        ee_fail(error, EE_FAILED, "%s: cannot be read", spec->file);
-        free(engine);
-        return NULL;
-    }
-    setvbuf(file, NULL, _IONBF, 0);
-    *engine = (ee_engine){spec, file};
-    return engine;
+    *engine = (ee_engine){spec, fopen(path, "rb")};
+    if (engine->file == NULL)
+        return ee_fail(error, EE_FAILED, "%s: cannot be read", spec->file);
+    setvbuf(engine->file, NULL, _IONBF, 0);
+    return true;
 }
 
 bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const outputs[],
@@ -48,8 +45,8 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
 
 void ee_engine_close(ee_engine *engine)
 {
-    fclose(engine->file);
-    free(engine);
+    if (engine->file != NULL)
+        fclose(engine->file);
 }
 
 void ee_engine_stop(void)

@@ -11,8 +11,8 @@ bool ee_fail(ee_error *error, int code, const char *format, ...)
         vsnprintf(error->text, sizeof error->text, format, values);
         va_end(values);
         error->code = code;
-        for (char *c = error->text; *c; c++) /* whatever a library says, it stays one line */
-            if (*c == '\n' || *c == '\r')
+        for (char *c = error->text; *c; c++) /* whatever a file or a library says, it is one line */
+            if ((unsigned char)*c < ' ' || *c == 0x7f)
                 *c = ' ';
     }
     return false;

@@ -1,5 +1,18 @@
 #include "graph.h"
 
+#include <malloc.h>
+
+/* While a graph loads, large blocks are mapped, so that copies of the weights that an engine frees
+ * go back to the system; afterwards mapping every intermediate would cost time. */
+static bool load_thriftily(ee_graph *graph, const char *path, ee_error *error)
+{
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    bool good = ee_engine_load(graph->engine, path, graph->spec, error);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 32 << 20);
+    return good;
+}
+
 static float **take_buffers(const ee_tensor *tensors, int n, const char *owner, ee_memory *memory)
 {
     float **buffers = ee_take(memory, owner, (size_t)n, sizeof *buffers);
@@ -15,12 +28,14 @@ bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name,
     const char *owner = EE_GRAPH_NAMES[name];
     char path[EE_PATH_BYTES];
     graph->spec = spec;
+    if (spec->n_inputs > EE_MOST_TENSORS || spec->n_outputs > EE_MOST_TENSORS)
+        return ee_fail(error, EE_FAILED, "%s: found over %d tensors, expected fewer", spec->file,
+                       EE_MOST_TENSORS);
     graph->inputs = take_buffers(spec->inputs, spec->n_inputs, owner, memory);
     graph->outputs = take_buffers(spec->outputs, spec->n_outputs, owner, memory);
-    if (!ee_memory_holds(memory, error) || !ee_bundle_path(bundle, spec->file, path, error))
-        return false;
-    graph->engine = ee_engine_open(path, spec, error);
-    return graph->engine != NULL;
+    graph->engine = ee_take(memory, owner, 1, ee_engine_bytes);
+    return ee_memory_holds(memory, error) && ee_bundle_path(bundle, spec->file, path, error) &&
+           load_thriftily(graph, path, error);
 }
 
 float *ee_graph_input(const ee_graph *graph, const char *name)

@@ -1,19 +1,18 @@
 #include "language.h"
 
 #include "npz.h"
+#include "turns.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Meeting a word that is not in the vocabulary, and each of its letters. */
-static const double UNKNOWN_WORD = -4.0, UNKNOWN_LETTER = -2.6;
+enum { PHONES, SOUNDS, WORDS, UNIGRAM, BACKOFF, ROWS, COLUMNS, BIGRAM, ARRAYS };
 
-enum { WORDS, UNIGRAM, BACKOFF, ROWS, COLUMNS, BIGRAM, ARRAYS };
-
-static const char *const NAMES[ARRAYS] = {"words.npy", "unigram.npy", "backoff.npy",
-                                          "rows.npy",  "columns.npy", "bigram.npy"};
-static const char KINDS[ARRAYS + 1] = "Sffuuf";
+static const char *const NAMES[ARRAYS] = {"phones.npy",  "sounds.npy", "words.npy",
+                                          "unigram.npy", "backoff.npy", "rows.npy",
+                                          "columns.npy", "bigram.npy"};
+static const char KINDS[ARRAYS + 1] = "SSSffuuf";
 
 static float from_half(uint16_t bits)
 {
@@ -59,11 +58,40 @@ static bool are_finite(const float *values, int count)
     return true;
 }
 
+/* Whether (sound, word) ascends, each pair once. */
+static bool are_sorted(const ee_language *l)
+{
+    for (int i = 1; i < l->n_words; i++) {
+        const uint8_t *sound = l->sounds + (size_t)i * (size_t)l->sound_bytes;
+        const uint8_t *word = l->words + (size_t)i * (size_t)l->word_bytes;
+        int order = memcmp(sound - l->sound_bytes, sound, (size_t)l->sound_bytes);
+        if (order == 0)
+            order = memcmp(word - l->word_bytes, word, (size_t)l->word_bytes);
+        if (order >= 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether every word has a sound, made of phones with nothing but zeros behind. */
+static bool are_known(const ee_language *l)
+{
+    for (int i = 0; i < l->n_words; i++) {
+        const uint8_t *sound = l->sounds + (size_t)i * (size_t)l->sound_bytes;
+        for (int k = 0; k < l->sound_bytes; k++)
+            if (sound[k] == EE_SPACE || sound[k] >= l->n_phones ||
+                (sound[k] == 0 && k == 0) || (k > 0 && sound[k] != 0 && sound[k - 1] == 0))
+                return false;
+    }
+    return true;
+}
+
 /* Whether every index points into its array and every number is finite. */
 static bool is_sound(const ee_language *l, const ee_array *arrays)
 {
-    if (!l->words || !l->unigram || !l->backoff || !l->rows || !l->columns || !l->bigram ||
-        l->n_words < 1 || arrays[UNIGRAM].count != l->n_words ||
+    if (!l->sounds || !l->words || !l->unigram || !l->backoff || !l->rows || !l->columns ||
+        !l->bigram || l->n_words < 1 || l->word_bytes >= EE_WORD_BYTES ||
+        arrays[WORDS].count != l->n_words || arrays[UNIGRAM].count != l->n_words ||
         arrays[BACKOFF].count != l->n_words + 1 || arrays[ROWS].count != l->n_words + 2 ||
         arrays[COLUMNS].count != l->n_bigrams || l->rows[0] != 0 ||
         l->rows[l->n_words + 1] != (uint32_t)l->n_bigrams)
@@ -71,11 +99,8 @@ static bool is_sound(const ee_language *l, const ee_array *arrays)
     for (int i = 0; i <= l->n_words; i++)
         if (l->rows[i] > l->rows[i + 1])
             return false;
-    for (int i = 1; i < l->n_words; i++) {
-        const uint8_t *word = l->words + (size_t)i * (size_t)l->word_bytes;
-        if (memcmp(word - l->word_bytes, word, (size_t)l->word_bytes) >= 0)
-            return false;
-    }
+    if (!are_sorted(l) || !are_known(l))
+        return false;
     for (int i = 0; i < l->n_bigrams; i++)
         if (l->columns[i] >= l->n_words)
             return false;
@@ -87,9 +112,12 @@ static bool take_arrays(ee_language *language, const ee_array *arrays, const cha
                         ee_memory *memory, ee_error *error)
 {
     *language = (ee_language){
-        .n_words = arrays[WORDS].count,
+        .n_phones = arrays[PHONES].count,
+        .n_words = arrays[SOUNDS].count,
+        .sound_bytes = arrays[SOUNDS].item_bytes,
         .word_bytes = arrays[WORDS].item_bytes,
         .n_bigrams = arrays[BIGRAM].count,
+        .sounds = take_bytes(&arrays[SOUNDS], arrays[SOUNDS].item_bytes, memory),
         .words = take_bytes(&arrays[WORDS], arrays[WORDS].item_bytes, memory),
         .unigram = take_floats(&arrays[UNIGRAM], memory),
         .backoff = take_floats(&arrays[BACKOFF], memory),
@@ -106,50 +134,29 @@ static bool take_arrays(ee_language *language, const ee_array *arrays, const cha
     return true;
 }
 
-/* The whole file, to be freed by the caller. */
-static uint8_t *read_whole(const char *path, size_t *n_bytes)
-{
-    FILE *file = fopen(path, "rb");
-    uint8_t *data = NULL;
-    long size = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    if (size > 0 && fseek(file, 0, SEEK_SET) == 0 && (data = malloc((size_t)size)) != NULL &&
-        fread(data, 1, (size_t)size, file) != (size_t)size) {
-        free(data);
-        data = NULL;
-    }
-    if (file)
-        fclose(file);
-    *n_bytes = data ? (size_t)size : 0;
-    return data;
-}
-
-bool ee_language_read(ee_language *language, const char *path, const char *name,
+bool ee_language_read(ee_language *language, const void *data, size_t n_bytes, const char *name,
                       ee_memory *memory, ee_error *error)
 {
     ee_array arrays[ARRAYS] = {{0}};
-    size_t n_bytes;
-    uint8_t *data = read_whole(path, &n_bytes);
-    bool good = data != NULL ||
-                ee_fail(error, EE_REFUSED, "%s: cannot be read, expected a language model", name);
+    bool good = true;
     for (int i = 0; i < ARRAYS && good; i++) {
         good = ee_npz_read(&arrays[i], data, n_bytes, NAMES[i], name, error);
         if (good && arrays[i].kind != KINDS[i])
             good = ee_fail(error, EE_REFUSED, "%s: %s: found kind %c, expected %c: export it again",
                            name, NAMES[i], arrays[i].kind, KINDS[i]);
     }
-    free(data);
     good = good && take_arrays(language, arrays, name, memory, error);
     for (int i = 0; i < ARRAYS; i++)
         free(arrays[i].data);
     return good;
 }
 
-/* The first word from `low` on whose letter at `depth` is at least `letter`. */
-static int first_from(const ee_language *l, ee_range range, int depth, int letter)
+/* The first word from `low` on whose phone at `depth` is at least `phone`. */
+static int first_from(const ee_language *l, ee_range range, int depth, int phone)
 {
     while (range.low < range.high) {
         int middle = range.low + (range.high - range.low) / 2;
-        if (l->words[(size_t)middle * (size_t)l->word_bytes + (size_t)depth] < letter)
+        if (l->sounds[(size_t)middle * (size_t)l->sound_bytes + (size_t)depth] < phone)
             range.low = middle + 1;
         else
             range.high = middle;
@@ -157,11 +164,11 @@ static int first_from(const ee_language *l, ee_range range, int depth, int lette
     return range.low;
 }
 
-ee_range ee_language_narrow(const ee_language *l, ee_range range, int depth, int letter)
+ee_range ee_language_narrow(const ee_language *l, ee_range range, int depth, int phone)
 {
-    if (depth >= l->word_bytes)
-        return letter ? (ee_range){range.low, range.low} : range;
-    return (ee_range){first_from(l, range, depth, letter), first_from(l, range, depth, letter + 1)};
+    if (depth >= l->sound_bytes)
+        return phone ? (ee_range){range.low, range.low} : range;
+    return (ee_range){first_from(l, range, depth, phone), first_from(l, range, depth, phone + 1)};
 }
 
 float ee_language_likeliest(const ee_language *l, ee_range range)
@@ -186,9 +193,4 @@ double ee_language_score(const ee_language *l, int previous, int word)
     if (low < end && l->columns[low] == word)
         return l->bigram[low];
     return l->backoff[row] + l->unigram[word];
-}
-
-double ee_language_unknown(int n_letters)
-{
-    return UNKNOWN_WORD + UNKNOWN_LETTER * n_letters;
 }

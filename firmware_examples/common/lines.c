@@ -1,6 +1,12 @@
 #include "lines.h"
 
-#include <string.h>
+#include <math.h>
+
+/* What is no number, or no share, is not written as one, whatever a graph answered. */
+static double share(double confidence)
+{
+    return fmin(fmax(confidence, 0.0), 1.0);
+}
 
 /* Four decimals, without zeros at the end but for one after the point. */
 static void write_number(FILE *out, const char *key, double value)
@@ -47,7 +53,7 @@ void ee_write_turn(FILE *out, const ee_turn *turn)
     write_span(out, "turn", turn->start_s, turn->end_s);
     write_speaker(out, "speaker", turn->speaker);
     fputs(", ", out);
-    write_number(out, "confidence", turn->confidence);
+    write_number(out, "confidence", share(turn->confidence));
     fputs("}\n", out);
 }
 
@@ -58,7 +64,7 @@ void ee_write_word(FILE *out, const ee_word *word)
     fputs(", ", out);
     write_speaker(out, "speaker", word->speaker);
     fputs(", ", out);
-    write_number(out, "confidence", word->confidence);
+    write_number(out, "confidence", share(word->confidence));
     fputs("}\n", out);
 }
 

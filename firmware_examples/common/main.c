@@ -25,6 +25,7 @@ static const char USAGE[] =
     "  --engine-library FILE the engine's shared library, where it is not in the usual places\n"
     "  --threads N           engine threads (default 1)\n"
     "  --latency-s S         hold decisions back at most this long (default 2)\n"
+    "  --min-speakers N      at least so many (default 1)\n"
     "  --max-speakers N      at most so many (default 20)\n"
     "  --no-language-model   write what is heard, letter by letter\n"
     "  --separate DIR        write separated voices there\n"
@@ -35,7 +36,7 @@ static const char USAGE[] =
 
 typedef struct {
     const char *audio, *bundle, *library, *separate;
-    int threads, max_speakers;
+    int threads, min_speakers, max_speakers;
     double latency_s;
     bool language_model, memory, stats;
 } arguments;
@@ -97,44 +98,51 @@ static bool read_seconds(const char *text, double *out)
     return true;
 }
 
+enum { BUNDLE, LIBRARY, THREADS, LATENCY, LEAST, MOST, LETTERS, SEPARATE, MEMORY, STATS, HELP };
+
+static const struct option OPTIONS[] = {
+    {"bundle", required_argument, NULL, BUNDLE},
+    {"engine-library", required_argument, NULL, LIBRARY},
+    {"threads", required_argument, NULL, THREADS},
+    {"latency-s", required_argument, NULL, LATENCY},
+    {"min-speakers", required_argument, NULL, LEAST},
+    {"max-speakers", required_argument, NULL, MOST},
+    {"no-language-model", no_argument, NULL, LETTERS},
+    {"separate", required_argument, NULL, SEPARATE},
+    {"memory", no_argument, NULL, MEMORY},
+    {"stats", no_argument, NULL, STATS},
+    {"help", no_argument, NULL, HELP},
+    {0},
+};
+
+/* One option, its value in `optarg`. */
+static bool read_option(int option, char **argv, arguments *args)
+{
+    switch (option) {
+    case BUNDLE: args->bundle = optarg; return true;
+    case LIBRARY: args->library = optarg; return true;
+    case THREADS: return read_int(optarg, "--threads", 1, 256, &args->threads);
+    case LATENCY: return read_seconds(optarg, &args->latency_s);
+    case LEAST: return read_int(optarg, "--min-speakers", 1, EE_MOST_VOICES, &args->min_speakers);
+    case MOST: return read_int(optarg, "--max-speakers", 1, EE_MOST_VOICES, &args->max_speakers);
+    case LETTERS: args->language_model = false; return true;
+    case SEPARATE: args->separate = optarg; return true;
+    case MEMORY: args->memory = true; return true;
+    case STATS: args->stats = true; return true;
+    case HELP: case 'h': printf(USAGE, argv[0]); exit(EE_DONE);
+    default:
+        return ee_fail(&all.error, EE_USAGE, "%.80s: unknown option or no value: see --help",
+                       argv[optind - 1]);
+    }
+}
+
 static bool read_arguments(int argc, char **argv, arguments *args)
 {
-    enum { BUNDLE, LIBRARY, THREADS, LATENCY, SPEAKERS, LETTERS, SEPARATE, MEMORY, STATS, HELP };
-    static const struct option options[] = {
-        {"bundle", required_argument, NULL, BUNDLE},
-        {"engine-library", required_argument, NULL, LIBRARY},
-        {"threads", required_argument, NULL, THREADS},
-        {"latency-s", required_argument, NULL, LATENCY},
-        {"max-speakers", required_argument, NULL, SPEAKERS},
-        {"no-language-model", no_argument, NULL, LETTERS},
-        {"separate", required_argument, NULL, SEPARATE},
-        {"memory", no_argument, NULL, MEMORY},
-        {"stats", no_argument, NULL, STATS},
-        {"help", no_argument, NULL, HELP},
-        {0},
-    };
     bool good = true;
     int option;
     opterr = 0;
-    while (good && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (option) {
-        case BUNDLE: args->bundle = optarg; break;
-        case LIBRARY: args->library = optarg; break;
-        case THREADS: good = read_int(optarg, "--threads", 1, 256, &args->threads); break;
-        case LATENCY: good = read_seconds(optarg, &args->latency_s); break;
-        case SPEAKERS:
-            good = read_int(optarg, "--max-speakers", 1, EE_MOST_VOICES, &args->max_speakers);
-            break;
-        case LETTERS: args->language_model = false; break;
-        case SEPARATE: args->separate = optarg; break;
-        case MEMORY: args->memory = true; break;
-        case STATS: args->stats = true; break;
-        case HELP: case 'h': printf(USAGE, argv[0]); exit(EE_DONE);
-        default:
-            good = ee_fail(&all.error, EE_USAGE, "%.80s: unknown option or no value: see --help",
-                           argv[optind - 1]);
-        }
-    }
+    while (good && (option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)
+        good = read_option(option, argv, args);
     if (good && argc != optind + 1)
         good = ee_fail(&all.error, EE_USAGE, "found %d arguments, expected one, AUDIO: see --help",
                        argc - optind);
@@ -164,6 +172,7 @@ static bool open_stream(const arguments *args)
     const ee_manifest *manifest = &all.bundle.manifest;
     ee_stream_options options = {
         .latency_s = args->latency_s,
+        .min_speakers = args->min_speakers,
         .max_speakers = args->max_speakers,
         .language_model = args->language_model,
         .separate = args->separate != NULL,
@@ -250,8 +259,8 @@ static void close_all(void)
 int main(int argc, char **argv)
 {
     static char buffer[1 << 13]; /* so that not even printing takes memory later */
-    arguments args = {.threads = 1, .max_speakers = EE_MOST_VOICES, .latency_s = 2.0,
-                      .language_model = true};
+    arguments args = {.threads = 1, .min_speakers = 1, .max_speakers = EE_MOST_VOICES,
+                      .latency_s = 2.0, .language_model = true};
     setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
     double started = now_s();
     if (read_arguments(argc, argv, &args) && open_audio(args.audio) && open_stream(&args)) {

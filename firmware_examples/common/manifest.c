@@ -70,13 +70,12 @@ static bool read_powerset(json_t *list, ee_manifest *manifest, ee_error *error)
 static bool read_decoding(json_t *json, ee_decoding *decoding, ee_error *error)
 {
     return ee_read_number(json, "active_threshold", &decoding->active_threshold, error) &&
-           ee_read_number(json, "continuity_weight", &decoding->continuity_weight, error) &&
            ee_read_number(json, "gap_s", &decoding->gap_s, error) &&
            ee_read_number(json, "group_threshold", &decoding->group_threshold, error) &&
            ee_read_number(json, "language_weight", &decoding->language_weight, error) &&
-           ee_read_number(json, "link_threshold", &decoding->link_threshold, error) &&
            ee_read_number(json, "new_voice_s", &decoding->new_voice_s, error) &&
            ee_read_number(json, "shortest_turn_s", &decoding->shortest_turn_s, error) &&
+           ee_read_number(json, "stretch_threshold", &decoding->stretch_threshold, error) &&
            ee_read_number(json, "word_bonus", &decoding->word_bonus, error);
 }
 

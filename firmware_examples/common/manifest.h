@@ -51,8 +51,8 @@ typedef struct {
 
 /* Thresholds of the decoders. */
 typedef struct {
-    double active_threshold, continuity_weight, gap_s, group_threshold, language_weight;
-    double link_threshold, new_voice_s, shortest_turn_s, word_bonus;
+    double active_threshold, gap_s, group_threshold, language_weight;
+    double new_voice_s, shortest_turn_s, stretch_threshold, word_bonus;
 } ee_decoding;
 
 typedef struct {

@@ -34,19 +34,21 @@ bool ee_microphone_open(ee_audio *audio, const char *device, ee_error *error)
 
 int ee_microphone_read(ee_audio *audio, int16_t *pcm, int n, ee_error *error)
 {
-    snd_pcm_sframes_t got = snd_pcm_readi(audio->microphone, pcm, (snd_pcm_uframes_t)n);
-    if (got == -EPIPE) { /* we were too slow: say so, the recording goes on */
-        fprintf(stderr, "echo-edge: microphone %s: sound was lost: this board is too slow or "
-                        "busy\n", audio->name);
-        got = snd_pcm_recover(audio->microphone, (int)got, 1);
-        if (got == 0)
-            got = snd_pcm_readi(audio->microphone, pcm, (snd_pcm_uframes_t)n);
+    snd_pcm_sframes_t got = 0;
+    while (!audio->stop) {
+        got = snd_pcm_readi(audio->microphone, pcm, (snd_pcm_uframes_t)n);
+        if (got > 0)
+            return (int)got;
+        if (got == -EPIPE) /* we were too slow: say so, the recording goes on */
+            fprintf(stderr, "echo-edge: microphone %s: sound was lost: this board is too slow or "
+                            "busy\n", audio->name);
+        if (snd_pcm_recover(audio->microphone, (int)got, 1) < 0) { /* nor was it asleep */
+            ee_fail(error, EE_FAILED, "microphone %s: failed (%s): see that it is still plugged "
+                                      "in", audio->name, snd_strerror((int)got));
+            return -1;
+        }
     }
-    if (got >= 0 || audio->stop)
-        return got > 0 ? (int)got : 0;
-    ee_fail(error, EE_FAILED, "microphone %s: failed (%s): see that it is still plugged in",
-            audio->name, snd_strerror((int)got));
-    return -1;
+    return 0;
 }
 
 void ee_microphone_close(ee_audio *audio)

@@ -19,7 +19,7 @@ static const double LEAST_SHARE = 0.02;
 bool ee_sources_open(ee_sources *sources, const char *folder, int n_slots, ee_memory *memory,
                      ee_error *error)
 {
-    char path[sizeof sources->files->path];
+    char path[sizeof sources->files->path + 32]; /* what is too long, the file refuses */
     sources->blocks = ee_take(memory, "sources", (size_t)n_slots * KEPT_BLOCKS, sizeof(float));
     sources->turns = ee_take(memory, "sources", MOST_TURNS, sizeof *sources->turns);
     if (!ee_memory_holds(memory, error))

@@ -17,7 +17,7 @@ typedef struct {
     ee_turn *turns;
 } ee_sources;
 
-/* Creates source_1.wav, ... in `folder`, which must exist. */
+/* Creates source_1.wav, ... in `folder`, which it makes if its parent is there. */
 bool ee_sources_open(ee_sources *sources, const char *folder, int n_slots, ee_memory *memory,
                      ee_error *error);
 

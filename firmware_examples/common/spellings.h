@@ -5,21 +5,21 @@
 #include "language.h"
 
 enum {
-    EE_MOST_NODES = 4096, /* a word still being spelled takes one per letter and spelling */
+    EE_MOST_NODES = 8192, /* a word still being spelled takes one per sound and spelling */
     EE_NONE = -1,
 };
 
-/* A node of the tree of spellings: one more character than its parent. Nodes are numbers. */
+/* A node of the tree of spellings: one more sound than its parent. Nodes are numbers. */
 typedef struct {
     int parent, child, sibling; /* EE_NONE at the ends; `child` is also the list of free nodes */
     int token;
     int64_t touched;            /* the frame in which it was last a candidate */
     double blank, next_blank;   /* log-probability of all paths that end in a blank */
-    double sound, next_sound;   /* and of those that end in the last character */
-    double weight, logprob;     /* the likeliest way in, what the character had there */
-    int64_t frame, end;         /* when that was; when the character ended */
+    double sound, next_sound;   /* and of those that end in the last sound */
+    double weight, logprob;     /* the likeliest way in, what the sound had there */
+    int64_t frame, end;         /* when that was; when the sound ended */
     ee_range words;             /* the vocabulary's words that begin like the word begun */
-    int depth, previous_word;   /* letters of the word begun; the word before it */
+    int depth, previous_word;   /* sounds of the word begun; the word before it */
     double settled, language;   /* score of the complete words; with that of the word begun */
     bool is_kept;
 } ee_spelling;

@@ -1,25 +1,41 @@
 #include "stream.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { MOST_LANGUAGE_BYTES = 64 << 20 };
+
+static bool read_language(ee_stream *s, const ee_bundle *bundle, ee_memory *memory,
+                          ee_error *error)
+{
+    const char *name = s->manifest->language_model;
+    int64_t size;
+    char *data = ee_bundle_read(bundle, name, MOST_LANGUAGE_BYTES, &size, error);
+    bool good = data != NULL &&
+                ee_language_read(&s->language, data, (size_t)size, name, memory, error);
+    free(data);
+    return good;
+}
 
 static bool open_heads(ee_stream *s, const ee_bundle *bundle, ee_memory *memory, ee_error *error)
 {
     const ee_manifest *m = s->manifest;
     const ee_language *language = NULL;
-    char path[EE_PATH_BYTES];
     if (s->options.language_model && m->language_model[0]) {
-        if (!ee_bundle_path(bundle, m->language_model, path, error) ||
-            !ee_language_read(&s->language, path, m->language_model, memory, error))
+        if (!read_language(s, bundle, memory, error))
             return false;
         language = &s->language;
     }
     double step_s = (double)m->step_samples / m->sample_rate;
-    long latency_steps = lrint(fmin(s->options.latency_s, 3600.0) / step_s);
+    ee_diarization_options diarization = {
+        .latency_steps = (int)lrint(fmin(s->options.latency_s, 3600.0) / step_s),
+        .min_voices = s->options.min_speakers,
+        .max_voices = s->options.max_speakers,
+    };
     ee_turns_open(&s->turns, m, s->options.max_speakers, s->options.sink, memory);
     return ee_asr_open(&s->asr, bundle, language, &s->turns, memory, error) &&
-           ee_diarization_open(&s->diarization, bundle, (int)latency_steps,
-                               s->options.max_speakers, memory, error) &&
+           ee_diarization_open(&s->diarization, bundle, diarization, memory, error) &&
            (!s->options.separate || ee_separation_open(&s->separation, bundle, memory, error));
 }
 
@@ -29,9 +45,11 @@ bool ee_stream_open(ee_stream *s, const ee_bundle *bundle, ee_stream_options opt
     if (!(options.latency_s >= 0.0) || !isfinite(options.latency_s))
         return ee_fail(error, EE_USAGE, "latency_s: found %g, expected 0 or more seconds, finite: "
                                         "this program decides while it listens", options.latency_s);
-    if (options.max_speakers < 1 || options.max_speakers > EE_MOST_VOICES)
-        return ee_fail(error, EE_USAGE, "speakers: found %d, expected 1 to %d",
-                       options.max_speakers, EE_MOST_VOICES);
+    if (options.min_speakers < 1 || options.min_speakers > options.max_speakers ||
+        options.max_speakers > EE_MOST_VOICES)
+        return ee_fail(error, EE_USAGE, "speakers: found %d to %d, expected 1 <= min_speakers <= "
+                                        "max_speakers <= %d",
+                       options.min_speakers, options.max_speakers, EE_MOST_VOICES);
     s->options = options;
     s->manifest = &bundle->manifest;
     return ee_graph_open(&s->frontend, bundle, EE_FRONTEND, memory, error) &&
@@ -61,10 +79,7 @@ static bool settle(ee_stream *s, ee_error *error)
     ee_activity activity;
     while (ee_diarization_decide(&s->diarization, false, &activity, error))
         ee_turns_add_activity(&s->turns, &activity, ee_stream_heard_s(s));
-    if (error->code != EE_DONE)
-        return false;
-    ee_turns_give_words(&s->turns);
-    return true;
+    return error->code == EE_DONE;
 }
 
 /* The chunk in the frontend's input through all graphs; only its first `n_samples` are real. */
@@ -91,8 +106,10 @@ static bool run_chunk(ee_stream *s, int n_samples, ee_error *error)
     int n = ee_separation_push(&s->separation, ee_graph_output(&s->encoder, "latents_separation"),
                                features, ee_graph_output(&s->frontend, "spectrum"),
                                &s->diarization, error);
+    if (n < 0)
+        return false;
     emit(s, n);
-    return n >= 0;
+    return true;
 }
 
 bool ee_stream_push(ee_stream *s, const int16_t *pcm, size_t n_samples, ee_error *error)
@@ -103,9 +120,9 @@ bool ee_stream_push(ee_stream *s, const int16_t *pcm, size_t n_samples, ee_error
         s->n_heard++;
         if (s->n_pending < s->manifest->chunk_samples)
             continue;
-        if (!run_chunk(s, s->n_pending, error))
-            return false;
         s->n_pending = 0;
+        if (!run_chunk(s, s->manifest->chunk_samples, error))
+            return false;
     }
     return true;
 }
@@ -114,6 +131,7 @@ bool ee_stream_finish(ee_stream *s, ee_error *error)
 {
     ee_activity activity;
     int n_last = s->n_pending;
+    s->n_pending = 0;
     if (n_last > 0) {
         float *chunk = ee_graph_input(&s->frontend, "pcm");
         memset(chunk + n_last, 0, (size_t)(s->manifest->chunk_samples - n_last) * sizeof *chunk);

@@ -8,7 +8,7 @@
 
 typedef struct {
     double latency_s; /* how long a decision may be held back; finite */
-    int max_speakers; /* 1 to EE_MOST_VOICES */
+    int min_speakers, max_speakers; /* 1 to EE_MOST_VOICES */
     bool language_model, separate;
     ee_sink sink;
     /* Gets [K] waveforms of `n` final samples each, `stride` samples apart; NULL for none. */

@@ -11,14 +11,10 @@ enum {
 void ee_turns_open(ee_turns *turns, const ee_manifest *manifest, int max_voices, ee_sink sink,
                    ee_memory *memory)
 {
-    const ee_decoding *decoding = &manifest->decoding;
-    double step_s = (double)manifest->step_samples / manifest->sample_rate;
     *turns = (ee_turns){
         .sink = sink,
-        .step_s = step_s,
-        .active = decoding->active_threshold,
-        .gap_steps = llrint(decoding->gap_s / step_s),
-        .shortest_steps = llrint(decoding->shortest_turn_s / step_s),
+        .step_s = (double)manifest->step_samples / manifest->sample_rate,
+        .rules = ee_turn_rules_of(manifest),
         .n_voices = max_voices,
         .decided = ee_take(memory, "turns", KEEP_STEPS * (size_t)max_voices, sizeof(float)),
         .waiting = ee_take(memory, "words", EE_MOST_WAITING, sizeof(ee_word)),
@@ -36,7 +32,7 @@ static void close_turn(ee_turns *turns, int voice, double heard_s)
 {
     ee_open_turn *open = &turns->open[voice];
     open->is_open = false;
-    if (open->last + 1 - open->start < turns->shortest_steps)
+    if (open->last + 1 - open->start < turns->rules.shortest_steps)
         return;
     /* A turn ends with the audio, though its last step may reach beyond. */
     ee_turn turn = {
@@ -68,7 +64,7 @@ static int first_to_close(const ee_turns *turns, int64_t before, bool by_last)
 static void add_step(ee_turns *turns, int64_t step, const float *scores, double heard_s)
 {
     for (int voice = 0; voice < turns->n_voices; voice++) {
-        if (!(scores[voice] >= (float)turns->active))
+        if (!(scores[voice] >= turns->rules.active))
             continue;
         ee_open_turn *open = &turns->open[voice];
         if (!open->is_open)
@@ -78,21 +74,8 @@ static void add_step(ee_turns *turns, int64_t step, const float *scores, double 
         open->n_steps++;
     }
     int voice;
-    while ((voice = first_to_close(turns, step - turns->gap_steps, false)) != EE_NOBODY)
+    while ((voice = first_to_close(turns, step - turns->rules.gap_steps, false)) != EE_NOBODY)
         close_turn(turns, voice, heard_s);
-}
-
-void ee_turns_add_activity(ee_turns *turns, const ee_activity *activity, double heard_s)
-{
-    size_t row = (size_t)turns->n_voices;
-    for (int i = 0; i < activity->n_steps; i++) {
-        const float *scores = activity->scores + (size_t)i * row;
-        int64_t step = activity->first_step + i;
-        add_step(turns, step, scores, heard_s);
-        memcpy(turns->decided + (size_t)(step % KEEP_STEPS) * row, scores, row * sizeof(float));
-        turns->decided_end = step + 1;
-        turns->n_decided += turns->n_decided < KEEP_STEPS;
-    }
 }
 
 /* The voice heard most during the word, or else just around it. */
@@ -112,7 +95,7 @@ static int voice_of(const ee_turns *turns, const ee_word *word)
         for (int voice = 1; voice < turns->n_voices; voice++)
             if (total[voice] > total[best])
                 best = voice;
-        if (turns->n_decided > 0 && total[best] >= (float)turns->active)
+        if (turns->n_decided > 0 && total[best] >= turns->rules.active)
             return best;
     }
     return EE_NOBODY;
@@ -135,10 +118,21 @@ void ee_turns_add_word(ee_turns *turns, const ee_word *word)
     turns->waiting[(turns->first_waiting + turns->n_waiting++) % EE_MOST_WAITING] = *word;
 }
 
-void ee_turns_give_words(ee_turns *turns)
+void ee_turns_add_activity(ee_turns *turns, const ee_activity *activity, double heard_s)
 {
-    double decided_s = (double)(turns->decided_end - REACH_STEPS) * turns->step_s;
-    while (turns->n_waiting > 0 && turns->waiting[turns->first_waiting].end_s <= decided_s)
+    if (activity->n_steps == 0)
+        return;
+    size_t row = (size_t)turns->n_voices;
+    for (int i = 0; i < activity->n_steps; i++) {
+        const float *scores = activity->scores + (size_t)i * row;
+        int64_t step = activity->first_step + i;
+        add_step(turns, step, scores, heard_s);
+        memcpy(turns->decided + (size_t)(step % KEEP_STEPS) * row, scores, row * sizeof(float));
+        turns->decided_end = step + 1;
+        turns->n_decided += turns->n_decided < KEEP_STEPS;
+    }
+    double settled_s = (double)(turns->decided_end - REACH_STEPS) * turns->step_s;
+    while (turns->n_waiting > 0 && turns->waiting[turns->first_waiting].end_s <= settled_s)
         give_word(turns);
 }
 

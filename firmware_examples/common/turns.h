@@ -39,8 +39,9 @@ typedef struct {
 
 typedef struct {
     ee_sink sink;
-    double step_s, active;
-    int64_t gap_steps, shortest_steps, n_opened;
+    ee_turn_rules rules;
+    double step_s;
+    int64_t n_opened;
     ee_open_turn open[EE_MOST_VOICES];
     int speaker[EE_MOST_VOICES]; /* label of a voice, 0 for none yet */
     int n_speakers;
@@ -58,11 +59,9 @@ void ee_turns_open(ee_turns *turns, const ee_manifest *manifest, int max_voices,
 /* A word that needs a voice. */
 void ee_turns_add_word(ee_turns *turns, const ee_word *word);
 
-/* Decided steps; `heard_s` is the end of the audio so far. */
+/* Decided steps; `heard_s` is the end of the audio so far. Gives out the turns that ended, then the
+ * words whose steps, and some after, are decided. */
 void ee_turns_add_activity(ee_turns *turns, const ee_activity *activity, double heard_s);
-
-/* Gives out the words whose steps, and some after, are decided. */
-void ee_turns_give_words(ee_turns *turns);
 
 /* Gives out all that is left. */
 void ee_turns_finish(ee_turns *turns, double heard_s);

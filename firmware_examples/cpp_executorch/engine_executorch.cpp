@@ -6,7 +6,6 @@ extern "C" {
 
 #include <cstdint>
 #include <cstring>
-#include <new>
 
 // The interface of the shim. `ee_error` is a type here, so its function gets another name.
 extern "C" {
@@ -24,6 +23,8 @@ struct ee_engine {
   const ee_graph_spec* spec;
   void* handle;
 };
+
+extern "C" const size_t ee_engine_bytes = sizeof(ee_engine);
 
 namespace {
 
@@ -67,31 +68,22 @@ extern "C" bool ee_engine_start(const char* library, int threads, const char* mi
   return true;
 }
 
-extern "C" ee_engine* ee_engine_open(const char* path, const ee_graph_spec* spec,
-                                     ee_error* error) {
-  auto* engine = new (std::nothrow) ee_engine{spec, ee_open(path, n_threads)};
-  if (engine == nullptr || engine->handle == nullptr) {
-    ee_fail(error, EE_FAILED, "%s: executorch: %s", spec->file, last_error());
-    delete engine;
-    return nullptr;
+extern "C" bool ee_engine_load(ee_engine* engine, const char* path, const ee_graph_spec* spec,
+                               ee_error* error) {
+  *engine = {spec, ee_open(path, n_threads)};
+  if (engine->handle == nullptr) {
+    return ee_fail(error, EE_FAILED, "%s: executorch %s", spec->file, last_error());
   }
-  if (is_promised(engine, 0, spec->inputs, spec->n_inputs, error) &&
-      is_promised(engine, 1, spec->outputs, spec->n_outputs, error)) {
-    return engine;
-  }
-  ee_engine_close(engine);
-  return nullptr;
+  return is_promised(engine, 0, spec->inputs, spec->n_inputs, error) &&
+         is_promised(engine, 1, spec->outputs, spec->n_outputs, error);
 }
 
 extern "C" bool ee_engine_run(ee_engine* engine, float* const inputs[], float* const outputs[],
                               ee_error* error) {
   return ee_run(engine->handle, inputs, outputs) == 0 ||
-         ee_fail(error, EE_FAILED, "%s: executorch: %s", engine->spec->file, last_error());
+         ee_fail(error, EE_FAILED, "%s: executorch %s", engine->spec->file, last_error());
 }
 
-extern "C" void ee_engine_close(ee_engine* engine) {
-  ee_close(engine->handle);
-  delete engine;
-}
+extern "C" void ee_engine_close(ee_engine* engine) { ee_close(engine->handle); }
 
 extern "C" void ee_engine_stop(void) {}

@@ -159,6 +159,8 @@ def _seeds(target: str) -> list[bytes]:
 def _language(compression: int) -> bytes:
     """A language model of two words."""
     arrays = {
+        "phones": np.array([b"<blank>", b"<space>", b"a", b"b"]),
+        "sounds": np.array([b"\2", b"\3"]),
         "words": np.array([b"a", b"b"]),
         "unigram": np.zeros(2, "f4"),
         "backoff": np.zeros(3, "f4"),

@@ -533,9 +533,19 @@ def _(scene: Scene) -> Path:
 def _(scene: Scene) -> Path:
     import numpy as np
 
-    names = ("words", "unigram", "backoff", "rows", "columns", "bigram")
+    names = ("phones", "sounds", "words", "unigram", "backoff", "rows", "columns", "bigram")
     arrays = dict.fromkeys(names, np.array([{}], object))
     np.savez(scene.bundle / "language.npz", **arrays)
+    return _with_language_model(scene)
+
+
+@attack("phones-count", "a language model of other sounds")
+def _(scene: Scene) -> Path:
+    import numpy as np
+
+    from tests.runtime.test_language import arrays
+
+    np.savez(scene.bundle / "language.npz", **arrays(["a", "b"]))
     return _with_language_model(scene)
 
 
@@ -543,6 +553,8 @@ def _with_language_model(scene: Scene) -> Path:
     def add(manifest: Any) -> None:
         manifest["files"]["language.npz"] = _FILE
         manifest["asr"]["language_model"] = "language.npz"
+        (heard, *_) = manifest["graphs"]["asr"]["outputs"]
+        manifest["graphs"]["asr"]["outputs"].append(heard | {"name": "phones"})
 
     return scene.edited(add)
 

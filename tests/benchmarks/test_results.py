@@ -69,6 +69,14 @@ def test_the_last_record_that_counts_is_shown(
     assert "2026-02-03, c0ffee123+" in rows[0]
 
 
+def test_other_measurements_may_stand_beside_the_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "quality.jsonl").write_text('{"set": "dialogues", "der": 28.8}\n')
+    assert run(tmp_path) == 0
+    assert capsys.readouterr().out == "No board has been measured yet.\n"
+
+
 def test_no_record_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "results") == 0
     assert capsys.readouterr().out == "No board has been measured yet.\n"

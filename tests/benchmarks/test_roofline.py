@@ -55,7 +55,7 @@ def test_reading_has_a_speed() -> None:
     [
         (["--rounds", "0"], 2, "expected 1 or more"),
         (["--threads", "0"], 2, "threads"),
-        ([], 1, "found engine null, expected onnx"),
+        ([], 1, "found engine null, expected onnx or tflite"),
     ],
 )
 def test_refusals_are_one_line(

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.firmware_examples.engines import EXAMPLES, ONNX, Engine
 from tests.firmware_examples.example import Lines, read_lines
+from tests.firmware_examples.scenes import SCENES, Reference, decode
 
-EXAMPLES = Path(__file__).parents[2] / "firmware_examples"
-APT = "apt install gcc make libc6-dev gcc-aarch64-linux-gnu qemu-user-static valgrind"
+APT = "apt install gcc g++ make libc6-dev g++-aarch64-linux-gnu qemu-user-static valgrind"
 
 
 def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a folder; skips where a compiler or the network is missing, fails where the code
+    does not build."""
     for tool in ("make", "gcc", "apt-get"):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}: {APT}")
@@ -28,18 +31,11 @@ def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="session")
-def make() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run make in a folder; skips where a compiler or the network is missing, fails where the code
-    does not build."""
-    return _make
-
-
-@pytest.fixture(scope="session")
-def build_replay() -> Callable[[str], Path]:
+def build_replay() -> Callable[..., Path]:
     """The shared code with an engine that replays recorded outputs, in a MODE of common.mk."""
 
-    def build(mode: str) -> Path:
-        options = (f"MODE={mode}", "ALSA=no")
+    def build(mode: str, alsa: str = "no") -> Path:
+        options = (f"MODE={mode}", f"ALSA={alsa}")
         _make(EXAMPLES / "common", *options, "replay")
         return Path(_make(EXAMPLES / "common", *options, "-s", "where").stdout.strip())
 
@@ -63,13 +59,27 @@ def run_program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def build_example() -> Callable[..., Path]:
-    """The program of an example's folder, in a MODE of common.mk, with more options for make."""
+    """The program of an engine's example, in a MODE of common.mk."""
 
-    def build(folder: Path, mode: str = "release", *options: str) -> Path:
-        _make(folder, f"MODE={mode}", "ALSA=no", *options, "program")
-        return Path(_make(folder, f"MODE={mode}", "ALSA=no", "-s", "where").stdout.strip())
+    def build(engine: Engine, mode: str = "release") -> Path:
+        options = (f"MODE={mode}", "ALSA=no", *engine.make_options())
+        _make(engine.folder, *options, "program")
+        return Path(_make(engine.folder, *options, "-s", "where").stdout.strip())
 
     return build
+
+
+@pytest.fixture(scope="session")
+def find_bundle(default_bundle: Path) -> Callable[[Engine], Path]:
+    """A bundle for the engine: the one that ships, or one that is exported."""
+
+    def find(engine: Engine) -> Path:
+        if engine is ONNX:
+            return default_bundle
+        _make(engine.folder, "build/bundle/manifest.json")
+        return engine.folder / "build/bundle"
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +95,25 @@ def emulate() -> Callable[[Path, str], Lines]:
     emulated processor; skips where the tools are missing."""
 
     def run(folder: Path, cpu: str) -> Lines:
-        for tool in ("qemu-aarch64-static", "aarch64-linux-gnu-gcc"):
+        for tool in ("qemu-aarch64-static", "aarch64-linux-gnu-g++"):
             if shutil.which(tool) is None:
                 pytest.skip(f"needs {tool}: {APT}")
         printed = _make(folder, "-s", f"CPU={cpu}", "emulated").stdout.splitlines(True)
         return read_lines("".join(line for line in printed if line.startswith("{")))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def references(
+    default_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Reference]:
+    """A simulated recording by name, decoded by Python once."""
+    folder, made = tmp_path_factory.mktemp("scenes"), dict[str, Reference]()
+
+    def get(name: str) -> Reference:
+        if name not in made:
+            made[name] = decode(SCENES[name], default_bundle, folder / str(SCENES[name].seed))
+        return made[name]
+
+    return get

@@ -56,6 +56,11 @@ def _samples(recording: Path) -> NDArray[np.float32]:
     return pcm.astype(np.float32) / np.float32(32768)
 
 
+def first_seconds(recording: Path, seconds: int) -> bytes:
+    """Raw samples of the recording's start."""
+    return recording.read_bytes()[44 : 44 + 32_000 * seconds]
+
+
 def assert_same(found: Lines, expected: Lines) -> None:
     """The same texts and speakers, times within a step of 40 ms."""
     for kind in ("turn", "word"):
@@ -87,10 +92,15 @@ def assert_alike(found: Lines, expected: Lines) -> None:
     assert words.ratio() >= LEAST_WORDS
 
 
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """The manifest as it is."""
+    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_bytes())
+    return manifest
+
+
 def change(bundle: Path, **changes: Any) -> None:
     """Other values in the manifest."""
-    manifest = json.loads((bundle / "manifest.json").read_bytes())
-    (bundle / "manifest.json").write_text(json.dumps(manifest | changes))
+    (bundle / "manifest.json").write_text(json.dumps(read_manifest(bundle) | changes))
 
 
 def flip(path: Path) -> None:
@@ -102,7 +112,7 @@ def flip(path: Path) -> None:
 
 def replace_file(bundle: Path, name: str, data: bytes) -> None:
     """Another content of a file, which the manifest vouches for."""
-    files = json.loads((bundle / "manifest.json").read_bytes())["files"]
+    files = read_manifest(bundle)["files"]
     files[name] = {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
     (bundle / name).write_bytes(data)
     change(bundle, files=files)

@@ -28,7 +28,7 @@ class Posteriors:
 
 def _decoder() -> AsrDecoder:
     search = BestPath(TOKENS, round(SILENCE_S / FRAME_S))
-    return AsrDecoder(Posteriors(), search, FRAME_S)  # type: ignore[arg-type]
+    return AsrDecoder(Posteriors(), "logprobs", search, FRAME_S)  # type: ignore[arg-type]
 
 
 def _logprobs(frames: str, posteriors: Iterable[float] = ()) -> Array:

@@ -8,12 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge.heads.asr import BestPath, Search, Spelled
-from echo_edge.heads.beam import SETTLE_FRAMES, BeamOptions, BeamSearch, Spelling
-from echo_edge.language import START, LanguageModel, unknown
+from echo_edge.heads.beam import SETTLE_FRAMES, UNFINISHED, BeamOptions, BeamSearch, Spelling
+from echo_edge.language import START, LanguageModel
 from tests.runtime.test_language import arrays
 
 TOKENS = ("<blank>", " ", "a", "b")
 WORDS = ["a", "ab", "ba", "bab"]
+"""Said as they are written."""
 
 Array = NDArray[np.float32]
 
@@ -41,7 +42,7 @@ def silence(n_frames: int) -> Array:
 
 
 def search(options: BeamOptions, silence: int = 10_000, lag: int = 10_000) -> BeamSearch:
-    return BeamSearch(LanguageModel(**arrays(WORDS)), TOKENS, silence, lag, options)
+    return BeamSearch(LanguageModel(**arrays(WORDS)), silence, lag, options)
 
 
 def words(found: Search, logprobs: Array) -> list[Spelled]:
@@ -62,15 +63,18 @@ def by_all_paths(logprobs: Array, options: BeamOptions) -> dict[str, float]:
         total = float(sum(logprobs[t, token] for t, token in enumerate(path)))
         sounds[spelling] = float(np.logaddexp(sounds.get(spelling, -np.inf), total))
     for spelling, total in sounds.items():
-        if spelling.startswith(" ") or "  " in spelling:
+        *complete, last = spelling.split(" ")
+        if any(word not in WORDS for word in complete):
+            continue
+        if not any(word.startswith(last) for word in WORDS):
             continue
         previous, score = START, 0.0
-        for word in spelling.split():
-            at = WORDS.index(word) if word in WORDS else START
-            score += options.weight * (
-                language.score(previous, at) if at != START else unknown(len(word))
-            )
+        for word in [*complete, last] if last in WORDS else complete:
+            at = WORDS.index(word)
+            score += options.weight * language.score(previous, at)
             previous = at
+        if last and last not in WORDS:
+            score += options.weight * UNFINISHED
         scores[spelling] = total + score + options.word_bonus * spelling.count(" ")
     return scores
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echo_edge.clustering import LinkRules
 from echo_edge.graph import GraphStream
-from echo_edge.heads.diarization import Activity, DiarizationDecoder
+from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules, find_stretches
 from echo_edge.manifest import DiarizationSpec, GraphSpec
 
 Array = NDArray[np.float32]
@@ -21,6 +21,7 @@ POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 WINDOW, HOP, STEP_S = 25, 5, 0.04
 SPEC = DiarizationSpec(WINDOW, HOP, POWERSET, 4)
 ORDERS = list(permutations(range(3)))
+TURNS = TurnRules(active=0.5, gap_steps=2, shortest_steps=2)
 
 
 class _Call:
@@ -70,9 +71,9 @@ def _decoder(
     def graph(function: Graph) -> GraphStream:
         return GraphStream(_Call(function), GraphSpec("graph", (), (), {}))
 
-    rules = LinkRules(0.75, 0.6, 0.3, max_clusters)
+    rules = LinkRules(0.2, 0.3, max_clusters)
     segment = graph(segmentation or _Segmentation())
-    return DiarizationDecoder(segment, graph(embedding), SPEC, rules, STEP_S, latency_steps)
+    return DiarizationDecoder(segment, graph(embedding), SPEC, rules, TURNS, STEP_S, latency_steps)
 
 
 def _truth(*runs: tuple[int, tuple[int, ...]]) -> list[int]:
@@ -96,6 +97,13 @@ def _decode(
     return decided + [(len(truth), activity) for activity in decoder.finish()]
 
 
+def _decode_part(
+    decoder: DiarizationDecoder, truth: list[int], last: bool = False
+) -> list[Activity]:
+    latents = _latents(truth)
+    return decoder.push(latents, latents) + (decoder.finish() if last else [])
+
+
 def _scores(decided: list[tuple[int, Activity]]) -> Array:
     """All decisions in one; they follow one another without a gap."""
     at = 0
@@ -109,6 +117,44 @@ CONVERSATION = _truth(
     (10, ()), (40, (0,)), (10, ()), (40, (1,)), (8, (0, 1)), (30, (0,)), (40, (2,)), (30, (1,)),
     (7, ()),
 )  # fmt: skip
+
+
+class TestStretches:
+    @pytest.mark.parametrize(
+        ("row", "spans", "owned"),
+        [
+            pytest.param("......", [], [], id="silence"),
+            pytest.param(".XX...", [(1, 3)], [(0, 6)], id="one has all steps"),
+            pytest.param("X.....", [], [], id="too short"),
+            pytest.param("XX..XX", [(0, 6)], [(0, 6)], id="a pause within"),
+            pytest.param("XX...XX", [(0, 2), (5, 7)], [(0, 3), (3, 7)], id="two"),
+            pytest.param("XX...X", [(0, 2)], [(0, 6)], id="one and another too short"),
+            pytest.param(
+                "XXX....XX...XXXX",
+                [(0, 3), (7, 9), (12, 16)],
+                [(0, 5), (5, 10), (10, 16)],
+                id="three",
+            ),
+        ],
+    )
+    def test_of_one(
+        self, row: str, spans: list[tuple[int, int]], owned: list[tuple[int, int]]
+    ) -> None:
+        active = np.array([[0.9 if mark == "X" else 0.1] for mark in row], np.float32)
+
+        found = find_stretches(active, TURNS)
+
+        assert [(each.start, each.end) for each in found] == spans
+        assert [(each.first, each.last) for each in found] == owned
+
+    def test_of_several(self) -> None:
+        active = np.zeros((8, 3), np.float32)
+        active[:4, 2] = active[3:, 0] = 0.5
+
+        assert [(s.local, s.start, s.end) for s in find_stretches(active, TURNS)] == [
+            (0, 3, 8),
+            (2, 0, 4),
+        ]
 
 
 class TestVoices:
@@ -152,6 +198,59 @@ class TestVoices:
         alone = np.array([len(POWERSET[index]) == 1 for index in truth])
         assert np.all(weights[-1][alone] > 0.9)
         assert np.all(weights[-1][~alone] < 0.1)
+
+    def test_two_who_are_taken_for_one_local_speaker(self) -> None:
+        """They talk after each other: their stretches are told apart."""
+
+        def one_for_all(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            heard = inputs["latents"][0, :, 0] > 0
+            posteriors = np.full((1, WINDOW, len(POWERSET)), 1e-6, np.float32)
+            posteriors[0, ~heard, 0] = posteriors[0, heard, 1] = 1.0
+            return {"logprobs": np.log(posteriors)}
+
+        truth = _truth((10, ()), (20, (0,)), (5, ()), (20, (1,)), (5, ()), (20, (0,)), (4, ()))
+        decoder = _decoder(2**31, segmentation=one_for_all)
+
+        scores = _scores(_decode(decoder, truth))
+
+        found = [tuple(np.flatnonzero(row >= 0.5).tolist()) for row in scores]
+        assert found == [POWERSET[index] for index in truth]
+
+    def test_more_stretches_than_the_graph_takes_at_once(self) -> None:
+        def spy(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            assert inputs["weights"].shape == (1, 3, WINDOW)
+            n_rows.append(int(inputs["weights"][0].any(axis=1).sum()))
+            return _embedding(inputs)
+
+        n_rows: list[int] = []
+        truth = _truth((2, ()), (10, (0,)), (3, ()), *[(4, (0,)), (3, ())] * 4)
+
+        scores = _scores(_decode(_decoder(2**31, embedding=spy), truth, [0]))
+
+        assert (3, 1) in pairwise(n_rows)
+        assert [index > 0 for index in truth] == (scores.max(1) >= 0.5).tolist()
+
+    def test_joined(self) -> None:
+        """Half way voices 0 and 2 turn out to be one; what is decided from then on says so."""
+        truth, half = CONVERSATION + CONVERSATION, len(CONVERSATION)
+        decoder, apart = _decoder(10), _decoder(10)
+        before = _decode_part(decoder, truth[:half])
+        _decode_part(apart, truth[:half])
+
+        decoder.join((0, 1, 0))
+        scores = _scores(
+            [(0, each) for each in before + _decode_part(decoder, truth[half:], last=True)]
+        )
+        expected = _scores(
+            [(0, each) for each in before + _decode_part(apart, truth[half:], last=True)]
+        )
+
+        assert decoder.clusters.count == 2
+        at = sum(len(activity.scores) for activity in before)
+        assert not expected[at : at + 10, 3:].any()
+        np.testing.assert_array_equal(scores[at:, 2:], 0.0)
+        np.testing.assert_allclose(scores[at:, 1], expected[at:, 1], atol=0.2)
+        np.testing.assert_allclose(scores[at:, 0], expected[at:, [0, 2]].sum(1), atol=0.2)
 
     def test_no_more_than_allowed(self) -> None:
         decoder = _decoder(10, max_clusters=2)

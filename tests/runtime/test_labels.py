@@ -1,6 +1,5 @@
 import pytest
 
-from echo_edge.clustering import Grouping
 from echo_edge.labels import COUNT_LIVE, Labels
 from echo_edge.results import Result, Speaker, SpeakerCount, Tentative, Turn, Word
 from echo_edge.turns import VoiceTurn
@@ -106,7 +105,7 @@ class TestDeferred:
         labels.add_words([(_word("a"), 0)])
 
         assert labels.take(1.0, everything=False) == Result(duration_s=1.0)
-        labels.group(Grouping((0,), 0.7))
+        labels.conclude(0.7)
         result = labels.take(1.0, everything=True)
         assert (len(result.turns), len(result.words)) == (1, 1)
         assert result.speaker_count == SpeakerCount(1, 0.7)
@@ -117,15 +116,8 @@ class TestDeferred:
             pytest.param(
                 [(0, 4, 6), (1, 0, 2)], [(0, 2, "speaker_1"), (4, 6, "speaker_2")], id="sorted"
             ),
-            pytest.param([(0, 0, 2), (2, 2, 4)], [(0, 4, "speaker_1")], id="touching ones join"),
-            pytest.param([(0, 0, 4), (2, 1, 3)], [(0, 4, "speaker_1")], id="one within another"),
             pytest.param(
-                [(0, 0, 2), (2, 3, 4)],
-                [(0, 2, "speaker_1"), (3, 4, "speaker_1")],
-                id="a pause stays",
-            ),
-            pytest.param(
-                [(0, 0, 4), (1, 2, 6), (2, 4, 8)],
+                [(1, 2, 6), (0, 0, 8)],
                 [(0, 8, "speaker_1"), (2, 6, "speaker_2")],
                 id="around another speaker",
             ),
@@ -136,32 +128,20 @@ class TestDeferred:
             ),
         ],
     )
-    def test_voices_0_and_2_are_one_person(
+    def test_turns_and_labels_are_by_start(
         self, turns: list[tuple[int, int, int]], expected: list[tuple[int, int, str]]
     ) -> None:
         labels = Labels(STEP_S, deferred=True)
         labels.add_turns([_voiced(*turn) for turn in turns])
-        labels.group(Grouping((0, 1, 0), 0.9))
 
         found = _turns(labels.take(99.0, everything=True))
 
         assert found == [(start * STEP_S, end * STEP_S, name) for start, end, name in expected]
 
-    def test_words_of_merged_voices_have_one_label(self) -> None:
-        labels = Labels(STEP_S, deferred=True)
-        labels.add_turns([_voiced(0, 0, 2), _voiced(2, 4, 6)])
-        labels.add_words([(_word("a"), 2), (_word("b"), 0)])
-        labels.group(Grouping((0, 1, 0), 0.9))
-
-        words = labels.take(9.0, everything=True).words
-
-        assert [word.speaker for word in words] == ["speaker_1", "speaker_1"]
-
     def test_a_voice_without_a_turn_is_nobody(self) -> None:
         labels = Labels(STEP_S, deferred=True)
         labels.add_turns([_voiced(0, 0, 2)])
         labels.add_words([(_word("a"), 1), (_word("b"), 0)])
-        labels.group(Grouping((0, 1), 0.9))
 
         result = labels.take(9.0, everything=True)
 
@@ -187,17 +167,6 @@ class TestExclusive:
             (1.0, 2.0, "speaker_1"),
         ]
 
-    def test_parts_of_one_speaker_are_joined(self) -> None:
-        labels = Labels(STEP_S, deferred=True)
-        labels.add_turns([_voiced(0, 0, 2), _voiced(1, 2, 4)])
-        labels.add_exclusive([_voiced(0, 0, 2), _voiced(1, 2, 4)])
-        labels.group(Grouping((0, 0), 0.9))
-
-        result = labels.take(9.0, everything=True)
-
-        assert result.exclusive_turns == result.turns
-        assert _turns(result) == [(0.0, 2.0, "speaker_1")]
-
 
 class TestNames:
     def test_at_once(self) -> None:
@@ -216,11 +185,9 @@ class TestNames:
         ]
 
     def test_at_the_end(self) -> None:
-        """Of groups of voices."""
         labels = Labels(STEP_S, deferred=True)
         labels.add_turns([_voiced(0, 0, 2), _voiced(2, 2, 4)])
-        labels.group(Grouping((0, 1, 1), 0.9))
-        labels.know({1: "Ada"})
+        labels.know({2: "Ada"})
 
         speakers = labels.take(9.0, everything=True).speakers
 
@@ -228,7 +195,7 @@ class TestNames:
             ("speaker_1", None),
             ("speaker_2", "Ada"),
         ]
-        assert (labels.group_of("speaker_2"), labels.group_of("speaker_3")) == (1, None)
+        assert (labels.voice_of("speaker_2"), labels.voice_of("speaker_3")) == (2, None)
 
 
 class TestTentative:

@@ -11,17 +11,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from echo_edge.errors import BundleError
-from echo_edge.language import START, LanguageModel, load_language_model, unknown
+from echo_edge.language import BLANK, START, LanguageModel, load_language_model
 
 Arrays = dict[str, NDArray[Any]]
 ENGLISH = Path(__file__).parents[2] / "models" / "english.npz"
 
 
-def arrays(words: list[str]) -> Arrays:
-    """Every word as likely as any other; the second follows the first nearly always."""
+PHONES = ("<blank>", "<space>", *"abcdefghijklmnopqrstuvwxyz'")
+"""Every letter is a sound."""
+
+
+def arrays(words: list[str], sounds: list[str] | None = None) -> Arrays:
+    """Every word as likely as any other and said as it is written, or as `sounds` say; the second
+    follows the first nearly always."""
     size = len(words)
     even = np.full(size, -np.log(size), np.float16)
     return {
+        "phones": np.array([phone.encode() for phone in PHONES]),
+        "sounds": np.array([bytes(map(PHONES.index, said)) for said in sounds or words]),
         "words": np.array([word.encode() for word in words]),
         "unigram": even,
         "backoff": np.full(size + 1, -2.0, np.float16),
@@ -36,14 +43,13 @@ def arrays(words: list[str]) -> Arrays:
     st.text("abc'", max_size=6),
 )
 def test_narrow_finds_the_words_that_begin_so(words: set[str], beginning: str) -> None:
-    ordered = sorted(words)
-    model = LanguageModel(**arrays([*ordered, "zz"]))
+    found = sorted([*words, "bbbbbb"], key=lambda word: [*map(PHONES.index, word)])
+    model = LanguageModel(**arrays(found))
     low, high = 0, model.size
-    for depth, letter in enumerate(beginning):
-        low, high = model.narrow(low, high, depth, ord(letter))
-    exact = model.narrow(low, high, len(beginning), 0)
+    for depth, sound in enumerate(beginning):
+        low, high = model.narrow(low, high, depth, PHONES.index(sound))
+    exact = model.narrow(low, high, len(beginning), BLANK)
 
-    found = [*ordered, "zz"]
     assert found[low:high] == [word for word in found if word.startswith(beginning)]
     assert found[slice(*exact)] == [word for word in found if word == beginning]
 
@@ -56,27 +62,32 @@ def test_a_known_bigram_is_looked_up_and_another_backs_off() -> None:
     assert model.score(START, 1) == pytest.approx(-2.0 - np.log(3), abs=1e-3)
 
 
-def test_the_likeliest_word_bounds_its_range() -> None:
-    table = arrays(["good", "morning", "night"])
+def test_words_that_sound_alike_are_found_together() -> None:
+    model = LanguageModel(**arrays(["meat", "meet", "met"], ["mit", "mit", "mot"]))
+    low, high = 0, model.size
+    for depth, sound in enumerate("mit"):
+        low, high = model.narrow(low, high, depth, PHONES.index(sound))
+
+    assert [model.spelling(word) for word in range(low, high)] == ["meat", "meet"]
+    assert model.narrow(low, high, 3, BLANK) == (0, 2)
+
+
+def test_a_beginning_hopes_for_the_likeliest_word() -> None:
+    table = arrays(["good", "morning", "mouse"])
     table["unigram"][1] = -0.5
     model = LanguageModel(**table)
 
-    assert model.likeliest(0, 3) == -0.5
-    assert model.likeliest(2, 3) == pytest.approx(-np.log(3), abs=1e-3)
-
-
-def test_longer_unknown_words_are_less_likely() -> None:
-    assert unknown(3) > unknown(4)
+    m, u, x = map(PHONES.index, "mux")
+    assert model.begin(0, 3, 0, m) == (1, 3, -0.5)
+    assert model.begin(1, 3, 2, u) == (2, 3, pytest.approx(-np.log(3), abs=1e-3))
+    assert model.begin(0, 3, 0, x)[2] == -np.inf
 
 
 def test_the_shipped_model_knows_english() -> None:
     model = load_language_model(ENGLISH)
 
     def index(word: str) -> int:
-        low, high = 0, model.size
-        for depth, letter in enumerate(word):
-            low, high = model.narrow(low, high, depth, ord(letter))
-        return model.narrow(low, high, len(word), 0)[0]
+        return next(i for i in range(model.size) if model.spelling(i) == word)
 
     assert model.score(index("of"), index("the")) > model.score(index("the"), index("of"))
 
@@ -88,8 +99,18 @@ WRONG: list[tuple[str, dict[str, NDArray[Any]]]] = [
     ("one unigram for each", {"unigram": np.zeros(2, np.float32)}),
     ("one row per word", {"rows": np.array([0, 1], np.uint32)}),
     ("one row per word", {"backoff": np.zeros(3, np.float32)}),
-    ("words in ascending order", {"words": np.array([b"b", b"a", b"c"])}),
-    ("words in ascending order", {"words": np.array([b"a", b"a", b"c"])}),
+    ("words in ascending order", {"sounds": np.array([b"\3", b"\2", b"\4"])}),
+    ("words in ascending order", {"sounds": np.array([b"\2", b"\3"])}),
+    (
+        "words in ascending order",
+        {"sounds": np.array([b"\2"] * 3), "words": np.array([b"b", b"a", b"c"])},
+    ),
+    ("words in UTF-8", {"words": np.array([b"a", b"\xff", b"c"])}),
+    ("words in UTF-8", {"words": np.array([b"a", b"b c", b"d"])}),
+    ("known phones", {"sounds": np.array([b"", b"\2", b"\3"])}),
+    ("known phones", {"sounds": np.array([b"\1", b"\2", b"\3"])}),
+    ("known phones", {"sounds": np.array([b"\2", b"\3", b"\x90"])}),
+    ("<blank> and <space>", {"phones": np.array([b"a", b"b", b"c"])}),
     ("rows that ascend", {"rows": np.array([0, 9, 1, 1, 1], np.uint32)}),
     ("rows that ascend", {"rows": np.array([0, 0, 0, 0, 2], np.uint32)}),
     ("columns that are words", {"columns": np.array([3], np.uint16)}),

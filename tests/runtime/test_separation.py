@@ -97,6 +97,23 @@ def test_a_fourth_voice_takes_the_place_of_the_longest_silent() -> None:
     assert slots.held == [3 if voice == 1 else voice for voice in before]
 
 
+@pytest.mark.parametrize(
+    ("groups", "held"),
+    [
+        pytest.param((0, 1, 2), [2, 0, NOBODY], id="nothing joined"),
+        pytest.param((1, 0, 2), [2, 1, NOBODY], id="numbered anew"),
+        pytest.param((0, 1, 0), [0, NOBODY, NOBODY], id="two become one"),
+    ],
+)
+def test_joined_voices(groups: tuple[int, ...], held: list[int]) -> None:
+    slots = VoiceSlots(3, alike=0.7)
+    slots.held = [2, 0, NOBODY]
+
+    slots.join(groups)
+
+    assert slots.held == held
+
+
 def test_two_centroids_of_one_person_share_a_slot() -> None:
     slots = VoiceSlots(3, alike=0.7)
     centroids = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], np.float32)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from echo_edge.clustering import OnlineClusters
 from echo_edge.results import Result
 from echo_edge.session import Session
 
@@ -81,6 +82,21 @@ def _check(result: Result, n_samples: int) -> None:
         own = sorted((t.start_s, t.end_s) for t in result.turns if t.speaker == speaker.id)
         assert speaker.speech_s == pytest.approx(sum(end - start for start, end in own))
         assert all(a[1] <= b[0] for a, b in pairwise(own))
+
+
+def _change_voices(
+    session: Session, monkeypatch: pytest.MonkeyPatch, change: Callable[[Array], Array]
+) -> None:
+    """Let everybody sound otherwise."""
+    speaker = session.engines["speaker"]
+    run = speaker.run
+
+    def changed(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        embeddings = change(run(inputs)["embeddings"])
+        length = np.linalg.norm(embeddings, axis=2, keepdims=True)
+        return {"embeddings": (embeddings / (length + 1e-6)).astype(np.float32)}
+
+    monkeypatch.setattr(speaker, "run", changed)
 
 
 class TestPretendModel:
@@ -227,21 +243,60 @@ class TestPretendModel:
         assert result.speaker_count.value == len(result.speakers) == n_speakers
         _check(result, len(pcm))
 
+    def test_voices_are_joined_now_and_then_where_labels_come_at_the_end(
+        self, fake_session: Session, spoken: Speak, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Everybody sounds a little different every time, and there are few places for that."""
+
+        def vary(embeddings: Array) -> Array:
+            noise = np.random.default_rng(embeddings.view(np.uint32).ravel()).normal
+            return embeddings + noise(0.0, 0.2, embeddings.shape).astype(np.float32)
+
+        _change_voices(fake_session, monkeypatch, vary)
+        pcm = spoken([*CONVERSATION, *CONVERSATION])
+        expected = fake_session.process(pcm)
+        n_joined = []
+        join = OnlineClusters.join
+        monkeypatch.setattr(
+            OnlineClusters, "join", lambda self, groups: n_joined.append(1) or join(self, groups)
+        )
+        monkeypatch.setattr("echo_edge.stream.MOST_PARTS", 16)
+
+        found = _listen(fake_session, pcm, list(range(0, len(pcm), 16000)), math.inf)
+
+        assert len(n_joined) > 1
+        _check(found.whole, len(pcm))
+        assert _spans(found.whole) == _spans(expected)
+        assert _texts(found.whole) == _texts(expected)
+        assert len(expected.speakers) == 3
+
+    @pytest.mark.parametrize("n_speakers", [1, 2, 3])
+    def test_as_many_as_there_should_be(
+        self,
+        fake_session: Session,
+        spoken: Speak,
+        monkeypatch: pytest.MonkeyPatch,
+        n_speakers: int,
+    ) -> None:
+        """Voices of a cosine of 0.84 are one, live too, unless more are expected."""
+        _change_voices(fake_session, monkeypatch, lambda embeddings: embeddings + np.float32(0.8))
+        pcm = spoken([(2.0, (0,), A), (1.2, (), 0), (2.0, (1,), B), (1.2, (), 0), (2.0, (2,), C)])
+
+        limits = {"min_speakers": n_speakers, "max_speakers": n_speakers}
+        result = fake_session.process(pcm, 0.4, **limits)
+
+        assert result.speaker_count.value == n_speakers
+
     def test_alike_voices_stay_apart_only_where_asked(
         self, fake_session: Session, spoken: Speak, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Two voices too unlike to be linked at once, alike enough to be one at the end."""
-        speaker = fake_session.engines["speaker"]
-        run = speaker.run
 
-        def alike(inputs: Mapping[str, Array]) -> dict[str, Array]:
-            embeddings = run(inputs)["embeddings"]
+        def alike(embeddings: Array) -> Array:
             mixed = embeddings @ np.array([[1.0], [0.9]] + 4 * [[0.0]], np.float32)
-            both = np.concatenate([mixed, 0.9 * embeddings[..., 1:2], embeddings[..., 2:]], axis=2)
-            length = np.linalg.norm(both, axis=2, keepdims=True)
-            return {"embeddings": (both / (length + 1e-6)).astype(np.float32)}
+            return np.concatenate([mixed, 0.9 * embeddings[..., 1:2], embeddings[..., 2:]], axis=2)
 
-        monkeypatch.setattr(speaker, "run", alike)
+        _change_voices(fake_session, monkeypatch, alike)
         pcm = spoken([(2.0, (0,), A), (1.2, (), 0), (2.0, (1,), B)])
 
         counts = [

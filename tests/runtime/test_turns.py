@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_edge.heads.diarization import Activity
+from echo_edge.heads.diarization import Activity, TurnRules
 from echo_edge.results import Word
-from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, TurnRules, VoiceTurn, WordVoices
+from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, VoiceTurn, WordVoices
 
 RULES = TurnRules(active=0.5, gap_steps=2, shortest_steps=3)
 
@@ -107,7 +107,7 @@ def _word(start: int, end: int, text: str = "a") -> Word:
 def _voice(word: Word, *rows: str) -> int | None:
     voices = WordVoices(STEP_S, 0.5)
     voices.add([word])
-    voices.decide([_activity(*rows)])
+    voices.decide(_activity(*rows))
     ((found, voice),) = voices.take(everything=True)
     assert found == word
     return voice
@@ -218,25 +218,35 @@ class TestWordVoices:
         voices = WordVoices(STEP_S, 0.5)
         voices.add([_word(0, 3, "a"), _word(4, 6, "b")])
 
-        voices.decide([_activity("X" * 14)])
+        voices.decide(_activity("X" * 14))
         assert voices.take() == []
-        voices.decide([_activity("X", first_step=14)])
+        voices.decide(_activity("X", first_step=14))
         assert voices.take() == [(_word(0, 3, "a"), 0)]
-        voices.decide([_activity("X", first_step=15), _activity("X.", first_step=16)])
+        voices.decide(_activity("X", first_step=15))
+        voices.decide(_activity("X.", first_step=16))
         assert voices.take() == [(_word(4, 6, "b"), 0)]
 
     def test_forgets_what_no_word_can_need(self) -> None:
         voices = WordVoices(STEP_S, 0.5)
         for first_step in range(0, 5000, 100):
             row = "X" * 100 if first_step == 4000 else "." * 100
-            voices.decide([_activity(row, first_step=first_step)])
+            voices.decide(_activity(row, first_step=first_step))
         voices.add([_word(4010, 4020), _word(3500, 3510), _word(10, 20)])
 
         assert [voice for _, voice in voices.take()] == [0, None, None]
 
+    def test_starts_anew(self) -> None:
+        """At the end of a recording, when other voices are known, from its start."""
+        voices = WordVoices(STEP_S, 0.5)
+        voices.decide(_activity("XXXX", "....", "...."))
+        voices.decide(_activity("....", "XXXX"))
+        voices.add([_word(0, 4)])
+
+        assert voices.take(everything=True) == [(_word(0, 4), 1)]
+
     def test_peeking_at_those_that_wait_and_those_to_come(self) -> None:
         words = WordVoices(STEP_S, RULES.active)
-        words.decide([_activity("XXXX....", "........")])
+        words.decide(_activity("XXXX....", "........"))
         words.add([_word(1, 3, "sure")])
         undecided = _activity("....", "XXXX", first_step=8)
 

@@ -9,14 +9,12 @@ from pathlib import Path
 import meeteval
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyannote.core import Annotation, Segment
 
-import echo_edge
-from echo_edge.clustering import Grouping, LinkRules, OnlineClusters
+from echo_edge.clustering import LinkRules, OnlineClusters
 from echo_edge.errors import UsageError, VoicesError
 from echo_edge.formats import to_rttm
 from echo_edge.heads.diarization import Activity
@@ -28,7 +26,6 @@ from echo_edge.voices_match import NameGiver, NameRules, Speech, VoiceSpeech
 Array = NDArray[np.float32]
 Spoken = Callable[..., Array]
 
-CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
 RULES = NameRules(threshold=0.6, least_heard_s=3.0)
 LONG = 60.0
 
@@ -127,11 +124,9 @@ class TestNameGiver:
 
 class TestVoiceSpeech:
     def _heard(self) -> VoiceSpeech:
-        clusters = OnlineClusters(2, LinkRules(0.7, 0.5, 1.0, 4))
+        clusters = OnlineClusters(2, LinkRules(0.7, 1.0, 4))
         for direction in ((1.0, 0.0), (0.0, 1.0), (0.6, 0.8)):
-            clusters.link(
-                np.array([direction], np.float32), np.array([2.0]), np.zeros((1, 4), np.float32)
-            )
+            clusters.link(np.array([direction], np.float32), np.array([2.0]))
         speech = VoiceSpeech(clusters, 0.5, 0.5)
         speech.hear(Activity(0, np.array([[1, 0, 0, 0], [1, 0.6, 0, 0]], np.float32)))
         speech.hear(Activity(2, np.array([[0, 0.4, 0.5, 0]], np.float32)))
@@ -144,19 +139,22 @@ class TestVoiceSpeech:
         np.testing.assert_allclose(speech.heard_s, [1.0, 0.5])
         np.testing.assert_allclose(speech.centroids, [[1.0, 0.0], [0.316228, 0.948683]], atol=1e-5)
 
-    def test_per_group(self) -> None:
-        """Centroids by clean speech, here 2 and 4 s; times by activity."""
-        speech = self._heard().of(Grouping((0, 0), 1.0))
+    def test_joined(self) -> None:
+        """Centroids by clean speech, here 2 and 4 s; what is heard from then on is of the whole."""
+        clusters = OnlineClusters(2, LinkRules(0.7, 1.0, 4))
+        clusters.link(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), np.array([2.0, 4.0]))
+        clusters.join((0, 0))
+        speech = VoiceSpeech(clusters, 0.5, 0.5)
+        speech.hear(Activity(0, np.array([[1, 0], [0.6, 0]], np.float32)))
 
-        sums = np.array([[1.0 * 2 + 0.316228 * 4, 0.948683 * 4]])
-        np.testing.assert_allclose(speech.centroids, sums / np.linalg.norm(sums), atol=1e-5)
-        np.testing.assert_allclose(speech.heard_s, [1.5])
+        np.testing.assert_allclose(speech.of().centroids, [[2 / 20**0.5, 4 / 20**0.5]], atol=1e-5)
+        np.testing.assert_allclose(speech.of().heard_s, [1.0])
 
     def test_nothing_heard(self) -> None:
-        speech = VoiceSpeech(OnlineClusters(2, LinkRules(0.7, 0.5, 1.0, 4)), 0.5, 0.5)
+        speech = VoiceSpeech(OnlineClusters(2, LinkRules(0.7, 1.0, 4)), 0.5, 0.5)
 
         assert speech.of().centroids.shape == (0, 2)
-        assert speech.of(Grouping((), 1.0)).heard_s.shape == (0,)
+        assert speech.of().heard_s.shape == (0,)
 
 
 A, B, C = 2, 3, 4
@@ -250,17 +248,15 @@ class TestStream:
             stream.voiceprint("speaker_9")
 
 
-@pytest.fixture(scope="module", params=[2.0, math.inf], ids=["live", "at the end"])
-def result(request: pytest.FixtureRequest, default_bundle: Path) -> Result:
-    """Of half a minute in which people overlap."""
-    pcm, _ = soundfile.read(CONVERSATION, 30 * 16000, dtype="float32")
-    with echo_edge.load(default_bundle) as session:
-        return session.process(np.asarray(pcm), request.param, language_model=False)
+@pytest.fixture(params=[0.4, math.inf], ids=["live", "at the end"])
+def result(request: pytest.FixtureRequest, fake_session: Session, spoken: Spoken) -> Result:
+    """Of a conversation in which people overlap."""
+    said = [(2.0, (0,)), (0.4, (0, 1)), (2.0, (1,)), (0.4, (1, 2)), (2.4, (2,)), (0.4, (0, 2))]
+    pcm = spoken([(seconds, speakers, A) for seconds, speakers in [*said, *said, (2.0, (0,))]])
+    return fake_session.process(pcm, request.param)
 
 
 class TestExclusive:
-    """On a recording in which people overlap, with the bundle that ships."""
-
     def test_no_two_overlap(self, result: Result) -> None:
         turns = result.exclusive().turns
 

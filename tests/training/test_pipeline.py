@@ -125,7 +125,8 @@ def aligned(corpus: Corpus) -> Alignment:
     """Phone 1 from 0.5 s to 1.5 s of every utterance but the first, silence around it."""
     labels = np.zeros(200, np.uint8)
     labels[50:150] = 1
-    return Alignment(("sil", "a"), {u.id: (0, 200) for u in corpus.utterances[1:]}, labels)
+    lexicon = {word: ["h", "aɪ"] for u in corpus.utterances for word in u.text.split()}
+    return Alignment(("sil", "a"), {u.id: (0, 200) for u in corpus.utterances[1:]}, labels, lexicon)
 
 
 def test_phones_follow_speed_and_position(corpus: Corpus) -> None:

@@ -21,7 +21,7 @@ from echo_edge.errors import EngineError
 KEYS = {
     "schema", "commit", "dirty", "time", "board", "bundle", "threads", "chunk_s", "rtf",
     "latency_ms", "samples_ms", "reference", "live", "phases_ms", "load_ms", "first_result_ms",
-    "rss_mib", "pss_mib", "anonymous_mib", "rss_mib_over_time", "overhead_ms", "selftest",
+    "rss_mib", "pss_mib", "anonymous_mib", "rss_mib_over_time", "overhead_ms", "selftest", "tasks",
     "thermal", "load_average", "background_processors", "energy", "energy_why", "valid", "why",
 }  # fmt: skip
 INNER_KEYS = {
@@ -37,6 +37,7 @@ INNER_KEYS = {
     "load_ms": {"cold", "warm"},
     "rss_mib": {"before_load", "after_load", "peak", "engine", "weights", "working_set"},
     "selftest": {"passed", "sqnr_db"},
+    "tasks": {"cer_percent", "wer_percent", "der_percent", "cosine_least"},
     "overhead_ms": {"p50", "p90", "p95", "p99", "max", "mean"},
     "reference": {"what", "ms", "gflop_per_s", "rtf_ratio"},
     "live": {

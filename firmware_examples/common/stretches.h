@@ -1,0 +1,32 @@
+/* Where local speakers of a window speak without a pause. The same rules as `TurnRules` and
+ * `find_stretches` of echo_edge/heads/diarization.py. */
+#ifndef EE_STRETCHES_H
+#define EE_STRETCHES_H
+
+#include "manifest.h"
+
+/* How activity becomes turns, in steps. */
+typedef struct {
+    float active;           /* a voice is active where its score is at least this */
+    int64_t gap_steps;      /* pauses up to this long do not end a turn */
+    int64_t shortest_steps; /* shorter turns are dropped */
+} ee_turn_rules;
+
+/* Speech of one local speaker without a pause; steps of the window, ends exclusive. */
+typedef struct {
+    int local, start, end;
+    int first, last; /* from here to here no other stretch of the local speaker is nearer */
+    float speech_s;  /* of these, what nobody else speaks into */
+    int voice;       /* whose it is */
+} ee_stretch;
+
+ee_turn_rules ee_turn_rules_of(const ee_manifest *manifest);
+
+/* The most stretches of one local speaker that a window of so many steps can have. */
+size_t ee_most_stretches(const ee_turn_rules *rules, int window);
+
+/* The stretches of all local speakers, who are `active` [window, n_local]; how many. */
+int ee_find_stretches(const ee_turn_rules *rules, const float *active, int window, int n_local,
+                      ee_stretch *found);
+
+#endif

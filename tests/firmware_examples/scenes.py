@@ -1,0 +1,256 @@
+"""Simulated recordings as Python decodes them, in bundles whose graphs an engine of the C examples
+replays: the same outputs of graphs for both."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge import manifest as m
+from echo_edge.bundle import Bundle
+from echo_edge.language import SPACE, load_language_model
+from echo_edge.recorder.lines import turn_line, word_line
+from echo_edge.stream import Stream, StreamOptions
+from echo_edge.tokens import read_tokens
+from tests.firmware_examples.example import Lines
+
+Array = NDArray[np.float32]
+Answer = dict[str, NDArray[np.floating]]
+
+WIDTH, STEP_S, WINDOW, HOP = 4, 0.04, 250, 25
+TEXT = "the quick brown fox said that his table was a good one qzx borogoves and then i left"
+WORDS = TEXT.split()
+N_PHONES = 43
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A simulated recording and how it is to be decoded."""
+
+    seed: int
+    seconds: float = 70.0
+    n_voices: int = 3
+    latency_s: float = 2.0
+    min_speakers: int = 1
+    max_speakers: int = 20
+    language_model: bool = True
+    noise: float = 0.4
+    separate: bool = False
+
+    @property
+    def n_samples(self) -> int:
+        return round(self.seconds * 16_000) + 37
+
+    @property
+    def n_steps(self) -> int:
+        return -(-self.n_samples // 640)
+
+
+SCENES = {
+    "three voices": Scene(1),
+    "letter by letter": Scene(2, language_model=False),
+    "decided at once": Scene(3, latency_s=0.0, n_voices=4),
+    "decided late": Scene(4, latency_s=30.0, noise=1.0),
+    "more voices than fit": Scene(5, seconds=150, n_voices=26, noise=0.1),
+    "more voices than allowed": Scene(6, n_voices=6, max_speakers=2),
+    "at least so many voices": Scene(12, n_voices=2, min_speakers=4, noise=2.0),
+    "hard to tell apart": Scene(7, n_voices=5, noise=3.0),
+    "shorter than a window": Scene(8, seconds=6.1, n_voices=2),
+    "shorter than a chunk": Scene(9, seconds=0.2, n_voices=1),
+    "separated": Scene(10, seconds=40, separate=True),
+    "an hour's habits": Scene(11, seconds=600, n_voices=8, noise=0.8),
+}
+
+
+@dataclass
+class Simulated:
+    """Outputs of one graph, call after call, and a record of them."""
+
+    spec: m.GraphSpec
+    answer: Callable[[Mapping[str, Array]], Answer]
+    calls: list[bytes] = field(default_factory=list)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        outputs = {t.name: np.zeros(t.shape, np.float32) for t in self.spec.outputs}
+        for name, value in self.answer(inputs).items():
+            outputs[name] = value.astype(np.float32).reshape(outputs[name].shape)
+        self.calls.append(b"".join(outputs[t.name].tobytes() for t in self.spec.outputs))
+        return outputs
+
+    def close(self) -> None:
+        pass
+
+
+class Room:
+    """Who is active when, what is said, and what graphs would make of it."""
+
+    def __init__(self, scene: Scene, tokens: tuple[str, ...], sounds: dict[str, bytes]) -> None:
+        """Words that are not among those with `sounds` sound like nothing that is known."""
+        self._scene = scene
+        self._random = np.random.default_rng(scene.seed)
+        self._active = self._activity()
+        voices = self._random.normal(size=(scene.n_voices, 192))
+        self._voices = voices / np.linalg.norm(voices, axis=1, keepdims=True)
+        self._characters = self._spoken(
+            {word: [tokens.index(c) for c in word] for word in WORDS},
+            tokens.index(" "),
+            len(tokens),
+        )
+        self._phones = self._spoken(
+            {word: [*sounds.get(word, b"\x0b\x0b\x11\x16")] for word in WORDS}, SPACE, N_PHONES
+        )
+        self._n_windows = self._n_chunks = 0
+        self._window = np.zeros((WINDOW, scene.n_voices), bool)
+        """Who is active in the window of the last call of `diarization`."""
+
+    def _activity(self) -> NDArray[np.bool_]:
+        """`[steps, voices]`: turns of 0.1 to 5 s, some of which overlap."""
+        random, scene = self._random, self._scene
+        active = np.zeros((scene.n_steps, scene.n_voices), bool)
+        at = 0
+        while at < scene.n_steps:
+            length = int(random.integers(3, 125))
+            active[at : at + length, random.integers(scene.n_voices)] = True
+            at += length + int(random.integers(-20, 30))
+            at = max(at, 0)
+        return active
+
+    def _spoken(self, spelled: dict[str, list[int]], space: int, size: int) -> Array:
+        """`[frames, size]`: words sound by sound, each of one to three frames, pauses."""
+        random = self._random
+        path: list[int] = []
+        while len(path) < 2 * self._scene.n_steps + 48:
+            for sound in [*spelled[str(random.choice(WORDS))], space]:
+                path += [sound] * int(random.integers(1, 4))
+                path += [0] * int(random.integers(0, 4))
+            path += [0] * int(random.integers(0, 70) * (random.random() < 0.2))
+        logits = random.gumbel(size=(len(path), size)) * 1.2
+        logits[np.arange(len(path)), path] += 6.0
+        return np.asarray(logits - np.log(np.exp(logits).sum(1, keepdims=True)), np.float32)
+
+    def asr(self, _: Mapping[str, Array]) -> Answer:
+        now = slice(24 * self._n_chunks, 24 * (self._n_chunks + 1))
+        self._n_chunks += 1
+        return {"logprobs": self._characters[now], "phones": self._phones[now]}
+
+    def diarization(self, _: Mapping[str, Array]) -> Answer:
+        """Up to four of the window's voices, of whom two are taken for one local speaker, in
+        an order of its own, with doubts."""
+        self._n_windows += 1
+        end = min(HOP * self._n_windows, self._scene.n_steps)
+        self._window = window = np.zeros((WINDOW, self._scene.n_voices), bool)
+        have = min(end, WINDOW)
+        window[WINDOW - have :] = self._active[end - have : end]
+        loudest = np.argsort(-window.sum(0), kind="stable")[:4]
+        voices = self._random.permutation(loudest).tolist()
+        logits = self._random.normal(size=(WINDOW, 7)) * self._scene.noise
+        sets = [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+        for step, row in enumerate(window):
+            here = tuple(sorted({k % 3 for k, voice in enumerate(voices) if row[voice]})[:2])
+            logits[step, sets.index(here)] += 5.0
+        return {"logprobs": logits - np.log(np.exp(logits).sum(1, keepdims=True))}
+
+    def speaker(self, inputs: Mapping[str, Array]) -> Answer:
+        """Of each row of weights the voice that is active most where they are."""
+        found = np.zeros((3, 192))
+        for k, weights in enumerate(inputs["weights"][0]):
+            voice = int((weights @ self._window).argmax())
+            noise = self._random.normal(size=192) * 0.05 * self._scene.noise
+            found[k] = self._voices[voice] + noise
+            found[k] /= np.linalg.norm(found[k])
+        return {"embeddings": found}
+
+    def separation(self, _: Mapping[str, Array]) -> Answer:
+        loud = self._random.uniform(0.0, 0.6, (3, 1)) * [[1.0], [0.5], [0.01]]
+        return {"sources": self._random.normal(size=(3, 7920)) * loud}
+
+
+def _tensor(name: str, *shape: int) -> m.TensorSpec:
+    return m.TensorSpec(name, shape, "float32")
+
+
+def _manifest(shipped: m.Manifest) -> m.Manifest:
+    """The shipped bundle's numbers for graphs that a simulation can fill: narrow, without state."""
+    chunk = shipped.streaming.chunk_steps
+    mixes = [_tensor(f"latents_{head}", 1, chunk, WIDTH)
+             for head in ("diarization", "speaker", "asr", "separation")]  # fmt: skip
+    latents, features = _tensor("latents", 1, chunk, WIDTH), _tensor("features", 1, 4 * chunk, 80)
+    spectrum, window = _tensor("spectrum", 1, 4 * chunk, 257, 2), _tensor("latents", 1, 250, WIDTH)
+    tensors = {
+        "frontend": ([_tensor("pcm", 1, 640 * chunk)], [features, spectrum]),
+        "encoder": ([features], [latents, *mixes]),
+        "asr": (
+            [latents],
+            [_tensor("logprobs", 1, 2 * chunk, 29), _tensor("phones", 1, 2 * chunk, N_PHONES)],
+        ),
+        "separation": (
+            [latents, features, spectrum, _tensor("voices", 1, 3, 192)],
+            [_tensor("sources", 3, 640 * chunk + 240), _tensor("presence", 3)],
+        ),
+        "diarization": ([window, _tensor("valid", 1, 250)], [_tensor("logprobs", 1, 250, 7)]),
+        "speaker": ([window, _tensor("weights", 1, 3, 250)], [_tensor("embeddings", 1, 3, 192)]),
+    }
+    graphs = {
+        name: m.GraphSpec(f"{name}.null", tuple(inputs), tuple(outputs), {})
+        for name, (inputs, outputs) in tensors.items()
+    }
+    return replace(shipped, engine=m.EngineSpec("null", "0"), graphs=graphs, boards=())
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A scene as Python decodes it, and the bundle that replays its graphs."""
+
+    scene: Scene
+    bundle: Path
+    lines: Lines
+    speech_s: dict[str, float]
+    sources: Array
+
+    def arguments(self) -> list[str]:
+        scene = self.scene
+        words = ["--bundle", str(self.bundle), "--latency-s", str(scene.latency_s)]
+        words += ["--min-speakers", str(scene.min_speakers)]
+        words += ["--max-speakers", str(scene.max_speakers)]
+        return words + ([] if scene.language_model else ["--no-language-model"])
+
+
+def decode(scene: Scene, default_bundle: Path, folder: Path) -> Reference:
+    """The scene as Python decodes it; the bundle that replays it goes to `folder`."""
+    manifest = _manifest(m.parse((default_bundle / "manifest.json").read_bytes()))
+    files = {name: (default_bundle / name).read_bytes() for name in ("tokens.txt", "language.npz")}
+    tokens = read_tokens(files["tokens.txt"], manifest)
+    language = load_language_model(default_bundle / "language.npz")
+    stored = np.load(default_bundle / "language.npz")
+    sounds = dict(zip(stored["words"].astype(str).tolist(), stored["sounds"].tolist(), strict=True))
+    room = Room(scene, tokens, sounds)
+    engines = {
+        name: Simulated(spec, getattr(room, name, lambda _: {}))
+        for name, spec in manifest.graphs.items()
+    }
+    parts: list[Array] = []
+    options = StreamOptions(
+        scene.latency_s, scene.min_speakers, scene.max_speakers, scene.language_model
+    )
+    bundle = Bundle(folder, manifest, "", tokens, language)
+    stream = Stream(bundle, engines, options, parts.append if scene.separate else None)
+    silence = np.zeros(scene.n_samples, np.float32)
+    results = [stream.push(block) for block in np.array_split(silence, 7)] + [stream.finish()]
+    lines: Lines = {
+        "turn": [turn_line(turn) for result in results for turn in result.turns],
+        "word": [word_line(word) for result in results for word in result.words],
+    }
+    lines["turn"].sort(key=lambda x: (x["start_s"], x["end_s"], x["speaker"]))
+    lines["word"].sort(key=lambda x: (x["start_s"], x["end_s"]))
+    files |= {f"{name}.null": b"".join(engine.calls) for name, engine in engines.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    listing = {n: m.FileSpec(hashlib.sha256(d).hexdigest(), len(d)) for n, d in files.items()}
+    (folder / "manifest.json").write_bytes(m.dump(replace(manifest, files=listing)))
+    speech_s = {speaker.id: speaker.speech_s for speaker in results[-1].speakers}
+    joined = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0), np.float32)
+    return Reference(scene, folder, lines, speech_s, joined)
