@@ -24,8 +24,8 @@ from .mixtures import Mixture
 
 Array = NDArray[np.float32]
 GRID = {
-    "stretch_threshold": (0.2, 0.25, 0.3, 0.35, 0.4),
-    "group_threshold": (0.25, 0.3, 0.35, 0.4),
+    "stretch_threshold": (0.3, 0.35, 0.4, 0.45),
+    "group_threshold": (0.3, 0.35, 0.4, 0.45),
     "active_threshold": (0.4, 0.45, 0.5),
 }
 LATENCIES_S = (2.0, float("inf"))
@@ -90,9 +90,9 @@ def score(
             "asr": null["asr"],
             "encoder": Replayer(kept, rest),
         }
-        der.add(
-            turns_of(mixture.active), Session(bundle, 1, engines).process(mixture.pcm, latency_s)
-        )
+        replayed = Session(bundle, 1, engines)
+        result = replayed.process(mixture.pcm, latency_s, language_model=False)
+        der.add(turns_of(mixture.active), result)
     return der.figures("x")["x.der"]
 
 

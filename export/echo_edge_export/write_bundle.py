@@ -37,11 +37,11 @@ LANGUAGE = "language.npz"
 DECODING = {
     "active_threshold": 0.5,
     "gap_s": 0.4,
-    "group_threshold": 0.3,
+    "group_threshold": 0.4,
     "language_weight": 0.8,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
-    "stretch_threshold": 0.3,
+    "stretch_threshold": 0.37,
     "voice_threshold": 0.63,
     "word_bonus": 0.5,
 }
