@@ -31,6 +31,12 @@ def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="session")
+def make() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run make in a folder."""
+    return _make
+
+
+@pytest.fixture(scope="session")
 def build_replay() -> Callable[..., Path]:
     """The shared code with an engine that replays recorded outputs, in a MODE of common.mk."""
 
