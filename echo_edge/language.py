@@ -125,7 +125,7 @@ def _check(name: str, arrays: dict[str, NDArray[Any]]) -> None:
     expect(0 < size == len(arrays["unigram"]), "one unigram for each of one or more words")
     expect(len(arrays["backoff"]) == size + 1 == len(rows) - 1, "one row per word and the start")
     expect(_sorted(arrays["sounds"], arrays["words"]), "words in ascending order of sound")
-    expect(all(_is_text(word) for word in arrays["words"]), "words in UTF-8")
+    expect(_are_words(arrays["words"]), "words in UTF-8")
     phones = arrays["phones"].tolist()
     expect(phones[:2] == [b"<blank>", b"<space>"], "<blank> and <space> before the phones")
     sounds = set(b"".join(arrays["sounds"].tolist()))
@@ -143,8 +143,11 @@ def _sorted(sounds: NDArray[np.bytes_], words: NDArray[np.bytes_]) -> bool:
     return bool((later | (same & (words[1:] > words[:-1]))).all())
 
 
-def _is_text(word: bytes) -> bool:
+def _are_words(words: NDArray[np.bytes_]) -> bool:
+    """Whether each is text without blanks."""
     try:
-        return bool(word.decode().split() == [word.decode()])
+        text = b"\n".join(words.tolist()).decode()
     except UnicodeDecodeError:
         return False
+    parts = text.split()
+    return len(parts) == len(words) and parts == text.split("\n")

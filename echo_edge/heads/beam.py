@@ -104,9 +104,7 @@ class BeamSearch:
     def _extend(self, said: list[float]) -> None:
         """Every spelling stays as it is or gains one of the frame's likely sounds."""
         least = self._options.least_logprob
-        likely = [(token, logprob) for token, logprob in enumerate(said) if logprob > least]
-        if likely and likely[0][0] == 0:
-            del likely[0]
+        likely = [(token, said[token]) for token in range(SPACE, len(said)) if said[token] > least]
         entered = self._enter(likely, said) if likely else []
         self._stay(said)
         for node in entered:
