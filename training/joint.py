@@ -154,6 +154,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--layers", type=int, default=EchoConfig().n_layers)
+    parser.add_argument("--width", type=int, default=512, help="of a model from nothing")
     parser.add_argument("--start", type=Path, help="go on from this checkpoint")
     parser.add_argument("--peak", type=float, default=8e-4, help="peak learning rate")
     parser.add_argument("--decay", type=float, default=0.3, help="last share of steps that decays")
@@ -183,7 +184,8 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         if model.config.n_layers < args.layers:
             model = grow(model, args.layers)
     else:
-        model = Echo(EchoConfig(n_layers=args.layers))
+        width = {"d_model": args.width, "d_mlp": 4 * args.width}
+        model = Echo(EchoConfig(n_layers=args.layers, **width))
         set_statistics(model, batches)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
     if args.start:

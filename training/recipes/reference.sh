@@ -1,49 +1,72 @@
 #!/usr/bin/env bash
-# The reference checkpoint, from nothing to a shipped bundle: about 6 hours on 2 quiet CPU cores.
-# Every step resumes where it stopped. Usage: training/recipes/reference.sh DATA (see
-# training/README.md)
+# The reference checkpoint, from nothing to a bundle and its figures: about 6 hours on 2 quiet CPU
+# cores. Every step resumes where it stopped. Usage:
+#
+#     training/recipes/reference.sh DATA           # into runs/, models/ and echo_edge/default_bundle
+#     training/recipes/reference.sh DATA OUT 0.01  # the same path in minutes: a hundredth of the
+#                                                  # steps, of a narrow model, everything below OUT
 set -euo pipefail
+data=$(realpath "$1")
+out=$(realpath -m "${2:-$(dirname "$0")/../..}")
+share=${3:-1}
 cd "$(dirname "$0")/../.."
-data=$1
-python=${PYTHON:-.venv/bin/python}
+python=$(realpath -s "${PYTHON:-.venv/bin/python}")
+runs=$out/runs models=$out/models bundle=$out/echo_edge/default_bundle
+width=512 hours=4 words=30000 figures=(words voices turns sources)
+[ "$share" = 1 ] || { width=128 hours=0.1 words=2000 figures=(words voices); }
 
-[ -e runs/cache/tts/index.tsv ] ||
-  "$python" -m training.synthetic --data "$data" --out runs/cache/tts --hours 4
-[ -e runs/cache/phones.npz ] || "$python" -m training.align --data "$data"
+# So many steps of so many, or that share of them, but 20 at least.
+steps() { awk -v n="$1" -v share="$share" 'BEGIN { m = int(n * share); print (m < 20 ? 20 : m) }'; }
+joint() {  # NAME STEPS OPTION ...
+  "$python" -m training.joint --data "$data" --cache "$runs/cache" --out "$runs/$1" \
+    --steps "$(steps "$2")" --width "$width" "${@:3}"
+}
+heads() {  # NAME START JOINT STEPS: the heads of START; the voices are those of the run JOINT
+  "$python" -m training.heads --data "$data" --cache "$runs/cache" --out "$runs/$1" \
+    --start "$runs/$2/model.safetensors" --arcface "$runs/$3/state.pt" --steps "$(steps "$4")" --peak 5e-4
+}
+soup() {  # NAME START END SHARE: so far from START to END
+  mkdir -p "$runs/$1"
+  "$python" -m training.soup --start "$runs/$2/model.safetensors" --end "$runs/$3/model.safetensors" \
+    --share "$4" --out "$runs/$1/model.safetensors"
+}
+
+[ -e "$runs/cache/tts/index.tsv" ] ||
+  "$python" -m training.synthetic --data "$data" --out "$runs/cache/tts" --hours "$hours"
+[ -e "$runs/cache/phones.npz" ] || "$python" -m training.align --data "$data" --cache "$runs/cache"
+
 # Words, voices and turns together: four layers first, then eight that start as those four twice.
-"$python" -m training.joint --data "$data" --out runs/joint4 --layers 4 --steps 1500 \
-  --peak 1e-3 --decay 0.1 --read-items 4 --conversations 2 --roughness 0.25
-"$python" -m training.joint --data "$data" --out runs/joint8 --grow runs/joint4 --steps 2100 \
-  --decay 0.4 --read-items 4 --conversations 2 --roughness 0.25
+gentle=(--read-items 4 --conversations 2 --roughness 0.25)
+joint joint4 1500 --layers 4 --peak 1e-3 --decay 0.1 "${gentle[@]}"
+joint joint8 2100 --start "$runs/joint4/model.safetensors" --decay 0.4 "${gentle[@]}"
 # Once more up and down with the learning rate: nearly all is learned while it falls.
-"$python" -m training.joint --data "$data" --out runs/joint8b \
-  --start runs/joint8/model.safetensors --steps 2200 --peak 7e-4 --decay 0.5 \
-  --read-items 4 --conversations 2 --roughness 0.25
+joint joint8b 2200 --start "$runs/joint8/model.safetensors" --peak 7e-4 --decay 0.5 "${gentle[@]}"
 # The encoder frozen: latent separation from scratch, audible separation and the others further.
-"$python" -m training.heads --data "$data" --start runs/joint8b/model.safetensors \
-  --arcface runs/joint8b/state.pt --steps 700 --peak 5e-4
+heads heads joint8b joint8b 700
 # Everything once more, with more conversations and rougher speech; half of the way there is best.
-"$python" -m training.joint --data "$data" --out runs/joint8d \
-  --start runs/heads/model.safetensors --steps 2600 --peak 7e-4 --decay 0.7 \
+joint joint8d 2600 --start "$runs/heads/model.safetensors" --peak 7e-4 --decay 0.7 \
   --read-items 5 --conversations 3 --roughness 0.6
-"$python" -m training.heads --data "$data" --start runs/joint8d/model.safetensors \
-  --arcface runs/joint8d/state.pt --steps 450 --peak 5e-4 --out runs/heads_d
-"$python" -m training.soup --start runs/heads/model.safetensors \
-  --end runs/heads_d/model.safetensors --out runs/soup.safetensors
+heads heads_d joint8d joint8d 450
+soup soup heads heads_d 0.5
 # Once more with everything; of this only three fifths are taken.
-"$python" -m training.joint --data "$data" --out runs/phones \
-  --start runs/soup.safetensors --steps 1700 --peak 6e-4 --decay 0.7 \
+joint phones 1700 --start "$runs/soup/model.safetensors" --peak 6e-4 --decay 0.7 \
   --read-items 5 --conversations 3 --roughness 0.5
-"$python" -m training.soup --start runs/soup.safetensors --end runs/phones/model.safetensors \
-  --share 0.6 --out runs/phones_soup.safetensors
-"$python" -m training.heads --data "$data" --start runs/phones_soup.safetensors \
-  --arcface runs/phones/state.pt --steps 330 --peak 5e-4 --out runs/heads_p
-"$python" -m training.ship --data "$data" --start runs/heads_p/model.safetensors \
-  --out models/echo-25m.safetensors
-# The language model.
-[ -d runs/text ] || training/recipes/texts.sh runs/text
-"$python" -m training.language --data "$data" --text runs/text/* --size 30000 \
-  --out models/english.npz
-make bundle
-"$python" -m training.evaluate --data "$data" --bundle echo_edge/default_bundle \
-  --checkpoint models/echo-25m.safetensors
+soup phones_soup soup phones 0.6
+heads heads_p phones_soup phones 330
+
+mkdir -p "$models"
+"$python" -m training.ship --data "$data" --cache "$runs/cache" \
+  --start "$runs/heads_p/model.safetensors" --out "$models/echo-25m.safetensors"
+# The language model: the transcripts and, for the real one, books.
+texts=()
+if [ "$share" = 1 ]; then
+  [ -d "$runs/text" ] || training/recipes/texts.sh "$runs/text"
+  texts=(--text "$runs"/text/*)
+fi
+"$python" -m training.language --data "$data" --cache "$runs/cache" "${texts[@]}" \
+  --size "$words" --out "$models/english.npz"
+rm -rf "$bundle"
+"${python%/*}/echo-edge" export "$models/echo-25m.safetensors" --out "$bundle" \
+  --language-model "$models/english.npz"
+"$python" -m training.evaluate --data "$data" --cache "$runs/cache" --bundle "$bundle" \
+  --checkpoint "$models/echo-25m.safetensors" --out "$runs/evaluation" --only "${figures[@]}"
