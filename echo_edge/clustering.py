@@ -22,6 +22,13 @@ STRICTER = 0.2
 """How much more alike a stretch must be to a known voice while there are fewer than there should
 be."""
 
+BRIEF_S = 30.0
+BRIEF_SHARE = 0.1
+BRIEF_THRESHOLD = 0.2
+"""What was heard for less than so long (every window counts it again: about 3 s of speech), or for
+less than that share of all speech, is rarely a speaker but two who spoke at once: at the end it
+joins whom it resembles most, if the mean cosine is at least this."""
+
 
 @dataclass(frozen=True)
 class LinkRules:
@@ -85,9 +92,11 @@ class OnlineClusters:
         self.speech_s[best] += speech_s
         return best
 
-    def group(self, threshold: float, minimum: int, maximum: int) -> "Grouping":
+    def group(
+        self, threshold: float, minimum: int, maximum: int, brief_s: float = BRIEF_S
+    ) -> "Grouping":
         """Which clusters are one speaker: `group_clusters` of what was heard so far."""
-        return group_clusters(self.means, self.speech_s, threshold, minimum, maximum)
+        return group_clusters(self.means, self.speech_s, threshold, minimum, maximum, brief_s)
 
     def join(self, groups: Sequence[int]) -> None:
         """Make one cluster of each group; its number is that of the group from now on."""
@@ -111,26 +120,36 @@ class Grouping:
 
 
 def group_clusters(
-    means: Array, weights: Array, threshold: float, minimum: int, maximum: int
+    means: Array,
+    weights: Array,
+    threshold: float,
+    minimum: int,
+    maximum: int,
+    brief_s: float = 0.0,
 ) -> Grouping:
     """Agglomerative clustering of mean embeddings `[N, E]` of speech `[N]`, average linkage.
 
     Merges the two groups between whose embeddings the mean cosine is highest, which is the product
-    of their means, while it is at least `threshold` or there are more than `maximum` groups, and
-    never below `minimum`.
+    of their means, while it is at least `threshold`, or `BRIEF_THRESHOLD` if one has less than
+    `brief_s` of speech, or while there are more than `maximum` groups, and never below `minimum`.
     """
     groups, n_left = np.arange(len(means)), len(means)
     means, weights = means.copy(), weights[: len(means)].copy()
+    brief_s = min(brief_s, BRIEF_SHARE * float(weights.sum()))
     similarity = means @ means.T
     np.fill_diagonal(similarity, -np.inf)
-    below, above = 1.0, -1.0
+    margin = 1.0 - threshold
     while n_left > 1:
-        kept, gone = sorted(int(i) for i in np.unravel_index(similarity.argmax(), similarity.shape))
-        best = float(similarity[kept, gone])
-        if n_left <= minimum or (best < threshold and n_left <= maximum):
-            above = best
+        brief = weights < brief_s
+        surplus = similarity - np.where(brief[:, None] | brief, BRIEF_THRESHOLD, threshold)
+        alike = bool((surplus >= 0.0).any())
+        if n_left <= minimum or not (alike or n_left > maximum):
+            margin = min(margin, -float(surplus.max()))
             break
-        below = min(below, best)
+        # Those alike enough, the most alike first; if there are none, there are too many groups.
+        able = np.where(surplus >= 0.0, similarity, -np.inf) if alike else similarity
+        kept, gone = sorted(int(i) for i in np.unravel_index(able.argmax(), able.shape))
+        margin = min(margin, float(surplus[kept, gone]))
         total = weights[kept] + weights[gone]
         means[kept] = (weights[kept] * means[kept] + weights[gone] * means[gone]) / total
         weights[kept] = total
@@ -139,6 +158,5 @@ def group_clusters(
         left = np.isfinite(similarity[kept])
         similarity[kept, left] = similarity[left, kept] = means[left] @ means[kept]
         n_left -= 1
-    margin = min(below - threshold, threshold - above)
     confidence = float(1.0 / (1.0 + np.exp(-COUNT_SLOPE * margin)))
     return Grouping(tuple(np.unique(groups, return_inverse=True)[1].tolist()), confidence)

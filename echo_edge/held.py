@@ -1,12 +1,15 @@
 """What is decided but for who is who: kept until the end of a recording, in little memory."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.heads.diarization import Activity
+from echo_edge.clustering import Grouping
+from echo_edge.heads.diarization import Activity, DiarizationDecoder
+from echo_edge.heads.separation import VoiceSlots
 from echo_edge.results import Word
 
 Array = NDArray[np.float32]
@@ -23,8 +26,6 @@ class HeldActivity:
     """
 
     def __init__(self) -> None:
-        self.words: list[Word] = []
-        """Words whose steps are decided."""
         self._steps, self._voices, self._scores = array("I"), array("B"), array("B")
         self._end = 0
 
@@ -52,3 +53,56 @@ class HeldActivity:
             at = (steps[low:high] - first, np.frombuffer(self._voices, np.uint8)[low:high])
             np.add.at(scores, at, np.frombuffer(self._scores, np.uint8)[low:high])
             yield Activity(first, np.minimum(scores / np.float32(255.0), np.float32(1.0)))
+
+
+@dataclass(frozen=True)
+class JoinRules:
+    """When voices are one speaker."""
+
+    threshold: float
+    """Least mean cosine between what two voices of one speaker said."""
+    min_speakers: int
+    max_speakers: int
+
+
+class Held:
+    """Nothing is settled before it is known who is one person: the end of a recording.
+
+    Until then a speaker may be many voices. When half of the places are taken, the most alike are
+    joined until a quarter are.
+    """
+
+    def __init__(
+        self, diarization: DiarizationDecoder, slots: VoiceSlots, rules: JoinRules
+    ) -> None:
+        self._diarization, self._slots, self._rules = diarization, slots, rules
+        self._activity = HeldActivity()
+        self.words: list[Word] = []
+        """Words whose steps are decided."""
+
+    def add(self, decided: Iterable[Activity], words: Iterable[Word]) -> None:
+        """Keep what follows, and places for new voices."""
+        for activity in decided:
+            self._activity.add(activity)
+        self.words += words
+        clusters = self._diarization.clusters
+        places = len(clusters.speech_s)
+        if clusters.count > places // 2:
+            self._join(clusters.group(1.0, 1, places // 4, brief_s=0.0))
+
+    def conclude(self) -> float:
+        """Make one voice of each speaker, everywhere; how sure their number is, 0 to 1."""
+        rules = self._rules
+        grouping = self._diarization.clusters.group(
+            rules.threshold, rules.min_speakers, rules.max_speakers
+        )
+        self._join(grouping)
+        return grouping.confidence
+
+    def blocks(self) -> Iterator[Activity]:
+        """All activity in order, of the voices as they are now."""
+        return self._activity.blocks(self._diarization.clusters.count)
+
+    def _join(self, grouping: Grouping) -> None:
+        for voices in (self._diarization, self._activity, self._slots):
+            voices.join(grouping.groups)

@@ -1,7 +1,7 @@
 """Audio in, results out: everything that changes while a recording flows through a bundle."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath, Search
 from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules
 from echo_edge.heads.separation import SeparationDecoder
-from echo_edge.held import HeldActivity
+from echo_edge.held import Held, JoinRules
 from echo_edge.labels import Labels
 from echo_edge.language import LanguageModel
 from echo_edge.results import Result, Tentative
@@ -31,8 +31,7 @@ MOST_SPEAKERS = 20
 """Bound on the voices of one stream, and so on its memory."""
 
 MOST_PARTS = 128
-"""With a latency of infinity a speaker may be many voices until the end. When half of these are
-taken, the most alike are joined until a quarter are."""
+"""With a latency of infinity: a speaker may be many voices until the end."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +102,21 @@ class Stream:
             2**31 if at_the_end else round(options.latency_s / self._step_s),
         )
         self._separation = SeparationDecoder(
-            graph("separation"), manifest.separation, decoding["group_threshold"]
+            graph("separation"),
+            manifest.separation,
+            decoding.get("slot_threshold", decoding["group_threshold"]),
         )
         self._turns, self._exclusive = TurnBuilder(turn_rules), ExclusiveTurnBuilder(turn_rules)
         self._words = WordVoices(self._step_s, turn_rules.active)
-        self._held = HeldActivity() if at_the_end else None
+        self._held = (
+            Held(self._diarization, self._separation.slots, _join_rules(decoding, options))
+            if at_the_end
+            else None
+        )
         self._labels = Labels(self._step_s, deferred=at_the_end)
         self._speech = VoiceSpeech(self._diarization.clusters, self._step_s, turn_rules.active)
         self._people = NameGiver(voices, NameRules.of(decoding))
         self._tentative = Tentative()
-        self._group_threshold = decoding["group_threshold"]
-        self._options = options
 
     def push(self, pcm: Array) -> Result:
         """What became final with these samples, float32 `[n]` at 16 kHz, any n.
@@ -186,10 +189,14 @@ class Stream:
             )
             self._emit(separated)
 
-    def _settle(self, decided: Iterable[Activity], everything: bool = False) -> None:
+    def _settle(self, decided: list[Activity], everything: bool = False) -> None:
         if self._held is not None:
-            decided = self._hold(self._held, decided, everything)
-        for activity in decided:
+            self._hold(self._held, decided, everything)
+            if not everything:
+                return
+            self._labels.conclude(self._held.conclude())
+            self._words.add(self._held.words)
+        for activity in decided if self._held is None else self._held.blocks():
             self._labels.add_turns(self._turns.push(activity))
             self._labels.add_exclusive(self._exclusive.push(activity))
             self._speech.hear(activity)
@@ -203,30 +210,11 @@ class Stream:
             self._labels.add_words(self._words.take(everything))
             self._give_names()
 
-    def _hold(
-        self, held: HeldActivity, decided: Iterable[Activity], everything: bool
-    ) -> Iterable[Activity]:
-        """With a latency of infinity: nothing is settled before it is known who is one person."""
+    def _hold(self, held: Held, decided: list[Activity], everything: bool) -> None:
+        """Keep what is decided, and the words whose steps are, until the end."""
         for activity in decided:
-            held.add(activity)
             self._words.decide(activity)
-        held.words += [word for word, _ in self._words.take(everything)]
-        clusters = self._diarization.clusters
-        if not everything:
-            if clusters.count > MOST_PARTS // 2:
-                self._join(held, 1.0, 1, MOST_PARTS // 4)
-            return []
-        least, most = self._options.min_speakers, self._options.max_speakers
-        self._labels.conclude(self._join(held, self._group_threshold, least, most))
-        self._words.add(held.words)
-        return held.blocks(clusters.count)
-
-    def _join(self, held: HeldActivity, threshold: float, least: int, most: int) -> float:
-        """Make one voice of those that are alike, everywhere; how clear that was."""
-        grouping = self._diarization.clusters.group(threshold, least, most)
-        for voices in (self._diarization, held, self._separation.slots):
-            voices.join(grouping.groups)
-        return grouping.confidence
+        held.add(decided, [word for word, _ in self._words.take(everything)])
 
     def _give_names(self) -> None:
         self._people.look(self._speech.of())
@@ -273,6 +261,10 @@ def _link_rules(decoding: Mapping[str, float], options: StreamOptions) -> LinkRu
         MOST_PARTS if at_the_end else options.max_speakers,
         MOST_PARTS if at_the_end else options.min_speakers,
     )
+
+
+def _join_rules(decoding: Mapping[str, float], options: StreamOptions) -> JoinRules:
+    return JoinRules(decoding["group_threshold"], options.min_speakers, options.max_speakers)
 
 
 def _turn_rules(decoding: Mapping[str, float], step_s: float) -> TurnRules:

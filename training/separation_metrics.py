@@ -50,10 +50,10 @@ def separation_figures(
     return {name: float(np.mean(values)) for name, values in sums.items()}
 
 
-def streamed(session: Session, mixture: Mixture) -> Tensor:
+def streamed(session: Session, mixture: Mixture, latency_s: float = 2.0) -> Tensor:
     """Separated waveforms `[3, N]` as a listener gets them live."""
     pieces: list[Tensor] = []
-    stream = session.stream(2.0, on_sources=lambda piece: pieces.append(torch.tensor(piece)))
+    stream = session.stream(latency_s, on_sources=lambda piece: pieces.append(torch.tensor(piece)))
     stream.push(mixture.pcm)
     stream.finish()
     return torch.cat(pieces, dim=1)

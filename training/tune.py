@@ -1,6 +1,7 @@
 """Decoder thresholds by search on development conversations: lowest DER, unknown speaker count.
 
 The encoder runs once per conversation; the search replays its latents through the real decoders.
+A row is DER and share of right counts in per cent, live and at the end.
 
     python -m training.tune --data DATA --bundle echo_edge/default_bundle
 """
@@ -25,7 +26,7 @@ from .mixtures import Mixture
 Array = NDArray[np.float32]
 GRID = {
     "stretch_threshold": (0.3, 0.35, 0.4, 0.45),
-    "group_threshold": (0.3, 0.35, 0.4, 0.45),
+    "group_threshold": (0.3, 0.35, 0.38, 0.4),
     "active_threshold": (0.4, 0.45, 0.5),
 }
 LATENCIES_S = (2.0, float("inf"))
@@ -74,8 +75,8 @@ def score(
     recorded: list[list[dict[str, Array]]],
     decoding: dict[str, float],
     latency_s: float,
-) -> float:
-    """DER in per cent of all conversations with these thresholds."""
+) -> tuple[float, float]:
+    """DER of all conversations with these thresholds and share of right counts, in per cent."""
     manifest = session.bundle.manifest
     bundle = replace(
         session.bundle, manifest=replace(manifest, decoding={**manifest.decoding, **decoding})
@@ -93,7 +94,8 @@ def score(
         replayed = Session(bundle, 1, engines)
         result = replayed.process(mixture.pcm, latency_s, language_model=False)
         der.add(turns_of(mixture.active), result)
-    return der.figures("x")["x.der"]
+    figures = der.figures("x")
+    return figures["x.der"], figures["x.count_right"]
 
 
 def main() -> None:
@@ -111,9 +113,11 @@ def main() -> None:
         rows = []
         for values in itertools.product(*GRID.values()):
             decoding = dict(zip(GRID, values, strict=True))
-            ders = [score(session, mixtures, recorded, decoding, s) for s in LATENCIES_S]
+            found = [score(session, mixtures, recorded, decoding, s) for s in LATENCIES_S]
+            ders = [der for der, _ in found]
             rows.append((sum(ders), ders, decoding))
-            print(f"{ders[0]:6.2f} {ders[1]:6.2f}  {decoding}", flush=True)
+            told = "  ".join(f"{der:6.2f} {right:3.0f}" for der, right in found)
+            print(f"{told}  {decoding}", flush=True)
     best = min(rows, key=lambda row: row[0])
     print(f"best: DER {best[1][0]:.2f} at 2 s, {best[1][1]:.2f} at the end: {best[2]}")
 

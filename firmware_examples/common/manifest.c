@@ -69,9 +69,12 @@ static bool read_powerset(json_t *list, ee_manifest *manifest, ee_error *error)
 
 static bool read_decoding(json_t *json, ee_decoding *decoding, ee_error *error)
 {
+    const char *slots = json_object_get(json, "slot_threshold") ? "slot_threshold"
+                                                                : "group_threshold";
     return ee_read_number(json, "active_threshold", &decoding->active_threshold, error) &&
            ee_read_number(json, "gap_s", &decoding->gap_s, error) &&
            ee_read_number(json, "group_threshold", &decoding->group_threshold, error) &&
+           ee_read_number(json, slots, &decoding->slot_threshold, error) &&
            ee_read_number(json, "language_weight", &decoding->language_weight, error) &&
            ee_read_number(json, "new_voice_s", &decoding->new_voice_s, error) &&
            ee_read_number(json, "shortest_turn_s", &decoding->shortest_turn_s, error) &&

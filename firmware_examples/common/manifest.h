@@ -52,7 +52,7 @@ typedef struct {
 /* Thresholds of the decoders. */
 typedef struct {
     double active_threshold, gap_s, group_threshold, language_weight;
-    double new_voice_s, shortest_turn_s, stretch_threshold, word_bonus;
+    double new_voice_s, shortest_turn_s, slot_threshold, stretch_threshold, word_bonus;
 } ee_decoding;
 
 typedef struct {

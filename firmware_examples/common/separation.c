@@ -56,7 +56,7 @@ static bool has_place(const ee_separation *s, const ee_clusters *clusters, int v
         if (held == voice)
             return true;
         if (held != EE_NOBODY &&
-            cosine(clusters, held, voice) >= (float)s->manifest->decoding.group_threshold)
+            cosine(clusters, held, voice) >= (float)s->manifest->decoding.slot_threshold)
             return true;
     }
     return false;

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.clustering import NOBODY, LinkRules, OnlineClusters, group_clusters
+from echo_edge.clustering import BRIEF_S, NOBODY, LinkRules, OnlineClusters, group_clusters
 
 Array = NDArray[np.float32]
 
@@ -242,6 +242,52 @@ class TestGroup:
         # the first, then it is not.
         assert group_clusters(voices, light, 0.6, 1, 20).groups == (0, 0, 0)
         assert group_clusters(voices, heavy, 0.6, 1, 20).groups == (0, 0, 1)
+
+    @pytest.mark.parametrize(
+        ("angle_deg", "weights", "minimum", "groups"),
+        [
+            pytest.param(70, (100, 100, 5), 1, (0, 1, 0), id="little speech, somewhat alike"),
+            pytest.param(95, (100, 100, 5), 1, (0, 1, 2), id="little speech, like nobody"),
+            pytest.param(70, (400, 400, 40), 1, (0, 1, 2), id="more speech"),
+            pytest.param(70, (10, 10, 2), 1, (0, 1, 0), id="a small share"),
+            pytest.param(70, (10, 10, 5), 1, (0, 1, 2), id="a good share of little speech"),
+            pytest.param(70, (100, 100, 5), 3, (0, 1, 2), id="not below the minimum"),
+        ],
+    )
+    def test_who_was_hardly_heard_joins_the_most_alike(
+        self, angle_deg: float, weights: tuple[float, ...], minimum: int, groups: tuple[int, ...]
+    ) -> None:
+        voices, speech_s = _voices(0, 180, angle_deg), np.array(weights, np.float32)
+
+        found = group_clusters(voices, speech_s, 0.55, minimum, 20, BRIEF_S)
+        without = group_clusters(voices, speech_s, 0.55, minimum, 20)
+
+        assert found.groups == groups
+        assert without.groups == (0, 1, 2)
+
+    def test_what_is_alike_joins_before_who_was_hardly_heard(self) -> None:
+        """The third is most like the second, but so little that it waits; by then the first and the
+        second are one."""
+        voices, speech_s = _voices(0, 50, 125), np.array([100, 100, 5], np.float32)
+
+        assert group_clusters(voices, speech_s, 0.55, 1, 20, BRIEF_S).groups == (0, 0, 1)
+
+    @pytest.mark.parametrize(
+        ("angle_deg", "low", "high"),
+        [
+            pytest.param(77, 0.5, 0.6, id="just joined"),
+            pytest.param(80, 0.5, 0.6, id="just not joined"),
+            pytest.param(64, 0.85, 1.0, id="clearly joined"),
+        ],
+    )
+    def test_how_sure_that_who_was_hardly_heard_is_nobody(
+        self, angle_deg: float, low: float, high: float
+    ) -> None:
+        speech_s = np.array([100, 100, 5], np.float32)
+
+        found = group_clusters(_voices(0, 180, angle_deg), speech_s, 0.55, 1, 20, BRIEF_S)
+
+        assert low <= found.confidence <= high
 
     @pytest.mark.parametrize(
         ("angles_deg", "limits", "low", "high"),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from echo_edge.clustering import OnlineClusters
-from echo_edge.results import Result
+from echo_edge.results import Result, Turn, Word
 from echo_edge.session import Session
 
 Array = NDArray[np.float32]
@@ -63,6 +63,17 @@ def _spans(result: Result) -> list[tuple[str, float, float]]:
 
 def _texts(result: Result) -> list[tuple[str, str | None]]:
     return [(word.text, word.speaker) for word in result.words]
+
+
+def _later(item: Turn | Word, where_s: float, by_s: float) -> Turn | Word:
+    """The same, so much later if it is said after that; rounded to the millisecond."""
+    shift_s = by_s if item.start_s >= where_s else 0.0
+    return replace(
+        item,
+        start_s=round(item.start_s + shift_s, 3),
+        end_s=round(item.end_s + shift_s, 3),
+        confidence=round(item.confidence, 4),
+    )
 
 
 def _check(result: Result, n_samples: int) -> None:
@@ -202,6 +213,34 @@ class TestPretendModel:
         _check(heard.whole, len(pcm))
 
     @pytest.mark.parametrize("latency_s", [0.4, math.inf])
+    @given(n_hops=st.integers(1, 40), at_start=st.booleans())
+    @shared_session
+    def test_silence_shifts_what_follows_and_changes_nothing(
+        self,
+        fake_session: Session,
+        spoken: Speak,
+        latency_s: float,
+        n_hops: int,
+        at_start: bool,
+    ) -> None:
+        """Put in where all was silent for a window: whole hops of it, so that windows see the
+        same."""
+        n_steps = n_hops * fake_session.bundle.manifest.diarization.hop_steps
+        pause: Said = (1.2, (), 0)
+        silence: list[Said] = [(0.04 * n_steps, (), 0)]
+        before = [] if at_start else [*CONVERSATION, pause]
+        after = [pause, *CONVERSATION]
+
+        plain = fake_session.process(spoken([*before, *after]), latency_s)
+        longer = fake_session.process(spoken([*before, *silence, *after]), latency_s)
+
+        where_s = len(spoken(before)) / 16000
+        assert len(plain.turns) == len(CONVERSATION[1:6]) * (1 if at_start else 2)
+        for name in ("turns", "exclusive_turns", "words"):
+            expected = [_later(item, where_s, 0.04 * n_steps) for item in getattr(plain, name)]
+            assert [_later(item, 0.0, 0.0) for item in getattr(longer, name)] == expected
+
+    @pytest.mark.parametrize("latency_s", [0.4, math.inf])
     def test_two_streams_of_one_session_do_not_meet(
         self, fake_session: Session, spoken: Speak, latency_s: float
     ) -> None:
@@ -286,6 +325,45 @@ class TestPretendModel:
         result = fake_session.process(pcm, 0.4, **limits)
 
         assert result.speaker_count.value == n_speakers
+
+    @pytest.mark.parametrize(
+        ("thresholds", "n_slots"),
+        [
+            pytest.param({"slot_threshold": 0.8}, 1, id="alike enough to share a slot"),
+            pytest.param({"slot_threshold": 0.9}, 2, id="not alike enough"),
+            pytest.param({"group_threshold": 0.8}, 1, id="without a threshold of their own"),
+            pytest.param({"slot_threshold": 0.9, "group_threshold": 0.8}, 2, id="its own counts"),
+        ],
+    )
+    def test_voices_that_share_a_slot(
+        self,
+        fake_session: Session,
+        spoken: Speak,
+        monkeypatch: pytest.MonkeyPatch,
+        thresholds: dict[str, float],
+        n_slots: int,
+    ) -> None:
+        """Of two voices of a cosine of 0.84."""
+
+        def alike(embeddings: Array) -> Array:
+            return embeddings + np.float32(0.8)
+
+        _change_voices(fake_session, monkeypatch, alike)
+        manifest = fake_session.bundle.manifest
+        decoding = {**manifest.decoding, "stretch_threshold": 0.9, **thresholds}
+        bundle = replace(fake_session.bundle, manifest=replace(manifest, decoding=decoding))
+        stream = replace(fake_session, bundle=bundle).stream(0.4, on_sources=lambda _: None)
+        separation, told = fake_session.engines["separation"], []
+        run = separation.run
+
+        def listening(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            told.append(int(inputs["voices"].any(axis=2).sum()))
+            return run(inputs)
+
+        monkeypatch.setattr(separation, "run", listening)
+        stream.push(spoken([(2.0, (0,), A), (1.2, (), 0), (2.0, (1,), B)]))
+
+        assert max(told) == n_slots
 
     def test_alike_voices_stay_apart_only_where_asked(
         self, fake_session: Session, spoken: Speak, monkeypatch: pytest.MonkeyPatch
