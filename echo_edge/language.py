@@ -6,6 +6,7 @@ plain text; the beam search of `heads/beam.py` reads it.
 
 import zipfile
 import zlib
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ class LanguageModel:
         self.size = len(words)
         self.n_phones = len(phones)
         self._words = words
-        self._sounds = sounds.view(np.uint8).reshape(self.size, -1)
+        # One row per place in a word: bisecting bytes is many times as fast as searching a column.
+        self._sounds = [row.tobytes() for row in sounds.view(np.uint8).reshape(self.size, -1).T]
         self._unigram, self._backoff = unigram.astype(np.float32), backoff.astype(np.float32)
         self._rows, self._columns, self._bigram = rows, columns, bigram
         # A search asks again and again for the beginnings of a few hundred words.
@@ -74,11 +76,11 @@ class LanguageModel:
     def _narrow(self, low: int, high: int, depth: int, phone: int) -> tuple[int, int]:
         """Of the words `low` to `high`, alike in their first `depth` phones, those that go on with
         `phone` (`BLANK`: those that end there)."""
-        if depth >= self._sounds.shape[1]:
+        if depth >= len(self._sounds):
             return low, low if phone else high
-        column = self._sounds[low:high, depth]
-        first, last = column.searchsorted(phone), column.searchsorted(phone, "right")
-        return low + int(first), low + int(last)
+        column = self._sounds[depth]
+        first = bisect_left(column, phone, low, high)
+        return first, bisect_right(column, phone, first, high)
 
     def _begin(self, low: int, high: int, depth: int, phone: int) -> tuple[int, int, float]:
         """As `narrow`, and what such a beginning of a word may hope for: log-probability of the

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
+from math import exp, log1p
 from operator import attrgetter
 
 import numpy as np
@@ -122,15 +123,16 @@ class BeamSearch:
         hopeless = self._beam[0].score + blank - margin - bonus
         # Nor is a spelling made below the `least` for which the frame's best leave room. `best` are
         # the scores of these so far, the least first; at first of spellings that stay as they are.
-        best = [
-            max(node.total + blank, node.sound + said[node.token]) + node.language
-            for node in self._beam
-        ]
+        best = []
+        for node in self._beam:
+            silent, again = node.total + blank, node.sound + said[node.token]
+            best.append((silent if silent >= again else again) + node.language)
         least = max(best) - margin
         best += [NEVER] * (self._options.width - len(best))
         heapify(best)
         least = max(least, best[0])
         entered = []
+        begin, weight = self._language.begin, self._options.weight
         for node in self._beam:
             total, language, children = node.total, node.language, node.children
             for token, logprob in likely:
@@ -139,11 +141,22 @@ class BeamSearch:
                     continue
                 child = children.get(token)
                 if child is None:
-                    most = node.settled + bonus if token == SPACE else language
-                    reading = self._read(node, token) if way + most >= least else None
-                    if reading is None or way + reading[0] < least:
-                        continue
-                    score = way + reading[0]
+                    if token != SPACE:
+                        if way + language < least:
+                            continue
+                        low, high, hope = begin(node.low, node.high, node.depth, token)
+                        read = node.settled + weight * hope
+                        score = way + read
+                        if low == high or score < least:
+                            continue
+                        reading = (
+                            read, node.settled, node.previous_word, node.depth + 1, low, high,
+                        )  # fmt: skip
+                    else:
+                        whole = self._read(node) if way + node.settled + bonus >= least else None
+                        if whole is None or way + whole[0] < least:
+                            continue
+                        reading, score = whole, way + whole[0]
                     heapreplace(best, score)
                     least = max(least, best[0], score - margin)
                     children[token] = child = Spelling(node, token, reading)
@@ -165,8 +178,14 @@ class BeamSearch:
                 sound, node.entered = add_logs(sound, node.entered), NEVER
             if again > HALF and node.end == frame:
                 node.end += 1
-            node.blank, node.sound = node.total + blank, sound
-            node.total = total = add_logs(node.blank, sound)
+            node.blank = silent = node.total + blank
+            node.sound = sound
+            # add_logs(silent, sound), written out: it is half of what staying takes.
+            if silent >= sound:
+                total = silent if sound == NEVER else silent + log1p(exp(sound - silent))
+            else:
+                total = sound if silent == NEVER else sound + log1p(exp(silent - sound))
+            node.total = total
             node.score = total + node.language
 
     def _prune(self, entered: list[Spelling]) -> None:
@@ -182,21 +201,16 @@ class BeamSearch:
             forget(node)
         self._beam = kept
 
-    def _read(self, node: Spelling, token: int) -> Reading | None:
-        """A spelling with one more sound, as the language model reads it; None if no word is
+    def _read(self, node: Spelling) -> Reading | None:
+        """A spelling whose word ends here, as the language model reads it; None if no word is
         spelled so."""
-        language, options, depth = self._language, self._options, node.depth + 1
-        if token == SPACE:
+        if not node.asked:
+            node.asked = True
             word, score = self._score_word(node)
-            if word == START:
-                return None
-            settled = node.settled + options.weight * score + options.word_bonus
-            return settled, settled, word, 0, 0, language.size
-        low, high, hope = language.begin(node.low, node.high, node.depth, token)
-        if low == high:
-            return None
-        score = node.settled + options.weight * hope
-        return score, node.settled, node.previous_word, depth, low, high
+            settled = node.settled + self._options.weight * score + self._options.word_bonus
+            if word != START:
+                node.whole = settled, settled, word, 0, 0, self._language.size
+        return node.whole
 
     def _score_word(self, node: Spelling) -> tuple[int, float]:
         """Index and log-probability of the likeliest word that sounds as what `node` ends; START

@@ -19,6 +19,7 @@ class Spelling:
     """A node of the tree of spellings: one more sound than its parent."""
 
     __slots__ = (
+        "asked",
         "blank",
         "children",
         "depth",
@@ -38,6 +39,7 @@ class Spelling:
         "token",
         "total",
         "weight",
+        "whole",
     )
 
     def __init__(self, parent: "Spelling | None", token: int, reading: Reading) -> None:
@@ -51,6 +53,10 @@ class Spelling:
         """Of both, with what the language model says of its words."""
         self.entered = NEVER
         """Log-probability of the paths that come from its parent in this frame."""
+        self.asked = False
+        """Whether `whole` is known."""
+        self.whole: Reading | None = None
+        """With its word complete; None if there is no such word."""
         self.kept = False
         """Whether it is one of the beam's."""
         self.weight = NEVER
