@@ -25,8 +25,8 @@ BEGIN, END = "<!-- benchmarks.results: begin -->", "<!-- benchmarks.results: end
 
 COLUMNS = (
     "board", "recipe", "engine", "chunk ms", "threads", "RTF", "x GEMM", "p50 ms", "p90 ms",
-    "p99 ms", "live p99 ms", "peak RSS MiB", "load warm/cold ms", "first result ms", "J/s audio",
-    "measured",
+    "p99 ms", "live p99 ms", "peak RSS MiB", "load warm/cold ms", "first result ms", "DER/WER %",
+    "J/s audio", "measured",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def table(records: Sequence[Record]) -> str:
 def _row(record: Record) -> tuple[str, ...]:
     bundle, load, latency_ms = record["bundle"], record["load_ms"], record["latency_ms"]
     reference, live, energy = record.get("reference"), record.get("live"), record.get("energy")
+    accuracy = record.get("accuracy")
     commit = "" if record["commit"] is None else f", {record['commit'][:9]}"
     return (
         f"{record['board']['model']}, {record['board']['cores'] or '?'} cores",
@@ -88,6 +89,7 @@ def _row(record: Record) -> tuple[str, ...]:
         f"{record['rss_mib']['peak']:.0f}",
         f"{load['warm']:.0f} / {load['cold']:.0f}",
         f"{record['first_result_ms']:.0f}",
+        f"{accuracy['der_percent']:.1f} / {accuracy['wer_percent']:.1f}" if accuracy else "-",
         f"{energy['joules_per_audio_s']:.3f}" if energy else "-",
         f"{record['time'][:10]}{commit}{'+' if record['dirty'] else ''}",
     )

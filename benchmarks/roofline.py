@@ -8,8 +8,8 @@ in the same process, in short turns. *Share* is bare products / encoder step, of
 the quickest calls says more where others use the machine. The floor of memory is the time to read
 those weights once, at the speed at which one core reads a large array here. Needs `onnx` for
 bundles of that engine, which `echo-edge[export]` brings. ExecuTorch's products are inside what
-XNNPACK was given whole and cannot be taken out; LiteRT's are XNNPACK's too. The last line of stdout
-is JSON.
+XNNPACK was given whole and cannot be taken out: products of the same shapes are exported anew,
+which needs all of `echo-edge[export]`. The last line of stdout is JSON.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,18 +28,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bare_tflite import write_products
+from benchmarks.bare_tflite import Products, write_products
 from benchmarks.int8_vs_float import EncoderLane
 from echo_edge.bench.table import markdown
 from echo_edge.bundle import find_bundle
 from echo_edge.engines import Engine, open_engine
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.manifest import GraphSpec, TensorSpec
+from echo_edge.manifest import GraphSpec, Manifest, TensorSpec
 from echo_edge.selftest import read_clip
 from echo_edge.session import Session, load
 
 PRODUCTS = ("MatMul", "Gemm", "MatMulIntegerToFloat")
-ENGINES = ("onnx", "tflite")
+ENGINES = ("onnx", "tflite", "executorch")
 """Of which the bare products can be had."""
 READ_BYTES = 1 << 28
 ROUNDS, TURN_CALLS = 25, 20
@@ -65,14 +66,30 @@ class Bare:
         return samples_ms
 
 
-def bare_products(path: Path, steps: int, threads: int, folder: Path) -> Bare:
-    """The products with weights of the graph at `path`, with `steps` rows each."""
-    if path.suffix == ".tflite":
-        target = folder / "bare.tflite"
+def bare_products(session: Session, folder: Path) -> Bare:
+    """The products with weights of a bundle's encoder; `folder` is for their file."""
+    bundle, threads = session.bundle, session.threads
+    engine, path = bundle.manifest.engine.name, bundle.graph_path("encoder")
+    if engine == "onnx":
+        return _bare_onnx(path, bundle.manifest.streaming.chunk_steps, threads, folder)
+    target = folder / f"bare{path.suffix}"
+    if engine == "tflite":
         made = write_products(path, target)
-        engine = open_engine("tflite", target, made.spec, threads)
-        return Bare(engine, made.inputs, len(made.inputs), made.multiply_adds, made.weight_bytes)
-    return _bare_onnx(path, steps, threads, folder)
+    else:
+        made = _executorch_products(bundle.manifest, target)
+    opened = open_engine(engine, target, made.spec, threads)
+    return Bare(opened, made.inputs, len(made.inputs), made.multiply_adds, made.weight_bytes)
+
+
+def _executorch_products(manifest: Manifest, target: Path) -> Products:
+    try:
+        export = import_module("echo_edge_export.bare_executorch")
+    except ImportError as error:
+        raise EchoError(
+            f"roofline: {error.name} is not installed here, expected for an executorch bundle: "
+            "pip install 'echo-edge[export]'"
+        ) from error
+    return Products(*export.write_products(manifest, target))
 
 
 def _bare_onnx(path: Path, steps: int, threads: int, folder: Path) -> Bare:
@@ -166,11 +183,9 @@ def measure(sessions: Sequence[Session], rounds: int, folder: Path) -> list[dict
     """Figures of each bundle; `rounds` of TURN_CALLS calls each, all in turns."""
     lanes, bares, bare_ms = [], [], []
     for number, session in enumerate(sessions):
-        manifest = session.bundle.manifest
-        path, steps = session.bundle.graph_path("encoder"), manifest.streaming.chunk_steps
         (folder / str(number)).mkdir()
         lanes.append(EncoderLane(session, read_clip(session.bundle)))
-        bares.append(bare_products(path, steps, session.threads, folder / str(number)))
+        bares.append(bare_products(session, folder / str(number)))
         bare_ms.append(list[float]())
     for turn in range(rounds + 1):
         for lane, bare, samples_ms in zip(lanes, bares, bare_ms, strict=True):
@@ -264,7 +279,7 @@ def _run(args: argparse.Namespace) -> list[dict[str, Any]]:
         ]
         for session in sessions:
             if (engine := session.bundle.manifest.engine.name) not in ENGINES:
-                names = " or ".join(ENGINES)
+                names = f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}"
                 raise EchoError(f"{session.bundle.path}: found engine {engine}, expected {names}")
         return measure(sessions, args.rounds, Path(folder))
 

@@ -23,8 +23,12 @@ from .steps import EncoderStep, graph_inputs
 MARGIN = 1.15
 """Ranges are widened by 15 %: what was not seen in calibration must not saturate."""
 
-SMOOTHING = 0.4
+SMOOTHING = 0.7
 """SmoothQuant's alpha: how much of the activations' spread moves into the weights."""
+
+LEAST_PART = 0.1
+"""What a channel is taken to contribute at least, of what the middle one does. A channel that was
+silent in calibration is silent no longer some day, and must not drown the others then."""
 
 
 Ranges = dict[str, tuple[float, float]]
@@ -37,6 +41,8 @@ class Calibration:
     ranges: Ranges
     outputs: Ranges = field(default_factory=dict)
     """Only engines whose integer products have integer results need them (LiteRT, ExecuTorch)."""
+    smoothing: float = SMOOTHING
+    """What `smooth` was done with."""
 
     def quantization(self, name: str) -> tuple[float, int]:
         """Scale and zero point of the unsigned 8-bit input of one linear."""
@@ -56,14 +62,17 @@ class Calibration:
     def to_json(self) -> str:
         """Deterministic text for the bundle."""
         rows = {kind: _rounded(r) for kind, r in (("ranges", self.ranges), ("out", self.outputs))}
-        return json.dumps({"margin": MARGIN, "smoothing": SMOOTHING, **rows}, indent=1)
+        return json.dumps({"margin": MARGIN, "smoothing": self.smoothing, **rows}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> "Calibration":
         """The inverse of `to_json`. ValueError or KeyError for anything else."""
         stored = json.loads(text)
         kinds = (stored["ranges"], stored.get("out", {}))
-        return cls(*({n: (float(low), float(high)) for n, (low, high) in r.items()} for r in kinds))
+        ranges, outputs = (
+            {n: (float(low), float(high)) for n, (low, high) in r.items()} for r in kinds
+        )
+        return cls(ranges, outputs, float(stored["smoothing"]))
 
 
 def _quantization(low: float, high: float) -> tuple[float, int]:
@@ -185,7 +194,11 @@ def _fold(divide: Iterable[Tensor], multiply: Iterable[Tensor], factor: Tensor) 
 @torch.no_grad()
 def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
     """SmoothQuant (Xiao et al., ICML 2023) folded into a copy: norms into `qkv_gate` and `fc1`,
-    values into `proj`, `fc1` through its ReLU into `fc2`. Exact in float."""
+    values into `proj`, `fc1` through its ReLU into `fc2`. Exact in float.
+
+    What channel j contributes, `p = max |x_j| max |w_j|`, no factor changes; its weights become
+    `p ** alpha`, its activations `p ** (1 - alpha)`.
+    """
     smoothed = copy.deepcopy(model)
     d = model.config.d_model
     for i, module in enumerate(smoothed.encoder.blocks):
@@ -193,10 +206,13 @@ def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
         assert isinstance(block, Block)  # noqa: S101
 
         def factor(linear: nn.Linear, part: str, index: int = i) -> Tensor:
-            channels = statistics[f"encoder.blocks.{index}.{part}"].channels.clamp(min=1e-4)
-            weights = linear.weight.abs().amax(0).clamp(min=1e-5)
-            raw = channels**SMOOTHING / weights ** (1.0 - SMOOTHING)
-            return (raw / raw.log().mean().exp()).clamp(0.02, 50.0)
+            weights = linear.weight.abs().amax(0).clamp(min=1e-7)
+            parts = statistics[f"encoder.blocks.{index}.{part}"].channels * weights
+            heard = parts[parts > 0]
+            if not len(heard):
+                return torch.ones_like(weights)
+            raw = parts.clamp(min=LEAST_PART * float(heard.median())) ** SMOOTHING / weights
+            return raw / raw.log().mean().exp()
 
         norm1, norm2 = (
             [block.norm1.weight, block.norm1.bias],

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,19 +84,22 @@ def rewritten(
     return _export(Rewritten(whole, graph_name, recipe, calibration), example)
 
 
-def left_over(path: Path) -> tuple[int, list[str]]:
+def left_over(path: Path) -> tuple[int, list[tuple[str, tuple[int, ...]]]]:
     """How many pieces of the graph in a file XNNPACK runs, and the operators outside of them, each
-    of which splits a piece in two."""
+    of which splits a piece in two, with the shape of what they read."""
     with _quiet():
         plan = deserialize_pte_binary(path.read_bytes()).program.execution_plan[0]
-    operators = [plan.operators[op].name for op in _called(plan)]
+    operators = []
+    for call in _called(plan):
+        source: Any = plan.values[call.args[0]].val
+        operators.append((plan.operators[call.op_index].name, tuple(source.sizes)))
     return len(plan.delegates), operators
 
 
-def _called(plan: ExecutionPlan) -> list[int]:
-    """The operators that the plan calls, in order."""
+def _called(plan: ExecutionPlan) -> list[KernelCall]:
+    """The calls of operators in the plan, in order."""
     calls = (instruction.instr_args for chain in plan.chains for instruction in chain.instructions)
-    return [call.op_index for call in calls if isinstance(call, KernelCall)]
+    return [call for call in calls if isinstance(call, KernelCall)]
 
 
 def _plain(module: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -42,18 +43,18 @@ def test_sizes_are_the_published_ones(
         assert found.shape == output
 
 
-def peer(name: str, recipe: str, audio_s: float) -> peers.Peer:
+def peer(name: str, recipe: str, audio_s: float, live_s: float = 1.0) -> peers.Peer:
     engine = NullEngine(GraphSpec("x.null", (), (), {}))
-    return peers.Peer(name, recipe, audio_s, engine, (1, 4), [])
+    return peers.Peer(name, recipe, audio_s, live_s, engine, (1, 4), [])
 
 
 def test_the_comparison_takes_the_faster_of_each(
     null_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rtf = {"float32": 0.4, "dynamic int8": 0.1}
-    monkeypatch.setattr(peers.Peer, "rtf", property(lambda self: rtf[self.recipe]))
+    took = {"float32": 0.4, "dynamic int8": 3.0}
+    monkeypatch.setattr(peers.Peer, "call_s", property(lambda self: took[self.recipe]))
     entered = [peer(name, "float32", 1.0) for name in peers.CHAIN]
-    entered.append(peer(peers.WHISPER, "dynamic int8", 30.0))
+    entered.append(peer(peers.WHISPER, "dynamic int8", 30.0, 10.0))
     with load(null_bundle) as session:
         result = peers.measure(session, entered, rounds=2)
     assert [len(each.samples_s) for each in entered] == [2 * peers.TURN_CALLS] * 5
@@ -61,7 +62,30 @@ def test_the_comparison_takes_the_faster_of_each(
     assert result["whisper_to_job"] == pytest.approx(0.1 / result["job_rtf"], rel=0.01)
     rows = peers.table(result).splitlines()
     assert len(rows) == 2 + 1 + 5 + 1
+    assert result["chain_live_rtf"] == pytest.approx(0.3 + 3 * 0.4)
+    assert result["whisper_live_to_job"] == pytest.approx(0.3 / result["job_rtf"], rel=0.01)
     assert "1.3000" in rows[-1]
+    assert "1.5000" in rows[-1]
+
+
+def test_live_a_long_window_is_computed_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 2 s at the latency of the whole job; what slides anyway costs the same."""
+    monkeypatch.setattr(peers, "_open", lambda *_: NullEngine(GraphSpec("x.null", (), (), {})))
+    for name in ("whisper_tiny_encoder", "segmentation", "resnet34", "conv_tasnet"):
+        write = Mock(return_value=(1, 4), __name__=name)
+        monkeypatch.setattr(peer_graphs, name, write)
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", lambda *_, **__: None)
+
+    windows = {each.name: (each.audio_s, each.live_s) for each in peers.build(tmp_path, 1)}
+
+    assert windows == {
+        "Whisper-tiny encoder": (30.0, 2.0),
+        "segmentation": (1.0, 1.0),
+        "speaker embedding": (0.75, 0.75),
+        "Conv-TasNet": (4.0, 2.0),
+    }
 
 
 def test_refusals_are_one_line(null_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import roofline
-from echo_edge.bundle import open_bundle
+from echo_edge.session import load
 
 pytest.importorskip("onnx", reason="needs echo-edge[export]")
 pytest.importorskip("onnxruntime", reason="needs echo-edge[onnx]")
@@ -31,8 +31,8 @@ def test_bare_products_are_the_encoders_own(default_bundle: Path, tmp_path: Path
     import onnx
     from onnx import numpy_helper
 
-    path = open_bundle(default_bundle).graph_path("encoder")
-    bare = roofline.bare_products(path, 12, 1, tmp_path)
+    with load(default_bundle) as session:
+        path, bare = session.bundle.graph_path("encoder"), roofline.bare_products(session, tmp_path)
     graph = onnx.load(str(path)).graph
     weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     products = [n for n in graph.node if n.op_type in roofline.PRODUCTS and n.input[1] in weights]
@@ -55,7 +55,7 @@ def test_reading_has_a_speed() -> None:
     [
         (["--rounds", "0"], 2, "expected 1 or more"),
         (["--threads", "0"], 2, "threads"),
-        ([], 1, "found engine null, expected onnx or tflite"),
+        ([], 1, "found engine null, expected onnx, tflite or executorch"),
     ],
 )
 def test_refusals_are_one_line(
@@ -69,3 +69,19 @@ def test_refusals_are_one_line(
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
     assert message in err
+
+
+def test_bare_products_for_executorch_have_the_shapes_that_ship(tmp_path: Path) -> None:
+    pytest.importorskip("executorch", reason="needs echo-edge[export]")
+    from tests import small_echo
+
+    with load(small_echo.make_bundle("executorch", tmp_path / "bundle")) as session:
+        bare = roofline.bare_products(session, tmp_path)
+    d, c = small_echo.CONFIG.d_model, small_echo.CONFIG.n_layers
+    block = d * (3 * d + small_echo.CONFIG.n_heads) + d * d + 2 * d * 4 * d
+    assert bare.n_products == 4 * c + 1
+    assert bare.multiply_adds == small_echo.CHUNK_STEPS * (c * block + 320 * d)
+    outputs = bare.engine.run(bare.inputs)
+    bare.engine.close()
+    assert all(np.isfinite(value).all() for value in outputs.values())
+    assert outputs["y0"].shape == (1, small_echo.CHUNK_STEPS, d)

@@ -3,10 +3,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from echo_edge_export.calibrate import calibrate, stream
+from echo_edge_export.calibrate import Calibration, calibrate, stream
 from echo_edge_export.config import EchoConfig
 from echo_edge_export.model import Echo, chunk_mask
 from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
+from tests import small_echo
 
 HEADS = ("diarization", "speaker", "asr", "separation")
 
@@ -111,3 +112,24 @@ def test_smoothing_changes_nothing_in_float(small_model: Echo, noise: NDArray[np
     low, high = calibration.ranges["encoder.blocks.0.fc2"]
     assert low == 0.0  # after a ReLU
     assert high > 0.0
+
+
+@torch.no_grad()
+def test_a_unit_that_was_silent_in_calibration_does_not_drown_the_others(
+    noise: NDArray[np.float32],
+) -> None:
+    model = small_echo.make_model()
+    block = model.encoder.blocks[0]
+    block.fc1.bias[5] = -1000.0
+    smoothed, _ = calibrate(model, [noise], 4)
+    block = smoothed.encoder.blocks[0]
+    others = block.fc1.weight[6:].abs().amax(1).median()
+
+    assert block.fc1.weight[5].abs().max() < 10 * others
+    assert block.fc2.weight[:, 5].abs().max() > 0.1 * block.fc2.weight.abs().amax(0).median()
+
+
+def test_a_calibration_remembers_how_it_was_smoothed() -> None:
+    text = Calibration({"asr.out": (0.0, 1.0)}, smoothing=0.25).to_json()
+
+    assert Calibration.from_json(text).to_json() == text

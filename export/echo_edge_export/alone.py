@@ -1,0 +1,40 @@
+"""One operator on its own in a graph file: what it costs, for `benchmarks.operators`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from echo_edge.errors import EchoError
+from echo_edge.manifest import GraphSpec
+
+from .exporters import find_exporter
+from .recipes import find_recipe
+
+
+class _LogSoftmax(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.log_softmax(x, dim=-1),)
+
+
+class _Largest(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (x.amax(dim=-1, keepdim=True),)
+
+
+OPERATORS = {
+    "LOG_SOFTMAX": _LogSoftmax,
+    "aten::_log_softmax": _LogSoftmax,
+    "aten::amax": _Largest,
+}
+"""What XNNPACK leaves to the engine, by the engine's name for it."""
+
+
+def write_alone(engine: str, operator: str, shape: tuple[int, ...], target: Path) -> GraphSpec:
+    """Write a graph `x` to `y` of one operator over the last axis of `shape`. EchoError for an
+    operator that is not expected outside of XNNPACK."""
+    if operator not in OPERATORS:
+        raise EchoError(f"{operator}: found outside of XNNPACK, expected {', '.join(OPERATORS)}")
+    export, recipe = find_exporter(engine).load(), find_recipe("float32")
+    module, inputs = OPERATORS[operator]().eval(), {"x": torch.zeros(shape)}
+    return export(module, "alone", inputs, ("y",), recipe, None, target)
