@@ -7,6 +7,6 @@ probe     loading and memory in a fresh process       reference  a fixed piece o
 machine   heat, clocks, what else ran                 valid      whether a measurement counts
 record    the JSON                                    schema     what a record read must hold
 file      reading and appending records               compare    what became worse
-tasks     what became of words and speakers           page, svg  for the browser
-table     for the terminal
+tasks     decisions beside float's                    accuracy   turns and words against the truth
+table     for the terminal                            page, svg  for the browser
 """

@@ -38,6 +38,8 @@ METRICS = (
     Metric("load_warm_ms", ("load_ms", "warm"), 25),
     Metric("first_result_ms", ("first_result_ms",), 25),
     Metric("rss_peak_mib", ("rss_mib", "peak"), 5, on_any_board=True),
+    Metric("der_percent", ("accuracy", "der_percent"), 25, on_any_board=True),
+    Metric("wer_percent", ("accuracy", "wer_percent"), 10, on_any_board=True),
     Metric("joules_per_audio_s", ("energy", "joules_per_audio_s"), 10),
 )
 

@@ -7,8 +7,18 @@ from echo_edge import __version__
 from echo_edge.bench.compare import Comparison, Pair
 from echo_edge.bench.record import Record, percentile
 from echo_edge.bench.svg import N_COLOURS, Axis, Series, lines, ratios, stacked_bars
-from echo_edge.bench.table import board_line, facts, setup, table
+from echo_edge.bench.table import (
+    board_line,
+    facts,
+    labels,
+    setup,
+    setup_parts,
+    shared_reasons,
+    table,
+)
 
+PARTS = ("recipe", "engine", "chunk_s", "threads")
+"""What a configuration's name is made of, as `setup_parts` gives it."""
 MOST_RATIO = 10.0
 """Where a dot is drawn that would be further out: the others stay apart."""
 
@@ -37,6 +47,7 @@ svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft);
   margin: .3rem 0 0; list-style: none; color: var(--soft); }
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .bad { color: var(--c1); font-weight: 600; } pre { white-space: pre-wrap; font-size: .82rem; }
+.scroll pre { white-space: pre; }
 """
 STYLE += "".join(
     f"polyline.c{n} {{ stroke: var(--c{n}) }} circle.c{n}, rect.c{n} {{ fill: var(--c{n}) }} "
@@ -59,7 +70,10 @@ def page(records: Sequence[Record], comparison: Comparison | None = None) -> str
         f"<div class=plots>{''.join(figures)}</div>",
     ]
     if comparison:
-        body += [f"<h2>Comparison</h2><pre>{escape(comparison.text())}</pre>"]
+        body += [
+            "<h2>Comparison</h2>",
+            f"<div class=scroll><pre>{escape(comparison.text())}</pre></div>",
+        ]
     body.append(f"<h2>What was measured</h2><pre>{escape(facts(records))}</pre>")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -83,8 +97,9 @@ def _verdict(records: Sequence[Record]) -> str:
     invalid = [record for record in records if not record["valid"]]
     if not invalid:
         return ""
-    reasons = dict.fromkeys(why for record in invalid for why in record["why"])
-    text = f"{len(invalid)} of {len(records)} rows do not count: {'; '.join(reasons)}"
+    shared = shared_reasons(invalid)
+    reasons = "; ".join([*shared, *["see below"] * any(set(r["why"]) - {*shared} for r in invalid)])
+    text = f"{len(invalid)} of {len(records)} rows do not count: {reasons}"
     return f"<p class=bad>{escape(text)}</p>"
 
 
@@ -103,7 +118,13 @@ def _html_table(markdown: str) -> str:
 def _figures(records: Sequence[Record]) -> Iterator[str]:
     yield _latency(records)
     yield _phases(records)
-    yield _by_threads(records)
+    if len({record["threads"] for record in records}) > 1:
+        most = max(record["threads"] for record in records)
+        axis = Axis("engine threads", 0, most + 1, least_step=1)
+        yield _rtf_by(records, "threads", "threads", axis)
+    if len({record["chunk_s"] for record in records}) > 1:
+        axis = Axis("seconds of audio per chunk")
+        yield _rtf_by(records, "chunk_s", "length of a chunk", axis)
     if any(record.get("rss_mib_over_time") for record in records):
         yield _memory(records)
     yield from _heat(records[0])
@@ -112,10 +133,10 @@ def _figures(records: Sequence[Record]) -> Iterator[str]:
 def _latency(records: Sequence[Record]) -> str:
     """Cumulative distributions: percentiles are read off, tails are seen."""
     series = []
-    for colour, record in enumerate(records):
-        named = [(setup(record), record["samples_ms"], False)]
+    for colour, (name, record) in enumerate(zip(labels(records), records, strict=True)):
+        named = [(name, record["samples_ms"], False)]
         if live := record.get("live"):
-            named.append((f"{setup(record)}, live", live["samples_ms"], True))
+            named.append((f"{name}, live", live["samples_ms"], True))
         series += [
             Series(label, _cumulative(samples), dashed, colour=colour)
             for label, samples, dashed in named
@@ -136,7 +157,8 @@ def _cumulative(samples: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _phases(records: Sequence[Record]) -> str:
-    rows = [(setup(record), [*record["phases_ms"].items()]) for record in records]
+    parts = [[*record["phases_ms"].items()] for record in records]
+    rows = [*zip(labels(records), parts, strict=True)]
     names = [name for name, _ in rows[0][1]]
     return _figure(
         "Where the time goes",
@@ -146,24 +168,21 @@ def _phases(records: Sequence[Record]) -> str:
     )
 
 
-def _by_threads(records: Sequence[Record]) -> str:
-    kinds: dict[str, list[Record]] = {}
+def _rtf_by(records: Sequence[Record], key: str, title: str, axis: Axis) -> str:
+    """RTF over one part of the configuration, a line for each of the rest of it."""
+    kinds: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        kinds.setdefault(setup(record).rpartition(",")[0], []).append(record)
+        parts = [*setup_parts(record)]
+        del parts[PARTS.index(key)]
+        point = float(record[key]), float(record["rtf"])
+        kinds.setdefault(", ".join(parts), []).append(point)
     series = [
-        Series(
-            label,
-            sorted((float(record["threads"]), float(record["rtf"])) for record in alike),
-            markers=True,
-            colour=colour,
-        )
-        for colour, (label, alike) in enumerate(kinds.items())
+        Series(label, sorted(points), markers=True, colour=colour)
+        for colour, (label, points) in enumerate(kinds.items())
     ]
-    most = max(record["threads"] for record in records)
-    plot = lines(series, Axis("engine threads", 0, most + 1), Axis("RTF (below 1 keeps up)"))
     return _figure(
-        "Real-time factor by threads",
-        plot,
+        f"Real-time factor by {title}",
+        lines(series, axis, Axis("RTF (below 1 keeps up)")),
         "Processing time / audio time, as fast as possible, all heads on.",
         [(each.label, each.colour) for each in series],
     )
@@ -172,11 +191,11 @@ def _by_threads(records: Sequence[Record]) -> str:
 def _memory(records: Sequence[Record]) -> str:
     series = [
         Series(
-            setup(record),
+            name,
             [(n * record["chunk_s"], mib) for n, mib in enumerate(record["rss_mib_over_time"], 1)],
             colour=colour,
         )
-        for colour, record in enumerate(records)
+        for colour, (name, record) in enumerate(zip(labels(records), records, strict=True))
         if record.get("rss_mib_over_time")
     ]
     plot = lines(series, Axis("seconds of audio"), Axis("RSS, MiB"))

@@ -10,6 +10,7 @@ from statistics import fmean, median
 from typing import Any
 
 from echo_edge.bench import reference as reference_work
+from echo_edge.bench.accuracy import Accuracy
 from echo_edge.bench.live import Live
 from echo_edge.bench.measure import TURN_CALLS
 from echo_edge.bench.valid import Conditions, reasons, turn_means
@@ -44,6 +45,10 @@ class Measurement:
     selftest: SelfTest
     tasks: Mapping[str, float | None] = field(default_factory=dict)
     """What it decides on the self-test's clip, beside what float decided there."""
+    accuracy: Accuracy | None = None
+    """How right it is about the bundle's labelled recording."""
+    accuracy_why: str = ""
+    """Why `accuracy` is None."""
     live: Live | None = None
     """None where it was not asked for."""
     pace: float = 1.0
@@ -84,6 +89,7 @@ def make_record(measurement: Measurement, conditions: Conditions) -> Record:
         "overhead_ms": overhead_ms | distribution(measurement.overhead_ms),
         "selftest": _selftest(selftest),
         "tasks": {n: v if v is None else round(v, 4) for n, v in measurement.tasks.items()},
+        **_accuracy(measurement),
         "thermal": _thermal(conditions),
         "load_average": [conditions.moments[0].load, conditions.moments[-1].load],
         "background_processors": conditions.background and round(conditions.background, 4),
@@ -97,6 +103,13 @@ def _selftest(selftest: SelfTest) -> Record:
     """SQNR in dB by output; None where the output is not finite, which JSON cannot say."""
     sqnr_db = {n: round(db, 4) if math.isfinite(db) else None for n, db in selftest.sqnr_db.items()}
     return {"passed": selftest.passed, "sqnr_db": sqnr_db}
+
+
+def _accuracy(measurement: Measurement) -> Record:
+    """`accuracy`, or null and the reason."""
+    if measurement.accuracy is None:
+        return {"accuracy": None, "accuracy_why": measurement.accuracy_why}
+    return {"accuracy": rounded(asdict(measurement.accuracy)), "accuracy_why": None}
 
 
 def _bundle(bundle: Bundle) -> Record:

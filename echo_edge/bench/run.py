@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, read_blocks
+from echo_edge.bench.accuracy import Accuracy, measure_accuracy
 from echo_edge.bench.live import Live
 from echo_edge.bench.machine import Watch
 from echo_edge.bench.measure import Lane, checkout, measure_offline, null_lane
@@ -35,6 +36,9 @@ from echo_edge.session import Session, load
 Array = NDArray[np.float32]
 
 MOST_AUDIO_S = 60.0
+
+
+Tested = tuple[SelfTest, dict[str, float | None], tuple[Accuracy | None, str]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,10 @@ def measure(plan: Plan) -> list[Record]:
     sensor, no_sensor = find_sensor()
     with ExitStack() as stack:
         sessions = [stack.enter_context(load(bundle.path, n)) for bundle, n in setups]
-        tested = [_test(session) for session in sessions]
+        tested = []
+        for number, session in enumerate(sessions, 1):
+            _progress(f"checking what it hears: {number} of {len(setups)} configurations")
+            tested.append(_test(session))
         lanes = [Lane(session, plan.audio, sensor) for session in sessions]
         null = {bundle.sha256: null_lane(bundle, plan.audio) for bundle in plan.bundles}
         watch = Watch()
@@ -101,23 +108,27 @@ def measure(plan: Plan) -> list[Record]:
             probe=probe,
             selftest=selftest,
             tasks=tasks,
+            accuracy=accuracy,
+            accuracy_why=no_accuracy,
             live=live,
             pace=plan.pace,
             energy=lane.energy,
             energy_why=no_sensor,
         )
-        for (bundle, n), lane, live, probe, (selftest, tasks) in zip(
+        for (bundle, n), lane, live, probe, (selftest, tasks, (accuracy, no_accuracy)) in zip(
             setups, lanes, lives, probes, tested, strict=True
         )
     ]
     return [make_record(measurement, conditions) for measurement in measurements]
 
 
-def _test(session: Session) -> tuple[SelfTest, dict[str, float | None]]:
-    """Whether the bundle is still itself here, in numbers and in what it decides."""
+def _test(session: Session) -> Tested:
+    """Whether the bundle is still itself here: in numbers, in what it decides, and in how right
+    that is."""
     expected = read_selftest(session.bundle)
     measured = trace(session, expected.clip)
-    return judge(expected, measured), compare_tasks(session.bundle, expected.arrays, measured)
+    tasks = compare_tasks(expected.arrays, measured)
+    return judge(expected, measured), tasks, measure_accuracy(session)
 
 
 def _live(lane: Lane, plan: Plan, watch: Watch) -> Live | None:

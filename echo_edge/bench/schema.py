@@ -102,6 +102,11 @@ OPTIONAL: dict[str, Any] = {
         **dict.fromkeys(("sensor", "covers"), TEXT),
         **dict.fromkeys(("joules", "window_s", "watts", "joules_per_audio_s"), NUMBER),
     },
+    "accuracy": {
+        **dict.fromkeys(("der_percent", "wer_percent", "audio_s"), NUMBER),
+        **dict.fromkeys(("speakers", "true_speakers", "words"), NUMBER),
+    },
+    "accuracy_why": MAYBE_TEXT,
     "rss_mib_over_time": NUMBERS,
     "tasks": (
         "an object of numbers or nulls",

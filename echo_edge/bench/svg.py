@@ -14,9 +14,9 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
 N_COLOURS = 8
 ROW = 26
 """Height of one bar with the space around it."""
-LABEL = 240
+LABEL = 280
 """Width of the labels left of bars."""
-LONGEST_LABEL = 37
+LONGEST_LABEL = 42
 MOST_POINTS = 400
 LEAST_SPAN = 1e-9
 """What differs by less is drawn as equal."""
@@ -40,15 +40,19 @@ class Axis:
     label: str
     low: float = 0.0
     high: float = 0.0
+    least_step: float = 0.0
+    """From tick to tick: 1 for what is counted."""
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, no more than `most` + 2."""
+def ticks(low: float, high: float, most: int = 6, least_step: float = 0.0) -> list[float]:
+    """Round numbers from at most `low` to at least `high`, no more than `most` + 2, and at least
+    `least_step` apart."""
     span = high - low
     if not span > LEAST_SPAN:
         return [low, low + 1.0]
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10, 20) if span / (m * magnitude) <= most)
+    step = max(step, least_step)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 
@@ -56,7 +60,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 def lines(series: Sequence[Series], x_axis: Axis, y_axis: Axis) -> str:
     """Lines over two axes with a grid."""
     points = [point for each in series for point in each.points]
-    x_ticks = ticks(*_range([x for x, _ in points], x_axis))
+    x_ticks = ticks(*_range([x for x, _ in points], x_axis), least_step=x_axis.least_step)
     y_ticks = ticks(*_range([y for _, y in points], y_axis))
 
     def at(x: float, y: float) -> tuple[float, float]:

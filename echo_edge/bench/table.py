@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from echo_edge.bench.record import Record
 
 COLUMNS = (
-    "recipe", "engine", "threads", "RTF", "x GEMM", "p50 ms", "p90 ms", "p99 ms", "live p99 ms",
-    "misses", "chunk ms", "peak RSS MiB", "load warm/cold ms", "first result ms", "self-test",
-    "valid",
+    "recipe", "engine", "threads", "chunk ms", "RTF", "x GEMM", "p50/p90/p99 ms", "live p99",
+    "late", "RSS MiB", "load/first ms", "DER/WER %", "test", "valid",
 )  # fmt: skip
+"""Together at most 160 characters wide, so that no terminal breaks a row."""
 
 FLOAT32 = "float32"
 """The recipe that all others are measured against."""
@@ -41,21 +41,21 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _row(record: Record) -> tuple[str, ...]:
     bundle, load, live = record["bundle"], record["load_ms"], record.get("live")
-    reference = record.get("reference")
+    reference, accuracy = record.get("reference"), record.get("accuracy")
     return (
         bundle["recipe"],
         bundle["engine"],
         str(record["threads"]),
+        f"{1000 * record['chunk_s']:.0f}",
         f"{record['rtf']:.4f}",
         f"{reference['rtf_ratio']:.2f}" if reference else "-",
-        *_percentiles(record["latency_ms"]),
-        f"{live['latency_ms']['p99']:.2f}" if live else "-",
-        f"{live['deadline_misses']} of {live['chunks']}" if live else "-",
-        f"{1000 * record['chunk_s']:.0f}",
+        _percentiles(record["latency_ms"]),
+        f"{live['latency_ms']['p99']:.1f}" if live else "-",
+        f"{live['deadline_misses']}/{live['chunks']}" if live else "-",
         f"{record['rss_mib']['peak']:.0f}",
-        f"{load['warm']:.0f} / {load['cold']:.0f}",
-        f"{record['first_result_ms']:.0f}",
-        "passed" if record["selftest"]["passed"] else "FAILED",
+        f"{load['warm']:.0f}/{record['first_result_ms']:.0f}",
+        f"{accuracy['der_percent']:.1f}/{accuracy['wer_percent']:.1f}" if accuracy else "-",
+        "ok" if record["selftest"]["passed"] else "BAD",
         "yes" if record["valid"] else "INVALID",
     )
 
@@ -63,22 +63,23 @@ def _row(record: Record) -> tuple[str, ...]:
 def _null_row(record: Record) -> tuple[str, ...]:
     overhead, chunk_s = record["overhead_ms"], record["chunk_s"]
     rtf = f"{overhead['mean'] / 1000 / chunk_s:.4f}"
-    times = (rtf, "-", *_percentiles(overhead), "-", "-", f"{1000 * chunk_s:.0f}")
-    return (record["bundle"]["recipe"], "null", "-", *times, *"-----")
+    times = (f"{1000 * chunk_s:.0f}", rtf, "-", _percentiles(overhead))
+    return (record["bundle"]["recipe"], "null", "-", *times, *"-------")
 
 
-def _percentiles(latency_ms: Mapping[str, float]) -> Iterator[str]:
-    return (f"{latency_ms[name]:.2f}" for name in ("p50", "p90", "p99"))
+def _percentiles(latency_ms: Mapping[str, float]) -> str:
+    return "/".join(f"{latency_ms[name]:.1f}" for name in ("p50", "p90", "p99"))
 
 
 def facts(records: Sequence[Record]) -> str:
     """What the table was measured on, where the time goes, why rows do not count: lines."""
     lines = list(dict.fromkeys(line for record in records for line in _machine_lines(record)))
     lines.append(
-        "a sample is one push of one chunk through all heads, after warm-up; x GEMM: RTF against "
-        "that of the reference work; live: chunks arrive at the pace below, a miss is one not done "
-        "when the next has arrived; null: the same with engines that do nothing, "
-        "and no language model"
+        "p50/p90/p99: ms that one push of one chunk through all heads takes, after warm-up; "
+        "x GEMM: RTF against that of the reference work; live p99: ms from a chunk's arrival, at "
+        "the pace below; late: chunks not done when the next has arrived; RSS: peak; load/first: "
+        "warm load, first result after a cold one; test: the bundle's self-test; null: the same "
+        "with engines that do nothing, and no language model"
     )
     bundles = {record["bundle"]["sha256"]: record["bundle"] for record in records}
     lines += [
@@ -86,12 +87,18 @@ def facts(records: Sequence[Record]) -> str:
         f"{bundle['engine']} {bundle['engine_version']}"
         for bundle in bundles.values()
     ]
+    everywhere = shared_reasons(records)
     for record in records:
-        lines += _record_lines(record)
+        lines += [f"{setup(record)}:", *(f"  {line}" for line in _record_lines(record))]
+        lines += [f"  INVALID: {why}" for why in record["why"] if why not in everywhere]
     lines += _against_float32(records)
-    for record in records:
-        lines += [f"INVALID ({setup(record)}): {why}" for why in record["why"]]
+    lines += [f"INVALID, every row: {why}" for why in everywhere]
     return "\n".join(lines) + "\n"
+
+
+def shared_reasons(records: Sequence[Record]) -> list[str]:
+    """Why none of the rows counts: what all of them say."""
+    return [why for why in records[0]["why"] if all(why in record["why"] for record in records)]
 
 
 def _against_float32(records: Sequence[Record]) -> Iterator[str]:
@@ -137,22 +144,31 @@ def _machine_lines(record: Record) -> Iterator[str]:
 
 
 def _record_lines(record: Record) -> Iterator[str]:
+    """What one configuration was found to do."""
     phases = (f"{name} {ms:.2f}" for name, ms in record["phases_ms"].items())
-    yield f"mean ms per chunk ({setup(record)}): {', '.join(phases)}"
+    yield f"mean ms per chunk: {', '.join(phases)}"
     if live := record.get("live"):
         yield (
-            f"live ({setup(record)}): a chunk every {live['period_ms']:.0f} ms "
+            f"live: a chunk every {live['period_ms']:.0f} ms "
             f"({live['pace']:g} x real time), p50 {live['latency_ms']['p50']:.2f} ms, lag at most "
             f"{live['lag_ms']['max']:.2f} ms, growing {live['lag_growth_ms_per_s']:.2f} ms per s: "
             f"{_verdict(live)}"
         )
     if tasks := {name: v for name, v in (record.get("tasks") or {}).items() if v is not None}:
         values = ", ".join(f"{name} {value:.3f}" for name, value in tasks.items())
-        yield f"decisions on the self-test's clip beside float's ({setup(record)}): {values}"
+        yield f"decisions on the self-test's clip beside float's: {values}"
+    if accuracy := record.get("accuracy"):
+        yield (
+            f"accuracy on {accuracy['audio_s']:.0f} s of synthetic conversation: DER "
+            f"{accuracy['der_percent']:.1f} % (collar 0, overlap scored, "
+            f"{accuracy['speakers']:.0f} of {accuracy['true_speakers']:.0f} speakers), WER "
+            f"{accuracy['wer_percent']:.1f} % of {accuracy['words']:.0f} words"
+        )
+    elif why := record.get("accuracy_why"):
+        yield f"accuracy: not measured ({why})"
     if energy := record["energy"]:
         yield (
-            f"energy ({setup(record)}): {energy['watts']:.2f} W, "
-            f"{energy['joules_per_audio_s']:.3f} J per s of audio "
+            f"energy: {energy['watts']:.2f} W, {energy['joules_per_audio_s']:.3f} J per s of audio "
             f"({energy['sensor']}: {energy['covers']})"
         )
 
@@ -167,13 +183,30 @@ def _verdict(live: Record) -> str:
 
 def setup(record: Record) -> str:
     """One configuration in a few words."""
+    return ", ".join(setup_parts(record))
+
+
+def setup_parts(record: Record) -> tuple[str, str, str, str]:
+    """Recipe, engine, chunk and threads in words."""
     bundle = record["bundle"]
-    return setup_of(bundle["recipe"], bundle["engine"], record["chunk_s"], record["threads"])
+    return _parts(bundle["recipe"], bundle["engine"], record["chunk_s"], record["threads"])
 
 
 def setup_of(recipe: str, engine: str, chunk_s: float, threads: int) -> str:
     """The same for one that is not measured yet."""
-    return f"{recipe}, {engine}, {1000 * chunk_s:.0f} ms, threads {threads}"
+    return ", ".join(_parts(recipe, engine, chunk_s, threads))
+
+
+def _parts(recipe: str, engine: str, chunk_s: float, threads: int) -> tuple[str, str, str, str]:
+    return recipe, engine, f"{1000 * chunk_s:.0f} ms", f"threads {threads}"
+
+
+def labels(records: Sequence[Record]) -> list[str]:
+    """Each record's configuration in fewer words: recipe, engine and what else differs."""
+    rows = [setup_parts(record) for record in records]
+    differs = [len(set(column)) > 1 for column in zip(*rows, strict=True)]
+    kept = [n for n, each in enumerate(differs) if n < 2 or each]
+    return [", ".join(row[n] for n in kept) for row in rows]
 
 
 def board_line(board: Record) -> str:

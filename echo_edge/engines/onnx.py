@@ -16,20 +16,25 @@ Array = NDArray[np.float32]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
+_loading: list[Path] = []
+"""Graphs that are being loaded now, perhaps by several threads."""
+
 
 @contextmanager
-def _weights_outside_the_heap() -> Iterator[None]:
+def _weights_outside_the_heap(path: Path) -> Iterator[None]:
     """Let glibc map large blocks while a graph loads, so that copies of the weights which the
     engine frees go back to the system: 12 to 25 MiB less of peak memory. Afterwards large blocks
     come from the heap again: mapping every intermediate anew would double the time of a chunk.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # None: not glibc, nothing to do
+    _loading.append(path)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 64 << 10)
     try:
         yield
     finally:
-        if mallopt is not None:
+        _loading.remove(path)
+        if mallopt is not None and not _loading:
             mallopt(_M_MMAP_THRESHOLD, 32 << 20)
             mallopt(_M_TRIM_THRESHOLD, 32 << 20)
 
@@ -51,7 +56,7 @@ class OnnxEngine:
         self._path = path
         self._outputs = [tensor.name for tensor in spec.outputs]
         try:
-            with _weights_outside_the_heap():
+            with _weights_outside_the_heap(path):
                 self._session = onnxruntime.InferenceSession(
                     str(path), options, providers=["CPUExecutionProvider"]
                 )

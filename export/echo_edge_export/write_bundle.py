@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from echo_edge import __version__
 from echo_edge import manifest as m
+from echo_edge.bench import accuracy
 from echo_edge.errors import EchoError, OutputError
 from echo_edge.language import load_language_model
 from echo_edge.selftest import AUDIO, EXPECTED
@@ -33,19 +34,27 @@ Array = NDArray[np.float32]
 
 BOARDS = ("aarch64", "x86-64")
 LANGUAGE = "language.npz"
+LABELLED = {
+    name: Path(__file__).with_name(Path(name).name) for name in (accuracy.AUDIO, accuracy.TRUTH)
+}
+"""What `echo-edge bench` scores: demo/'s conversation, whose voices training never hears."""
 
 DECODING = {
     "active_threshold": 0.5,
     "gap_s": 0.4,
-    "group_threshold": 0.4,
+    "group_threshold": 0.38,
     "language_weight": 0.8,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
+    "slot_threshold": 0.3,
     "stretch_threshold": 0.37,
     "voice_threshold": 0.63,
     "word_bonus": 0.5,
 }
 """Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
+
+CHUNK_STEPS = 12
+"""Steps of 40 ms per chunk that a bundle's name need not say."""
 
 SELFTEST_MARGIN_DB = 6.0
 """A board may be this much noisier than the exporting machine: other kernels, other rounding."""
@@ -67,7 +76,8 @@ class BundlePlan:
     @property
     def name(self) -> str:
         """What the bundle is called, and its folder if nobody says otherwise."""
-        return f"echo-25m-v{self.version}-{self.recipe.name}-{self.engine}"
+        name = f"echo-25m-v{self.version}-{self.recipe.name}-{self.engine}"
+        return name if self.chunk_steps == CHUNK_STEPS else f"{name}-{40 * self.chunk_steps}ms"
 
 
 def write_bundle(
@@ -126,6 +136,8 @@ def _fill(
         (folder / "calibration.json").write_text(text, encoding="utf-8")
     expected = reference(model, clip, plan.chunk_steps)
     _write_clip(folder / AUDIO, clip)
+    for name, source in LABELLED.items():
+        shutil.copyfile(source, folder / name)
     manifest = _manifest(checkpoint, exporter, plan, graphs, metrics)
 
     # Measured through the very loader that a board uses, so the manifest is written twice: first

@@ -36,6 +36,7 @@ with atheris.instrument_imports(include=["echo_edge"]):
         onnx_file,
         signing,
     )
+    from echo_edge.bench import accuracy
     from echo_edge.errors import AudioError, BundleError
 
 PACKAGE = Path(manifest.__file__).parent
@@ -96,6 +97,16 @@ def fuzz_npy(data: bytes) -> None:
     assert array.nbytes <= len(data)
 
 
+def fuzz_truth(data: bytes) -> None:
+    try:
+        turns, text = accuracy.read_truth(data, 60.0)
+    except BundleError as error:
+        _is_one_line(error)
+    else:
+        assert text.isprintable()
+        assert all(0 <= turn.start_s < turn.end_s <= 60 and turn.speaker for turn in turns)
+
+
 def fuzz_language(data: bytes) -> None:
     FILE.write_bytes(data)
     try:
@@ -125,6 +136,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tar": fuzz_tar,
     "onnx": fuzz_onnx,
     "npy": fuzz_npy,
+    "truth": fuzz_truth,
     "language": fuzz_language,
     "audio": fuzz_audio,
 }
@@ -151,6 +163,8 @@ def _seeds(target: str) -> list[bytes]:
         return [_onnx()]
     if target == "npy":
         return [(PACKAGE / "default_bundle/selftest/diarization.npy").read_bytes()]
+    if target == "truth":
+        return [b"talk 1 ada 0.50 1.50 one two\ntalk 1 ben 1.25 2.00 three\n"]
     if target == "language":
         return [_language(zipfile.ZIP_STORED), _language(zipfile.ZIP_DEFLATED)]
     return [_wav(), *_encoded()]

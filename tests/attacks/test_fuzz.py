@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ("manifest", "signature", "statement", "tar", "onnx", "npy", "language", "audio")
+TARGETS = (
+    "manifest", "signature", "statement", "tar", "onnx", "npy", "truth", "language", "audio",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle import open_bundle
 from echo_edge.cli import main
+from echo_edge.engines import ENGINES
 from echo_edge.errors import BundleError, EchoError, OutputError, UsageError
 from echo_edge.keys import generate, trusted_keys
 from echo_edge.selftest import run_selftest
 from echo_edge.session import load
+from echo_edge_export.calibrate import stream
 from echo_edge_export.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from echo_edge_export.recipes import RECIPES
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
@@ -142,3 +144,26 @@ def test_the_language_model_travels_in_the_bundle(
     with pytest.raises(BundleError, match="not a language model"):
         write_bundle(small_checkpoint, wrong, noise, {})
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("engine", ["onnx", "tflite", "executorch"])
+def test_chunks_of_another_length_from_the_command_line(
+    engine: str, small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
+) -> None:
+    pytest.importorskip(ENGINES[engine][1], reason="the engine is not installed")
+    path, out = tmp_path / "echo.safetensors", tmp_path / "bundle"
+    save_checkpoint(path, small_checkpoint.model, 7, small_checkpoint.calibration)
+    options = ["--engine", engine, "--chunk-steps", "7", "--recipe", "float32", "--out", str(out)]
+
+    assert main(["export", str(path), *options]) == 0
+    manifest = open_bundle(out).manifest
+    assert (manifest.streaming.chunk_steps, manifest.audio.chunk_samples) == (7, 7 * 640)
+    expected = stream(small_checkpoint.model, noise[: 7 * 640 * 4], 7)["latents"][0].numpy()
+    with load(out) as session:
+        frontend, encoder = session.graph("frontend"), session.graph("encoder")
+        features = [
+            frontend.run(pcm=noise[None, i : i + 7 * 640])["features"]
+            for i in range(0, 7 * 640 * 4, 7 * 640)
+        ]
+        found = np.concatenate([encoder.run(features=each)["latents"][0] for each in features])
+    np.testing.assert_allclose(found, expected, atol=2e-3)

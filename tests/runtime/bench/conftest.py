@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from echo_edge.bench.accuracy import Accuracy
 from echo_edge.bench.live import Live
 from echo_edge.bench.machine import Moment
 from echo_edge.bench.record import Measurement, Record, make_record
@@ -51,6 +52,7 @@ def measurement(null_bundle: Path) -> Measurement:
         reference_ms=[12.0] * 100,
         probe=PROBE,
         selftest=SelfTest({"latents": 40.0}, {"latents": 30.0}),
+        accuracy=Accuracy(7.0, 61.0, 3, 3, 214, 63.08),
         live=Live(0.08, [9.0, 11.0, 90.0], [0.1, 0.1, 0.1]),
         energy_why="no sensor",
     )

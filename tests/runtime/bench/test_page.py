@@ -89,14 +89,40 @@ def test_what_records_say_is_escaped(make: Any) -> None:
 
 def test_a_record_of_the_first_version_has_a_page(make: Any) -> None:
     record = make(reference=None, live=None, rss_mib_over_time=None, thermal={})
-    assert len(svgs(page([record]))) == 3
+    assert len(svgs(page([record]))) == 2
 
 
 def test_figures_next_to_nothing_do_not_break_the_plots(make: Any) -> None:
     look = {"t_s": 0, "hottest_c": 50, "clock_mhz": None}
     old = make(rtf=5e-324, thermal={"over_time": [look, look]})
     html = page([old], compare([make()], [old], allowances([])))
-    assert len(svgs(html)) == 6
+    assert len(svgs(html)) == 5
+
+
+def test_what_differs_has_a_plot_and_is_in_the_names(make: Any) -> None:
+    records = [make(threads=n, chunk_s=s) for n in (1, 2) for s in (0.16, 0.48)]
+    html = page(records)
+    text = parsed(html).text
+    assert "Real-time factor by threads" in text
+    assert "Real-time factor by length of a chunk" in text
+    labels = {text.text for svg in svgs(html) for text in svg.iter("text")}
+    assert {"float32, null, 160 ms, threads 1", "float32, null, 480 ms, threads 2"} <= labels
+    assert "float32, null" in {
+        text.text for svg in svgs(page([make()])) for text in svg.iter("text")
+    }
+    assert "Real-time factor" not in page([make()])
+
+
+def test_the_heading_says_what_all_rows_share(make: Any) -> None:
+    records = [make(valid=False, why=["hot", "too short: 1 s"]), make(valid=False, why=["hot"])]
+    assert "2 of 2 rows do not count: hot; see below" in parsed(page(records)).text
+    assert "2 of 3 rows do not count: hot; see" in parsed(page([*records, make()])).text
+
+
+def test_threads_are_whole(make: Any) -> None:
+    drawn = svgs(page([make(threads=1), make(threads=2)]))[2]
+    numbers = [text.text for text in drawn.iter("text") if text.attrib["text-anchor"] == "middle"]
+    assert numbers[:4] == ["0", "1", "2", "3"]
 
 
 @given(
