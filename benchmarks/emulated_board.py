@@ -34,6 +34,7 @@ from benchmarks.arm_root import (
     read_counts,
     run_emulated,
 )
+from benchmarks.kept import keep
 from echo_edge.bench.measure import checkout
 from echo_edge.bench.table import markdown
 from echo_edge.board import read_board
@@ -158,15 +159,11 @@ def _row(record: Record) -> tuple[str, ...]:
 
 def save(records: Sequence[Record], out: Path, command: str) -> None:
     """`out` as .jsonl for machines and .md for people."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(record, allow_nan=False) + "\n" for record in records)
-    out.with_suffix(".jsonl").write_text("".join(lines))
     about = (
         f"Made by `{command}`.\n\ndB: how close each output of the self-test's clip comes to what "
         f"the same engine computes on {records[0]['compared_with']} (150: the same bits). {COUNTED}"
     )
-    text = f"# Bundles on emulated processors\n\n{about}\n\n{table(records)}"
-    out.with_suffix(".md").write_text(text)
+    keep(out, records, f"# Bundles on emulated processors\n\n{about}\n\n{table(records)}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kept import keep
 from echo_edge.bench.table import markdown
 from echo_edge.board import read_board
 from echo_edge.bundle import Bundle, open_bundle
@@ -164,11 +165,9 @@ def main(argv: list[str] | None = None) -> int:
     columns = ("bundle", "graph", "ms per call", "fast path", "outside, ms each")
     text = markdown(columns, [row for record in records for row in rows(record)])
     print(text)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     words = ["python -m benchmarks.operators", *(sys.argv[1:] if argv is None else argv)]
     about = f"Made by `{' '.join(words)}` on {records[0]['cpu']}."
-    args.out.with_suffix(".md").write_text(f"# Outside of the fast path\n\n{about}\n\n{text}\n")
+    keep(args.out, records, f"# Outside of the fast path\n\n{about}\n\n{text}\n")
     return 0
 
 

@@ -13,7 +13,6 @@ OUT.jsonl and OUT.md.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.int8_vs_float import TURN_CALLS, EncoderLane, run_in_turns
+from benchmarks.kept import keep
 from echo_edge import board
 from echo_edge.audio import read_blocks
 from echo_edge.bench.measure import checkout
@@ -259,12 +259,9 @@ def main(argv: list[str] | None = None) -> int:
     misses = "\n".join(f"- {miss}" for miss in over_budget(records))
     text = f"{report(records)}\n\n" + (f"Over budget:\n\n{misses}" if misses else "All agree.")
     print(text)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(record, allow_nan=False) + "\n" for record in records)
-    args.out.with_suffix(".jsonl").write_text("".join(lines))
     words = ["python -m benchmarks.parity", *(sys.argv[1:] if argv is None else argv)]
     about = f"Made by `{' '.join(words)}` on {records[0]['cpu']}.\n\n"
-    args.out.with_suffix(".md").write_text(f"# Parity of engines\n\n{about}{text}\n")
+    keep(args.out, records, f"# Parity of engines\n\n{about}{text}\n")
     return 0
 
 
