@@ -2,6 +2,8 @@
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
+# Test files that run at once; what needs gigabytes is spread over them.
+JOBS ?= 2
 INSTALL := -m pip install -qq --disable-pip-version-check
 
 .PHONY: demo test check bundle
@@ -11,7 +13,7 @@ demo: .venv-demo/.stamp
 	@.venv-demo/bin/echo-edge run demo/conversation.flac
 
 test: .venv/.stamp
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 check: .venv/.stamp
 	.venv/bin/ruff check .

@@ -1,10 +1,12 @@
 """C examples: built once per session, skipped with a reason where their tools are not here."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,17 @@ from tests.firmware_examples.scenes import SCENES, Reference, decode
 APT = "apt install gcc g++ make libc6-dev g++-aarch64-linux-gnu qemu-user-static valgrind"
 
 
+@contextmanager
+def _nobody_else_builds() -> Iterator[None]:
+    """Other test files may run at the same time and build in the same folders."""
+    examples = os.open(EXAMPLES, os.O_RDONLY)
+    try:
+        fcntl.flock(examples, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(examples)  # and the lock is gone
+
+
 def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run make in a folder; skips where a compiler or the network is missing, fails where the code
     does not build."""
@@ -23,7 +36,8 @@ def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}: {APT}")
     command = ["make", "-C", str(folder), f"PYTHON={sys.executable}", *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    with _nobody_else_builds():
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
     if "fetch_debs:" in done.stderr or "No matching distribution" in done.stderr:
         pytest.skip(f"cannot be fetched: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
