@@ -1,12 +1,15 @@
 """What somebody gets who waits so long: turns and words of bundles, latency by latency.
 
     python -m training.quality --data DATA --bundle INT8 FLOAT ... [--latency-s 0.5 1 2 5 inf]
+        [--checkpoint CHECKPOINT]
 
 Twelve simulated dialogues of unseen readers, in which every utterance is whole, and the real
 excerpts of the development set, through the runtime: DER (collar 0, overlap scored, number of
 speakers unknown) with its parts, JER, share of right speaker counts, WER whoever said it and cpWER.
 Beside them what takes no diarization at all: one speaker all the time, and the true turns, whose
-voices are only to be told apart. Writes OUT.jsonl, OUT.md and all turns as RTTM below OUT.
+voices are only to be told apart. Then per bundle, on the voices and mixtures of
+`training.evaluate`, EER, PIT separation accuracy and SI-SDRi (`training.per_bundle` says of what).
+Writes OUT.jsonl, OUT.md and all turns as RTTM below OUT.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +33,10 @@ from echo_edge.results import Result, Turn, Word
 from echo_edge.session import Session, load
 
 from .data import SAMPLE_RATE, Corpus, load_corpus
-from .diarization_metrics import REAL, Der, turns_of
+from .diarization_metrics import REAL, Der, simulated, turns_of
 from .layouts import read_rttm
 from .mixtures import STEP_SAMPLES
+from .per_bundle import PER_BUNDLE, per_bundle
 from .voice_metrics import embed, latents
 from .word_metrics import by_speaker, dialogue, readers, words_of
 
@@ -40,6 +45,9 @@ Row = dict[str, float | str]
 
 LATENCIES_S = (0.5, 1.0, 2.0, 5.0, float("inf"))
 COLUMNS = ("der", "missed", "false", "confusion", "jer", "count_right", "wer", "cpwer")
+CHANGES = ("der", "wer", "cpwer")
+MIXTURE_S = 19.2
+"""A whole number of chunks of 4, 12, 24 and 48 steps."""
 SHORTEST_STEPS = 5
 """A true turn must be so long (0.2 s) for its voice to be told."""
 
@@ -158,13 +166,56 @@ def rows(
 
 
 def report(found: Sequence[Row]) -> str:
-    """One table for people."""
+    """Turns and words, then what each bundle is worth beside float32."""
     columns = ("set", "way", "latency_s", *COLUMNS)
     cells = [
         [f"{row[c]:.1f}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
         for row in found
+        if "der" in row
     ]
-    return markdown(columns, cells)
+    about = (
+        "Per bundle: EER and PIT separation accuracy in per cent, SI-SDRi of the live waveforms in "
+        "dB, in brackets how much more than float32; least and greatest difference in DER, WER "
+        "and cpWER on the dialogues, over all latencies."
+    )
+    worth = markdown(
+        ("way", *PER_BUNDLE, *(f"{name} - float32's" for name in CHANGES)), beside_float(found)
+    )
+    return f"{markdown(columns, cells)}\n\n{about}\n\n{worth}"
+
+
+def beside_float(found: Sequence[Row]) -> list[list[str]]:
+    """One row of cells per bundle: its figures, and how they differ from those of the float32
+    bundle of its engine, or else of the first one."""
+    figures = {str(row["way"]): row for row in found if "eer" in row}
+    told = {
+        (row["way"], row["latency_s"]): row
+        for row in found
+        if row["set"] == "dialogues" and "der" in row
+    }
+    cells = []
+    for way, row in figures.items():
+        floats = [name for name in figures if name.endswith("_float32")]
+        floats.sort(key=lambda name: name.split("_")[0] != way.split("_")[0])
+        if not floats or way in floats:
+            plain = [f"{row[key]:.2f}" for key in PER_BUNDLE]
+            cells.append([way, *plain, *[""] * len(CHANGES)])
+            continue
+        base = figures[floats[0]]
+        differences = [
+            f"{row[key]:.2f} ({float(row[key]) - float(base[key]):+.2f})" for key in PER_BUNDLE
+        ]
+        cells.append([way, *differences, *(_range(told, way, floats[0], c) for c in CHANGES)])
+    return cells
+
+
+def _range(told: dict[tuple[Any, Any], Row], way: str, base: str, key: str) -> str:
+    differences = [
+        float(row[key]) - float(told[base, latency_s][key])
+        for (name, latency_s), row in told.items()
+        if name == way and key in row and key in told[base, latency_s]
+    ]
+    return f"{min(differences):+.1f} to {max(differences):+.1f}" if differences else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,16 +226,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--latency-s", type=float, nargs="+", default=LATENCIES_S)
     parser.add_argument("--dialogues", type=int, default=12)
+    parser.add_argument("--mixtures", type=int, default=16, help="for PIT accuracy and SI-SDRi")
+    parser.add_argument("--checkpoint", type=Path, default=Path("models/echo-25m.safetensors"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
     args = parser.parse_args(argv)
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
     sets = {"dialogues": dialogues(corpus, args.dialogues), "real": excerpts(args.data)}
+    mixtures = simulated(corpus, args.mixtures, MIXTURE_S)
     found: list[Row] = []
     try:
         for folder in args.bundle:
             with load(folder) as session:
                 manifest = session.bundle.manifest
                 name = f"{manifest.engine.name}_{manifest.recipe}"
+                worth = per_bundle(session, args.checkpoint, corpus, mixtures)
+                found.append({"set": "voices, mixtures", "way": name, "latency_s": ""} | worth)
                 found += rows(session, name, sets, args.latency_s, args.out)
         with load(args.bundle[0]) as session:
             for kind, scenes in sets.items():

@@ -5,13 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from echo_edge.errors import UsageError
 from echo_edge.results import Result, Turn, Word
 from echo_edge.session import load
+from echo_edge_export.checkpoint import save_checkpoint
+from echo_edge_export.model import Echo
+from tests.small_echo import CONFIG
 from tests.training.test_pipeline import write_split
 from training import quality
+from training.data import Corpus
+from training.mixtures import Mixture
+from training.per_bundle import BundleEncoder, per_bundle
 from training.quality import Scene
+from training.voice_metrics import latents
 
+SHIPPED = Path(__file__).parents[2] / "models" / "echo-25m.safetensors"
 SECOND = np.zeros(16_000, np.float32)
 
 
@@ -79,23 +89,92 @@ def test_the_command(
     write_split(tmp_path / "dev", [f"s{i}" for i in range(3)], 0)
     monkeypatch.setattr(quality, "dialogues", lambda _corpus, n: [_loud()] * n)
     monkeypatch.setattr(quality, "excerpts", lambda _data: [_loud()])
+    monkeypatch.setattr(quality, "simulated", lambda _corpus, n, _seconds: [_mixture()] * n)
     out = tmp_path / "out/quality"
     command = ["--data", str(tmp_path), "--cache", str(tmp_path / "cache"), "--out", str(out)]
     command += ["--bundle", str(default_bundle), "--latency-s", "1", "inf", "--dialogues", "1"]
+    command += ["--mixtures", "1", "--checkpoint", str(SHIPPED)]
 
     assert quality.main(command) == 0
 
     table = capsys.readouterr().out
     rows = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
     assert [(row["set"], row["way"], row["latency_s"]) for row in rows] == [
+        ("voices, mixtures", "onnx_static_w8a8", ""),
         ("dialogues", "onnx_static_w8a8", "1"), ("dialogues", "onnx_static_w8a8", "inf"),
         ("real", "onnx_static_w8a8", "1"), ("real", "onnx_static_w8a8", "inf"),
         ("dialogues", "one speaker", ""), ("dialogues", "true turns, AHC", ""),
         ("real", "one speaker", ""), ("real", "true turns, AHC", ""),
     ]  # fmt: skip
-    assert all(row["der"] >= 0 for row in rows)
+    assert all(row["der"] >= 0 for row in rows[1:])
+    assert 0 <= rows[0]["eer"] <= 100
+    assert 0 <= rows[0]["pit"] <= 100
+    assert np.isfinite(rows[0]["si_sdri_db"])
     assert table.strip() in out.with_suffix(".md").read_text()
     assert (out / "onnx_static_w8a8_inf/x.rttm").exists()
+
+
+def test_another_checkpoint_than_the_bundles_is_refused(
+    tmp_path: Path, default_bundle: Path
+) -> None:
+    other, nobody = tmp_path / "other.safetensors", Corpus((), np.zeros(0, np.int16))
+    save_checkpoint(other, Echo(CONFIG), 1)
+
+    with load(default_bundle) as session, pytest.raises(UsageError, match="of which echo-25m"):
+        per_bundle(session, other, nobody, [])
+
+
+def test_latents_are_the_bundles_own(default_bundle: Path) -> None:
+    pcm = np.random.default_rng(0).normal(0, 0.1, 4 * 7680).astype(np.float32)
+    with load(default_bundle) as session:
+        expected = latents(session, pcm)
+        frontend = session.graph("frontend")
+        chunks = [frontend.run(pcm=chunk[None])["features"] for chunk in pcm.reshape(4, -1)]
+        features = torch.from_numpy(np.concatenate(chunks, axis=1))
+
+        found = BundleEncoder(session)(torch.cat([features, 0 * features]), 12)
+
+    assert found.final.shape == (2, 48, 512)
+    np.testing.assert_array_equal(found.final[0], expected["latents"])
+    np.testing.assert_array_equal(found.separation[0], expected["latents_separation"])
+    assert not torch.equal(found.final[0], found.final[1])
+
+
+def test_each_bundle_stands_beside_float_of_its_own_engine() -> None:
+    def row(kind: str, way: str, latency_s: str, **figures: float) -> quality.Row:
+        return {"set": kind, "way": way, "latency_s": latency_s} | figures
+
+    found = [
+        row("voices, mixtures", "onnx_float32", "", eer=5.0, pit=90.0, si_sdri_db=8.0),
+        row("voices, mixtures", "tflite_float32", "", eer=4.0, pit=91.0, si_sdri_db=7.0),
+        row("voices, mixtures", "tflite_dynamic_w8", "", eer=4.5, pit=90.0, si_sdri_db=7.25),
+        row("voices, mixtures", "executorch_dynamic_w8", "", eer=4.5, pit=90.5, si_sdri_db=8.0),
+        *[row("dialogues", "onnx_float32", at, der=0.0, wer=0.0, cpwer=0.0) for at in ("1", "2")],
+        row("dialogues", "tflite_float32", "1", der=20.0, wer=70.0, cpwer=75.0),
+        row("dialogues", "tflite_float32", "2", der=18.0, wer=70.0, cpwer=74.0),
+        row("dialogues", "tflite_dynamic_w8", "1", der=19.0, wer=70.5, cpwer=75.0),
+        row("dialogues", "tflite_dynamic_w8", "2", der=18.5, wer=70.5, cpwer=75.0),
+        row("real", "tflite_dynamic_w8", "2", der=99.0),
+    ]
+
+    cells = quality.beside_float(found)
+
+    assert cells == [
+        ["onnx_float32", "5.00", "90.00", "8.00", "", "", ""],
+        ["tflite_float32", "4.00", "91.00", "7.00", "", "", ""],
+        ["tflite_dynamic_w8", "4.50 (+0.50)", "90.00 (-1.00)", "7.25 (+0.25)",
+         "-1.0 to +0.5", "+0.5 to +0.5", "+0.0 to +1.0"],
+        ["executorch_dynamic_w8", "4.50 (-0.50)", "90.50 (+0.50)", "8.00 (+0.00)", "", "", ""],
+    ]  # fmt: skip
+
+
+def _mixture() -> Mixture:
+    """Two voices of 4.8 s, ten chunks, of which one speaks at a time."""
+    sources = np.random.default_rng(0).normal(0, 0.1, (3, 10 * 7680)).astype(np.float32)
+    active = np.zeros((3, 120), bool)
+    active[0, :60] = active[1, 60:] = True
+    sources *= active.repeat(640, axis=1)
+    return Mixture(sources.sum(0), sources, active, ("a", "b"), (0, 0))
 
 
 def _loud() -> Scene:
