@@ -59,5 +59,5 @@ def make_bundle(engine: str, folder: Path) -> Path:
     """A bundle for an engine in its default recipe; `folder`."""
     recipe = RECIPES[find_exporter(engine).recipe]
     plan = BundlePlan(engine, recipe, CHUNK_STEPS, folder)
-    write_bundle(make_checkpoint(make_model()), plan, make_noise(), {})
+    write_bundle(make_checkpoint(make_model()), plan, make_noise())
     return folder

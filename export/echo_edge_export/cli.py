@@ -17,6 +17,7 @@ from .calibrate import calibrate
 from .checkpoint import Checkpoint, load_checkpoint
 from .exporters import EXPORTERS, find_exporter
 from .recipes import RECIPES, find_recipe
+from .tasks import record_tasks
 from .write_bundle import BundlePlan, write_bundle
 
 CLIP = Path(__file__).with_name("selftest.flac")
@@ -72,14 +73,24 @@ def run(args: argparse.Namespace) -> int:
     print(f"parity with the float32 checkpoint over {len(clip) / 16000:.1f} s of audio")
     for plan in plans:
         started = time.monotonic()
-        parity = write_bundle(checkpoint, plan, clip, {})
+        parity = write_bundle(checkpoint, plan, clip)
+        tasks = _tasks(plan.out, checkpoint)
         if args.sign is not None:
             sign_bundle(plan.out, args.sign)
         size_mib = sum(p.stat().st_size for p in plan.out.rglob("*") if p.is_file()) / 2**20
         print(f"{plan.out}  {plan.recipe.name} for {plan.engine}, {size_mib:.1f} MiB")
         print(parity.table())
+        print(tasks)
         print(f"written in {time.monotonic() - started:.1f} s", flush=True)
     return 0
+
+
+def _tasks(folder: Path, checkpoint: Checkpoint) -> str:
+    try:
+        return record_tasks(folder, checkpoint.model).line()
+    except ImportError as error:
+        cure = f"{error.name} is not installed: pip install 'echo-edge[metrics]'"
+        return f"  labelled minute: not measured, {cure}"
 
 
 def _engines(asked: str) -> list[str]:

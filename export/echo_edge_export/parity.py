@@ -1,5 +1,5 @@
 """Is the exported bundle the model that was trained? Every graph through the runtime's own engine
-against eager float torch, and the task figures of both on a labelled recording.
+against eager float torch. What turns and words become says `tasks`.
 """
 
 from dataclasses import dataclass

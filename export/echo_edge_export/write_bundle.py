@@ -7,7 +7,6 @@ import io
 import json
 import shutil
 import wave
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -80,9 +79,7 @@ class BundlePlan:
         return name if self.chunk_steps == CHUNK_STEPS else f"{name}-{40 * self.chunk_steps}ms"
 
 
-def write_bundle(
-    checkpoint: Checkpoint, plan: BundlePlan, clip: Array, metrics: Mapping[str, float]
-) -> Parity:
+def write_bundle(checkpoint: Checkpoint, plan: BundlePlan, clip: Array) -> Parity:
     """Export `checkpoint` to the new folder `plan.out`; nothing is left there on failure.
 
     `clip` (float32, 16 kHz, at least one diarization window long) becomes the self-test. Raises
@@ -95,7 +92,7 @@ def write_bundle(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "selftest").mkdir(parents=True)
-        parity = _fill(partial, checkpoint, exporter, plan, clip, metrics)
+        parity = _fill(partial, checkpoint, exporter, plan, clip)
         partial.rename(plan.out)
     except OSError as error:
         raise OutputError(f"{plan.out}: cannot be written ({error.strerror})") from error
@@ -110,7 +107,6 @@ def _fill(
     exporter: Exporter,
     plan: BundlePlan,
     clip: Array,
-    metrics: Mapping[str, float],
 ) -> Parity:
     model, export = checkpoint.model, exporter.load()
     modules = graph_modules(model, plan.chunk_steps)
@@ -138,7 +134,7 @@ def _fill(
     _write_clip(folder / AUDIO, clip)
     for name, source in LABELLED.items():
         shutil.copyfile(source, folder / name)
-    manifest = _manifest(checkpoint, exporter, plan, graphs, metrics)
+    manifest = _manifest(checkpoint, exporter, plan, graphs)
 
     # Measured through the very loader that a board uses, so the manifest is written twice: first
     # so that the graphs can be loaded, then with what was measured.
@@ -195,7 +191,6 @@ def _manifest(
     exporter: Exporter,
     plan: BundlePlan,
     graphs: dict[str, m.GraphSpec],
-    metrics: Mapping[str, float],
 ) -> m.Manifest:
     config = checkpoint.model.config
     step = config.step_samples
@@ -222,6 +217,6 @@ def _manifest(
             checkpoint.sha256, checkpoint.step, {tool: version(tool) for tool in exporter.tools}
         ),
         parity={},
-        metrics={name: round(value, 4) for name, value in metrics.items()},
+        metrics={},
         boards=BOARDS,
     )

@@ -29,12 +29,11 @@ def plan(out: Path, recipe: str = "static_w8a8") -> BundlePlan:
 def test_a_written_bundle_verifies_and_runs(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], recipe: str, tmp_path: Path
 ) -> None:
-    parity = write_bundle(small_checkpoint, plan(tmp_path / "b", recipe), noise, {"der": 12.0})
+    parity = write_bundle(small_checkpoint, plan(tmp_path / "b", recipe), noise)
     manifest = open_bundle(tmp_path / "b").manifest
 
     assert parity.sqnr_db["latents"] >= parity.least_db["latents"]
     assert manifest.recipe == recipe
-    assert manifest.metrics == {"der": 12.0}
     assert manifest.parity["latents.sqnr_db"] == pytest.approx(parity.sqnr_db["latents"], abs=0.01)
     with load(tmp_path / "b") as session:
         assert run_selftest(session).passed
@@ -45,7 +44,7 @@ def test_same_checkpoint_same_bundle(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
 ) -> None:
     for name in ("first", "second"):
-        write_bundle(small_checkpoint, plan(tmp_path / name), noise, {})
+        write_bundle(small_checkpoint, plan(tmp_path / name), noise)
     files = [p.relative_to(tmp_path / "first") for p in (tmp_path / "first").rglob("*.*")]
 
     assert len(files) > 10
@@ -61,10 +60,10 @@ def test_over_budget_writes_nothing_unless_allowed(
 ) -> None:
     monkeypatch.setattr("echo_edge_export.parity.BUDGET_DB", {"static_w8a8": 140.0})
     with pytest.raises(EchoError, match="parity budget missed, nothing written: latents"):
-        write_bundle(small_checkpoint, plan(tmp_path / "b"), noise, {})
+        write_bundle(small_checkpoint, plan(tmp_path / "b"), noise)
     assert list(tmp_path.iterdir()) == []
 
-    write_bundle(small_checkpoint, replace(plan(tmp_path / "b"), allow_over_budget=True), noise, {})
+    write_bundle(small_checkpoint, replace(plan(tmp_path / "b"), allow_over_budget=True), noise)
     assert open_bundle(tmp_path / "b").manifest.parity["over_budget"] == 1.0
 
 
@@ -72,7 +71,7 @@ def test_refuses_to_write_over_something(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
 ) -> None:
     with pytest.raises(OutputError, match="exists already"):
-        write_bundle(small_checkpoint, plan(tmp_path), noise, {})
+        write_bundle(small_checkpoint, plan(tmp_path), noise)
 
 
 def test_an_engine_without_exporter_is_refused(
@@ -80,7 +79,7 @@ def test_an_engine_without_exporter_is_refused(
 ) -> None:
     other = replace(plan(tmp_path / "b"), engine="abacus")
     with pytest.raises(UsageError, match="exports to onnx, tflite, executorch"):
-        write_bundle(small_checkpoint, other, noise, {})
+        write_bundle(small_checkpoint, other, noise)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
@@ -135,14 +134,14 @@ def test_the_language_model_travels_in_the_bundle(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
 ) -> None:
     english = Path(__file__).parents[2] / "models" / "english.npz"
-    write_bundle(small_checkpoint, replace(plan(tmp_path / "b"), language_model=english), noise, {})
+    write_bundle(small_checkpoint, replace(plan(tmp_path / "b"), language_model=english), noise)
     wrong = replace(plan(tmp_path / "c"), language_model=Path(__file__))
 
     bundle = open_bundle(tmp_path / "b")
     assert bundle.language is not None
     assert bundle.manifest.asr.language_model in bundle.manifest.files
     with pytest.raises(BundleError, match="not a language model"):
-        write_bundle(small_checkpoint, wrong, noise, {})
+        write_bundle(small_checkpoint, wrong, noise)
     assert not (tmp_path / "c").exists()
 
 

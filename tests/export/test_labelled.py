@@ -34,7 +34,7 @@ def test_bundles_carry_it(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
 ) -> None:
     plan = written.BundlePlan("onnx", RECIPES["float32"], 4, tmp_path / "b")
-    written.write_bundle(small_checkpoint, plan, noise, {})
+    written.write_bundle(small_checkpoint, plan, noise)
 
     labelled = read_labelled(open_bundle(tmp_path / "b"))
 
