@@ -140,6 +140,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--exclusive", action="store_true", help="turns that do not overlap: one speaker at a time"
     )
     parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
+    parser.add_argument(
+        "--transcribe-sources",
+        action="store_true",
+        help="words of each separated voice on its own: better where several speak at once, worse "
+        "where they take turns; takes about twice the time",
+    )
     add_stream_options(
         parser, math.inf, "hold decisions back at most this long (default: decide at the end)"
     )
@@ -189,6 +195,7 @@ def _process(
             min_speakers=args.min_speakers,
             max_speakers=args.max_speakers,
             language_model=not args.no_language_model,
+            transcribe_sources=args.transcribe_sources,
             voices=voices,
             on_sources=writer.write if writer else None,
         )

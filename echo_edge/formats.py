@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -24,6 +25,7 @@ FORMAT_NAMES = ("txt", "json", "rttm", "ctm", "srt", "vtt")
 _CUE_CHARACTERS = 84  # two subtitle lines
 _CUE_S = 6.0
 _CUE_GAP_S = 0.8
+_OVERLAP_S = 0.05  # words of one row may share a frame
 _UNKNOWN_SPEAKER = "?"
 
 
@@ -206,12 +208,16 @@ def _words(result: Result) -> list[Word]:
 
 
 def _cues(result: Result) -> list[_Cue]:
-    """Group consecutive words of one speaker."""
-    groups: list[list[Word]] = []
-    for word in _words(result):
+    """Group consecutive words of one speaker. Where words of several overlap, as those of each
+    source do, a speaker's are consecutive whatever others say."""
+    words, groups = _words(result), list[list[Word]]()
+    if any(before.end_s - after.start_s > _OVERLAP_S for before, after in pairwise(words)):
+        words.sort(key=lambda word: word.speaker or "")  # stable: by start still
+    for word in words:
         if not (groups and continues(groups[-1], word)):
             groups.append([])
         groups[-1].append(word)
+    groups.sort(key=lambda group: group[0].start_s)
     names = result.names
     return [
         _Cue(

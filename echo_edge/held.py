@@ -3,14 +3,13 @@
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.clustering import Grouping
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
-from echo_edge.heads.separation import VoiceSlots
-from echo_edge.results import Word
 
 Array = NDArray[np.float32]
 
@@ -65,6 +64,13 @@ class JoinRules:
     max_speakers: int
 
 
+class NumbersVoices(Protocol):
+    """Who must know when voices are joined."""
+
+    def join(self, groups: Sequence[int]) -> None:
+        """Voices of one group are one voice, numbered as the group is."""
+
+
 class Held:
     """Nothing is settled before it is known who is one person: the end of a recording.
 
@@ -73,18 +79,16 @@ class Held:
     """
 
     def __init__(
-        self, diarization: DiarizationDecoder, slots: VoiceSlots, rules: JoinRules
+        self, diarization: DiarizationDecoder, others: Sequence[NumbersVoices], rules: JoinRules
     ) -> None:
-        self._diarization, self._slots, self._rules = diarization, slots, rules
+        self._diarization, self._rules = diarization, rules
         self._activity = HeldActivity()
-        self.words: list[Word] = []
-        """Words whose steps are decided."""
+        self._numbering: list[NumbersVoices] = [diarization, self._activity, *others]
 
-    def add(self, decided: Iterable[Activity], words: Iterable[Word]) -> None:
+    def add(self, decided: Iterable[Activity]) -> None:
         """Keep what follows, and places for new voices."""
         for activity in decided:
             self._activity.add(activity)
-        self.words += words
         clusters = self._diarization.clusters
         places = len(clusters.speech_s)
         if clusters.count > places // 2:
@@ -104,5 +108,5 @@ class Held:
         return self._activity.blocks(self._diarization.clusters.count)
 
     def _join(self, grouping: Grouping) -> None:
-        for voices in (self._diarization, self._activity, self._slots):
+        for voices in self._numbering:
             voices.join(grouping.groups)

@@ -13,15 +13,13 @@ from echo_edge.clustering import LinkRules
 from echo_edge.engines import Engine
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.graph import GraphStream
-from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath, Search
-from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.held import Held, JoinRules
 from echo_edge.labels import Labels
-from echo_edge.language import LanguageModel
 from echo_edge.results import Result, Tentative
-from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, WordVoices
+from echo_edge.transcript import open_transcript
+from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder
 from echo_edge.voices import Voiceprint, Voices
 from echo_edge.voices_match import NameGiver, NameRules, VoiceSpeech
 
@@ -44,6 +42,8 @@ class StreamOptions:
     max_speakers: int = MOST_SPEAKERS
     language_model: bool = True
     """Use the bundle's, if it has one; otherwise the best character of every frame is written."""
+    transcribe_sources: bool = False
+    """Words of each separated voice on its own rather than of the mixture."""
 
     def __post_init__(self) -> None:
         if not self.latency_s >= 0.0:
@@ -78,6 +78,7 @@ class Stream:
         self._heard = 0
         self._finished = False
         self._on_sources = on_sources
+        self._separates = on_sources is not None or options.transcribe_sources
         self._emitted = 0
 
         def graph(name: str) -> GraphStream:
@@ -86,11 +87,6 @@ class Stream:
         decoding = manifest.decoding
         at_the_end = math.isinf(options.latency_s)
         self._frontend, self._encoder = graph("frontend"), graph("encoder")
-        frame_s = self._step_s / manifest.asr.frames_per_step
-        language = bundle.language if options.language_model else None
-        search = _search(bundle.tokens, language, decoding, frame_s)
-        output = "logprobs" if language is None else "phones"
-        self._asr = AsrDecoder(graph("asr"), output, search, frame_s)
         turn_rules = _turn_rules(decoding, self._step_s)
         self._diarization = DiarizationDecoder(
             graph("diarization"),
@@ -107,9 +103,15 @@ class Stream:
             decoding.get("slot_threshold", decoding["group_threshold"]),
         )
         self._turns, self._exclusive = TurnBuilder(turn_rules), ExclusiveTurnBuilder(turn_rules)
-        self._words = WordVoices(self._step_s, turn_rules.active)
+        self._words = open_transcript(
+            bundle, graph, options.language_model, options.transcribe_sources, keep=at_the_end
+        )
         self._held = (
-            Held(self._diarization, self._separation.slots, _join_rules(decoding, options))
+            Held(
+                self._diarization,
+                (self._separation.slots, self._words),
+                _join_rules(decoding, options),
+            )
             if at_the_end
             else None
         )
@@ -143,7 +145,7 @@ class Stream:
         if n_last:
             self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
         self._finished, self._tentative = True, Tentative()
-        self._words.add(self._asr.finish(self._heard / self._sample_rate))
+        self._words.finish(self._heard / self._sample_rate)
         self._emit(self._separation.finish())
         self._settle(self._diarization.finish(), everything=True)
         return self._result()
@@ -173,13 +175,13 @@ class Stream:
         """One chunk through all graphs; only the first `n_samples` are real."""
         front = self._frontend.run(pcm=chunk[None])
         latents = self._encoder.run(features=front["features"])
-        self._words.add(self._asr.push(latents["latents_asr"], self._heard / self._sample_rate))
+        self._words.hear_mixture(latents["latents_asr"], self._heard / self._sample_rate)
         n_steps = math.ceil(n_samples / self._step)
         decided = self._diarization.push(
             latents["latents_diarization"][:, :n_steps], latents["latents_speaker"][:, :n_steps]
         )
         self._settle(decided)
-        if self._on_sources is not None:
+        if self._separates:
             separated = self._separation.push(
                 latents["latents_separation"],
                 front["features"],
@@ -187,15 +189,21 @@ class Stream:
                 self._diarization.recent,
                 self._diarization.clusters.centroids,
             )
+            self._words.hear_sources(
+                separated, self._separation.slots.held, self._heard / self._sample_rate
+            )
             self._emit(separated)
 
     def _settle(self, decided: list[Activity], everything: bool = False) -> None:
         if self._held is not None:
-            self._hold(self._held, decided, everything)
+            for activity in decided:
+                self._words.decide(activity)
+            self._words.put_aside(everything)
+            self._held.add(decided)
             if not everything:
                 return
             self._labels.conclude(self._held.conclude())
-            self._words.add(self._held.words)
+            self._words.again()
         for activity in decided if self._held is None else self._held.blocks():
             self._labels.add_turns(self._turns.push(activity))
             self._labels.add_exclusive(self._exclusive.push(activity))
@@ -209,12 +217,6 @@ class Stream:
             self._labels.add_exclusive(self._exclusive.finish())
             self._labels.add_words(self._words.take(everything))
             self._give_names()
-
-    def _hold(self, held: Held, decided: list[Activity], everything: bool) -> None:
-        """Keep what is decided, and the words whose steps are, until the end."""
-        for activity in decided:
-            self._words.decide(activity)
-        held.add(decided, [word for word, _ in self._words.take(everything)])
 
     def _give_names(self) -> None:
         self._people.look(self._speech.of())
@@ -231,25 +233,12 @@ class Stream:
     def _look_ahead(self) -> Tentative:
         """What would follow if the audio ended here, without the work of ending it."""
         heard_s, undecided = self._heard / self._sample_rate, self._diarization.undecided
-        words = self._words.peek(self._asr.peek(heard_s), undecided)
+        words = self._words.peek(undecided, heard_s)
         return self._labels.tentative(self._turns.peek(undecided), words, heard_s)
 
     def _result(self) -> Result:
         result = self._labels.take(self._heard / self._sample_rate, everything=self._finished)
         return replace(result, tentative=self._tentative)
-
-
-def _search(
-    tokens: tuple[str, ...],
-    language: LanguageModel | None,
-    decoding: Mapping[str, float],
-    frame_s: float,
-) -> Search:
-    silence = round(SILENCE_S / frame_s)
-    if language is None:
-        return BestPath(tokens, silence)
-    options = BeamOptions(decoding["language_weight"], decoding["word_bonus"])
-    return BeamSearch(language, silence, round(LAG_S / frame_s), options)
 
 
 def _link_rules(decoding: Mapping[str, float], options: StreamOptions) -> LinkRules:

@@ -137,6 +137,7 @@ class WordVoices:
     def __init__(self, step_s: float, active: float) -> None:
         self._step_s, self._active = step_s, active
         self._waiting: list[Word] = []
+        self._aside: list[Word] = []
         self._scores = np.zeros((0, 0), np.float32)
         self._end = 0
 
@@ -152,16 +153,27 @@ class WordVoices:
 
     def take(self, everything: bool = False) -> list[tuple[Word, int | None]]:
         """Words whose steps, and some after, are decided (or all of them), each with its voice."""
-        decided_s = (self._end - self.REACH_STEPS) * self._step_s
-        ready = list(takewhile(lambda w: everything or w.end_s <= decided_s, self._waiting))
-        self._waiting = self._waiting[len(ready) :]
-        return [(word, self._voice(word)) for word in ready]
+        return [(word, self._voice(word)) for word in self._ready(everything)]
+
+    def put_aside(self, everything: bool = False) -> None:
+        """Keep the words that `take` would give until voices are others."""
+        self._aside += self._ready(everything)
+
+    def again(self) -> None:
+        """Let those that were put aside wait once more."""
+        self._waiting, self._aside = self._aside + self._waiting, []
 
     def peek(self, words: list[Word], undecided: Activity) -> list[tuple[Word, int | None]]:
         """Those that wait and `words`, with the voices they would get; nothing changes."""
         ahead = copy.copy(self)
         ahead.decide(undecided)
         return [(word, ahead._voice(word)) for word in [*self._waiting, *words]]
+
+    def _ready(self, everything: bool) -> list[Word]:
+        decided_s = (self._end - self.REACH_STEPS) * self._step_s
+        ready = list(takewhile(lambda w: everything or w.end_s <= decided_s, self._waiting))
+        self._waiting = self._waiting[len(ready) :]
+        return ready
 
     def _voice(self, word: Word) -> int | None:
         origin = self._end - len(self._scores)

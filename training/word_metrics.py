@@ -77,12 +77,17 @@ def readers(corpus: Corpus) -> dict[str, list[Utterance]]:
 
 
 def dialogue(
-    corpus: Corpus, voices: dict[str, list[Utterance]], n_speakers: int, rng: np.random.Generator
+    corpus: Corpus,
+    voices: dict[str, list[Utterance]],
+    n_speakers: int,
+    rng: np.random.Generator,
+    gap_s: tuple[float, float] = (0.25, 0.4),
 ) -> tuple[Mixture, list[tuple[str, str]]]:
     """A dry conversation of about a minute in which every utterance is whole; who said what, by
-    start."""
+    start. `gap_s`: mean and standard deviation of the silence between two."""
     names = [str(name) for name in rng.choice(sorted(voices), n_speakers, replace=False)]
-    dry = np.zeros((MAX_SPEAKERS, 80 * SAMPLE_RATE // STEP_SAMPLES * STEP_SAMPLES), np.float32)
+    n_rows = max(MAX_SPEAKERS, n_speakers)
+    dry = np.zeros((n_rows, 80 * SAMPLE_RATE // STEP_SAMPLES * STEP_SAMPLES), np.float32)
     said: list[tuple[str, str]] = []
     clock, last, turn = 0.5, -1, 0
     while clock < 55.0:
@@ -92,7 +97,7 @@ def dialogue(
         start = int(max(clock, 0.0) * SAMPLE_RATE)
         dry[turn, start : start + utterance.n_samples] += corpus.pcm(utterance)
         said.append((names[turn], utterance.text))
-        clock += utterance.duration_s + float(rng.normal(0.25, 0.4))
+        clock += utterance.duration_s + float(rng.normal(*gap_s))
         last = turn
     end = int((clock + 1.0) * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
     mixture = mix(dry[:, :end], tuple(names), (1,) * n_speakers, None, rng)

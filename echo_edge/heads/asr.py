@@ -43,11 +43,19 @@ class Search(Protocol):
 class AsrDecoder:
     """Runs the asr graph and searches the posteriors `output` for words."""
 
-    def __init__(self, graph: GraphStream, output: str, search: Search, frame_s: float) -> None:
+    def __init__(
+        self,
+        graph: GraphStream,
+        output: str,
+        search: Search,
+        frame_s: float,
+        start_s: float = 0.0,
+    ) -> None:
+        """The first frame is at `start_s`; words that begin before 0 begin there."""
         self._graph = graph
         self._output = output
         self._search = search
-        self._frame_s = frame_s
+        self._frame_s, self._start_s = frame_s, start_s
 
     def push(self, latents: Array, end_s: float = math.inf) -> list[Word]:
         """Words completed by these latents `[1, C, d]`; speakers are not known here.
@@ -68,8 +76,11 @@ class AsrDecoder:
 
     def _word(self, spelled: Spelled, end_s: float) -> Word:
         """No word is said after the audio, though a transcriber that lags may write it then."""
-        start_s, stop_s = spelled.first * self._frame_s, spelled.end * self._frame_s
-        return Word(min(start_s, end_s), min(stop_s, end_s), spelled.text, None, spelled.confidence)
+        start_s, stop_s = (
+            min(max(self._start_s + frame * self._frame_s, 0.0), end_s)
+            for frame in (spelled.first, spelled.end)
+        )
+        return Word(start_s, stop_s, spelled.text, None, spelled.confidence)
 
 
 @dataclass

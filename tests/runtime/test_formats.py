@@ -148,6 +148,24 @@ def test_vtt() -> None:
     assert (cues[0].start, cues[0].end) == ("00:00:01.250", "00:00:02.000")
 
 
+def test_cues_of_words_that_overlap_are_whole() -> None:
+    """Two talk at once: each has one cue, not one per word."""
+    said = [(1.0, "she"), (1.1, "he"), (1.4, "says"), (1.5, "asks"), (2.2, "why"), (1.9, "yes")]
+    speakers = ["speaker_1", "speaker_2"] * 3
+    words = [
+        Word(start_s, start_s + 0.35, text, speaker, 0.9)
+        for (start_s, text), speaker in zip(said, speakers, strict=True)
+    ]
+    result = Result(words=(*words, Word(3.0, 3.2, "so", "speaker_2", 0.9)))
+
+    assert [cue.content for cue in srt.parse(to_srt(result))] == [
+        "speaker_1: she says why",
+        "speaker_2: he asks yes so",
+    ]
+    ctm = [line.split()[4] for line in to_ctm(result, "a").splitlines()]
+    assert ctm == ["she", "he", "says", "asks", "yes", "why", "so"]
+
+
 def test_subtitles_without_words_show_speech() -> None:
     assert [cue.content for cue in srt.parse(to_srt(NO_WORDS))] == [
         "speaker_1: [speech]",

@@ -36,10 +36,14 @@ def pcm() -> Array:
 class Listener:
     """One stream and everything that comes out of it."""
 
-    def __init__(self, session: Session, latency_s: float) -> None:
+    def __init__(
+        self, session: Session, latency_s: float, transcribe_sources: bool = False
+    ) -> None:
         self._pieces = [np.zeros((3, 0), np.float32)]
         self._parts: list[Result] = []
-        self._stream: Stream = session.stream(latency_s, on_sources=self._pieces.append)
+        self._stream: Stream = session.stream(
+            latency_s, transcribe_sources=transcribe_sources, on_sources=self._pieces.append
+        )
 
     def push(self, pcm: Array) -> None:
         self._parts.append(self._stream.push(pcm))
@@ -49,8 +53,10 @@ class Listener:
         return whole, np.concatenate(self._pieces, axis=1)
 
 
-def _listen(session: Session, latency_s: float, pieces: Iterable[Array]) -> tuple[Result, Array]:
-    listener = Listener(session, latency_s)
+def _listen(
+    session: Session, latency_s: float, pieces: Iterable[Array], transcribe_sources: bool = False
+) -> tuple[Result, Array]:
+    listener = Listener(session, latency_s, transcribe_sources)
     for piece in pieces:
         listener.push(piece)
     return listener.finish()
@@ -61,10 +67,16 @@ def _cut(pcm: Array, size: int) -> list[Array]:
 
 
 @pytest.mark.parametrize("latency_s", [math.inf, 2.0])
-def test_any_cutting_gives_the_same(real: Session, pcm: Array, latency_s: float) -> None:
-    whole = real.process(pcm, latency_s)
+@pytest.mark.parametrize("transcribe_sources", [False, True])
+def test_any_cutting_gives_the_same(
+    real: Session, pcm: Array, latency_s: float, transcribe_sources: bool
+) -> None:
+    whole = real.process(pcm, latency_s, transcribe_sources=transcribe_sources)
     assert whole.turns
-    heard = [_listen(real, latency_s, _cut(pcm, size)) for size in (160, 16_001, len(pcm))]
+    heard = [
+        _listen(real, latency_s, _cut(pcm, size), transcribe_sources)
+        for size in (160, 16_001, len(pcm))
+    ]
 
     for result, sources in heard:
         assert result == whole
@@ -104,8 +116,10 @@ def test_streams_share_nothing(real: Session, pcm: Array) -> None:
 
 @pytest.mark.parametrize("latency_s", [math.inf, 2.0])
 @pytest.mark.parametrize("n_samples", [0, 1, 7681, 40_000])
-def test_silence(real: Session, latency_s: float, n_samples: int) -> None:
-    result, sources = _listen(real, latency_s, [np.zeros(n_samples, np.float32)])
+@pytest.mark.parametrize("transcribe_sources", [False, True])
+def test_silence(real: Session, latency_s: float, n_samples: int, transcribe_sources: bool) -> None:
+    silence = np.zeros(n_samples, np.float32)
+    result, sources = _listen(real, latency_s, [silence], transcribe_sources)
 
     assert (result.turns, result.words, result.speakers) == ((), (), ())
     assert (result.speaker_count.value, result.duration_s) == (0, n_samples / 16000)
@@ -121,7 +135,10 @@ def test_one_speaker_at_most(real: Session, pcm: Array, latency_s: float) -> Non
 
 
 @pytest.mark.parametrize("kind", ["clipped", "noise", "loud", "tiny"])
-def test_hostile_audio_gives_finite_results(real: Session, pcm: Array, kind: str) -> None:
+@pytest.mark.parametrize("transcribe_sources", [False, True])
+def test_hostile_audio_gives_finite_results(
+    real: Session, pcm: Array, kind: str, transcribe_sources: bool
+) -> None:
     audio = {
         "clipped": np.sign(pcm),
         "noise": np.random.default_rng(0).uniform(-1, 1, len(pcm)).astype(np.float32),
@@ -129,7 +146,7 @@ def test_hostile_audio_gives_finite_results(real: Session, pcm: Array, kind: str
         "tiny": pcm * np.float32(1e-30),
     }[kind]
 
-    result, sources = _listen(real, 2.0, [audio[:40_000]])
+    result, sources = _listen(real, 2.0, [audio[:40_000]], transcribe_sources)
 
     assert np.isfinite(sources).all()
     assert result.duration_s == 2.5
@@ -149,6 +166,26 @@ def test_the_language_model_can_be_left_out(real: Session, pcm: Array) -> None:
         assert [w.start_s for w in words] == sorted(w.start_s for w in words)
         assert all(0.0 <= w.start_s < w.end_s <= len(pcm) / 16_000 for w in words)
         assert all(0.0 < w.confidence <= 1.0 for w in words)
+
+
+@pytest.mark.parametrize("latency_s", [math.inf, 2.0])
+@pytest.mark.parametrize("language_model", [True, False])
+def test_words_of_each_separated_voice(
+    real: Session, pcm: Array, latency_s: float, language_model: bool
+) -> None:
+    """About as many as of the mixture, since these voices speak one after the other; nothing else
+    is another."""
+    mixture = real.process(pcm, latency_s, language_model=language_model)
+    sources = real.process(pcm, latency_s, language_model=language_model, transcribe_sources=True)
+
+    assert replace(sources, words=()) == replace(mixture, words=())
+    assert sources.words != mixture.words
+    assert 0.7 < len(sources.words) / len(mixture.words) < 1.3
+    labels = {turn.speaker for turn in sources.turns}
+    for word in sources.words:
+        assert word.speaker in labels
+        assert 0.0 <= word.start_s < word.end_s <= len(pcm) / 16_000
+        assert 0.0 < word.confidence <= 1.0
 
 
 def test_words_and_turns_show_before_they_are_final(real: Session, pcm: Array) -> None:
