@@ -10,7 +10,7 @@ INSTALL := -m pip install -qq --disable-pip-version-check
 
 # The runtime as a board has it: numpy, the audio reader and one engine, never torch.
 demo: .venv-demo/.stamp
-	@.venv-demo/bin/echo-edge run demo/conversation.flac
+	@.venv-demo/bin/echo-edge run demo/conversation.flac --latency-s 2
 
 test: .venv/.stamp
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile
