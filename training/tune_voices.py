@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.session import Session, load
-from echo_edge.voices_match import VOICE_THRESHOLD
+from echo_edge.voices_match import NameRules
 
 from .augment import room_bank
 from .data import Corpus, load_corpus
@@ -97,12 +97,13 @@ def main() -> None:
         if args.excerpts:
             trials = run_trials(session, corpus, rooms, seed=1)
             chosen, false = held_out(trials, seed=2)
-            print(f"threshold {choose(trials):.2f} (in use: {VOICE_THRESHOLD:.2f})")
+            in_use = NameRules.of(session.bundle.manifest.decoding).threshold
+            print(f"threshold {choose(trials):.2f} (in use: {in_use:.2f})")
             print(
                 f"chosen on half of the speakers, {N_SPLITS} times: {np.mean(chosen):.2f} +- "
                 f"{np.std(chosen):.2f}; false names of the other half: {np.mean(false):.1f} %"
             )
-            print(table(trials, VOICE_THRESHOLD), flush=True)
+            print(table(trials, in_use), flush=True)
         if args.scenes:
             in_conversations(session, corpus, rooms, args.scenes, seed=3)
 
