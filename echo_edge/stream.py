@@ -145,7 +145,7 @@ class Stream:
         if n_last:
             self._run(np.pad(self._pending, (0, self._chunk - n_last)), n_last)
         self._finished, self._tentative = True, Tentative()
-        self._words.finish(self._heard / self._sample_rate)
+        self._words.finish(self._heard_s)
         self._emit(self._separation.finish())
         self._settle(self._diarization.finish(), everything=True)
         return self._result()
@@ -165,6 +165,11 @@ class Stream:
         speech = self._speech.of()
         return Voiceprint.of(speech.centroids[row], speech.heard_s[row], self._checkpoint)
 
+    @property
+    def _heard_s(self) -> float:
+        """Length of the audio so far."""
+        return self._heard / self._sample_rate
+
     def _check_unfinished(self, verb: str) -> None:
         if self._finished:
             raise UsageError(
@@ -175,7 +180,7 @@ class Stream:
         """One chunk through all graphs; only the first `n_samples` are real."""
         front = self._frontend.run(pcm=chunk[None])
         latents = self._encoder.run(features=front["features"])
-        self._words.hear_mixture(latents["latents_asr"], self._heard / self._sample_rate)
+        self._words.hear_mixture(latents["latents_asr"], self._heard_s)
         n_steps = math.ceil(n_samples / self._step)
         decided = self._diarization.push(
             latents["latents_diarization"][:, :n_steps], latents["latents_speaker"][:, :n_steps]
@@ -189,9 +194,7 @@ class Stream:
                 self._diarization.recent,
                 self._diarization.clusters.centroids,
             )
-            self._words.hear_sources(
-                separated, self._separation.slots.held, self._heard / self._sample_rate
-            )
+            self._words.hear_sources(separated, self._separation.slots.held, self._heard_s)
             self._emit(separated)
 
     def _settle(self, decided: list[Activity], everything: bool = False) -> None:
@@ -232,12 +235,12 @@ class Stream:
 
     def _look_ahead(self) -> Tentative:
         """What would follow if the audio ended here, without the work of ending it."""
-        heard_s, undecided = self._heard / self._sample_rate, self._diarization.undecided
-        words = self._words.peek(undecided, heard_s)
-        return self._labels.tentative(self._turns.peek(undecided), words, heard_s)
+        undecided = self._diarization.undecided
+        words = self._words.peek(undecided, self._heard_s)
+        return self._labels.tentative(self._turns.peek(undecided), words, self._heard_s)
 
     def _result(self) -> Result:
-        result = self._labels.take(self._heard / self._sample_rate, everything=self._finished)
+        result = self._labels.take(self._heard_s, everything=self._finished)
         return replace(result, tentative=self._tentative)
 
 

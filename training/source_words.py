@@ -22,7 +22,6 @@ from meeteval.wer import combine_error_rates, cp_word_error_rate
 
 from echo_edge.bench.table import markdown
 from echo_edge.board import read_board
-from echo_edge.results import Result
 from echo_edge.session import Session, load
 
 from .data import SAMPLE_RATE, load_corpus
@@ -53,10 +52,16 @@ class Told:
     wall_s: float
 
 
-def tell(session: Session, mixture: Mixture, said: list[tuple[str, str]], **options: float) -> Told:
+def tell(
+    session: Session,
+    mixture: Mixture,
+    said: list[tuple[str, str]],
+    latency_s: float,
+    transcribe_sources: bool,
+) -> Told:
     """One dialogue through the runtime; rates in per cent."""
     started = time.perf_counter()
-    result: Result = session.process(mixture.pcm, **options)  # type: ignore[arg-type]
+    result = session.process(mixture.pcm, latency_s, transcribe_sources=transcribe_sources)
     wall_s = time.perf_counter() - started
     errors = cp_word_error_rate(
         by_speaker(said), words_of(result), reference_sort=False, hypothesis_sort=False
@@ -115,8 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 told: dict[str, list[Told]] = {way: [] for way in WAYS}
                 for mixture, said in scenes:
                     for way, sources in WAYS.items():
-                        options = {"latency_s": latency_s, "transcribe_sources": sources}
-                        told[way].append(tell(session, mixture, said, **options))
+                        told[way].append(tell(session, mixture, said, latency_s, sources))
                 cells += rows(f"{kind} ({overlap:.0%} overlap)", latency_s, told, audio_s)
                 print(markdown(COLUMNS, cells[-len(WAYS) :]), flush=True)
     print(f"\n{markdown(COLUMNS, cells)}\n\nOn {read_board().cpu}; rates in per cent.")

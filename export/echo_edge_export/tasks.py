@@ -16,6 +16,7 @@ from echo_edge import manifest as m
 from echo_edge.bench.accuracy import Labelled, read_labelled, score
 from echo_edge.bench.measure import LATENCY_S
 from echo_edge.errors import EchoError
+from echo_edge.formats import save
 from echo_edge.manifest import GraphSpec
 from echo_edge.session import Session, load
 
@@ -80,7 +81,7 @@ def record_tasks(folder: Path, model: Echo) -> Tasks:
         manifest = session.bundle.manifest
     parity, metrics = manifest.parity | tasks.parity, manifest.metrics | tasks.metrics
     found = replace(manifest, parity=parity, metrics=metrics)
-    (folder / "manifest.json").write_bytes(m.dump(found))
+    save(m.dump(found).decode(), folder / "manifest.json")
     return tasks
 
 

@@ -48,7 +48,7 @@ def test_words_count_for_their_speaker() -> None:
     said = [("x", "one two"), ("y", "three")]
 
     found = [
-        tell(Pretender(), mixture, said, latency_s=2.0, transcribe_sources=sources)  # type: ignore[arg-type]
+        tell(Pretender(), mixture, said, latency_s=2.0, transcribe_sources=sources)
         for sources in (False, True)
     ]
 
