@@ -17,7 +17,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import __version__, audio, formats
+from echo_edge import __version__, audio, formats, output
 from echo_edge.bundle import find_bundle
 from echo_edge.errors import AudioError, EchoError, UsageError
 from echo_edge.results import Result
@@ -159,7 +159,7 @@ def _run(args: argparse.Namespace) -> int:
     else:
         blocks, total_s = audio.read_blocks(args.audio), audio.duration_s(args.audio)
     if args.out is not None:
-        formats.check_folder(args.out)  # to fail now rather than after the work
+        output.check_folder(args.out)  # to fail now rather than after the work
     started = time.monotonic()
     with load(find_bundle(args.bundle), args.threads) as session:
         result, broken = _process(session, blocks, total_s, args)
@@ -171,7 +171,7 @@ def _run(args: argparse.Namespace) -> int:
             timing=_timing(time.monotonic() - started, result.duration_s),
         )
     if args.out is not None:
-        formats.save(text, args.out)
+        output.save(text, args.out)
     else:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -15,7 +15,7 @@ from echo_edge.bench.page import page
 from echo_edge.bench.run import MOST_AUDIO_S, Plan, first_minute, measure, open_bundles
 from echo_edge.bench.table import facts, table
 from echo_edge.errors import UsageError
-from echo_edge.formats import check_folder, save
+from echo_edge.output import check_folder, save
 from echo_edge.session import MOST_THREADS
 
 DAY_S = 86_400.0

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from echo_edge import formats
+from echo_edge import formats, output
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle import find_bundle
 from echo_edge.cli import bundle_info
@@ -218,7 +218,7 @@ def write_results(folder: Path, session: Session, busy_s: float) -> None:
             bundle=bundle_info(session),
             timing=formats.Timing(busy_s / duration_s if duration_s else None, busy_s),
         )
-        formats.save(text, folder / f"result.{name}")
+        output.save(text, folder / f"result.{name}")
 
 
 def follow(

@@ -1,7 +1,6 @@
 import json
 import math
 import os
-import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_edge.errors import OutputError, UsageError
+from echo_edge.errors import UsageError
 from echo_edge.formats import (
     FORMAT_NAMES,
     AudioInfo,
     BundleInfo,
     Timing,
     render,
-    save,
     to_ctm,
     to_json,
     to_rttm,
@@ -29,6 +27,7 @@ from echo_edge.formats import (
     to_txt,
     to_vtt,
 )
+from echo_edge.output import save
 from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
 
 AUDIO = AudioInfo("/tmp/a b/my talk.wav", 12.5, 16000)  # noqa: S108 - only a name
@@ -295,58 +294,11 @@ def test_any_result_parses_in_order(result: Result) -> None:
     assert n_lines <= max(1, len(result.words) + len(result.turns))
 
 
-class TestSave:
-    def test_writes_and_replaces(self, tmp_path: Path) -> None:
-        path = tmp_path / "out.txt"
-        path.write_text("old and longer")
+def test_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+    audio = AudioInfo(os.fsdecode(b"caf\xe9.wav"), 1.0, 16000)
 
-        save("né\n", path)
+    for name in FORMAT_NAMES:
+        text = render(TALK, name, audio=audio, bundle=BUNDLE, timing=TIMING)
+        save(text, tmp_path / name)
 
-        assert path.read_bytes() == b"n\xc3\xa9\n"
-        assert list(tmp_path.iterdir()) == [path]
-        assert stat.S_IMODE(path.stat().st_mode) & 0o400
-
-    def test_takes_names_that_are_not_utf8(self, tmp_path: Path) -> None:
-        audio = AudioInfo(os.fsdecode(b"caf\xe9.wav"), 1.0, 16000)
-
-        for name in FORMAT_NAMES:
-            text = render(TALK, name, audio=audio, bundle=BUNDLE, timing=TIMING)
-            save(text, tmp_path / name)
-
-        assert json.loads((tmp_path / "json").read_text())["audio"]["path"] == audio.path
-
-    @pytest.mark.parametrize("path", ["missing/out.txt", "folder", "file/out.txt"])
-    def test_refuses(self, tmp_path: Path, path: str) -> None:
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "file").write_text("")
-        before = sorted(tmp_path.rglob("*"))
-
-        with pytest.raises(OutputError, match=r"out.txt|folder: cannot be written"):
-            save("text", tmp_path / path)
-
-        assert sorted(tmp_path.rglob("*")) == before
-
-    def test_full_disk_leaves_the_old_file(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def full(_: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        path = tmp_path / "out.txt"
-        path.write_text("old")
-        monkeypatch.setattr(os, "fsync", full)
-
-        with pytest.raises(OutputError, match="No space left on device"):
-            save("new", path)
-
-        assert path.read_text() == "old"
-        assert list(tmp_path.iterdir()) == [path]
-
-    def test_device_is_written_in_place(self) -> None:
-        save("text", "/dev/null")
-
-        assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
-
-    def test_full_device(self) -> None:
-        with pytest.raises(OutputError, match="No space left on device"):
-            save("text", "/dev/full")
+    assert json.loads((tmp_path / "json").read_text())["audio"]["path"] == audio.path
