@@ -110,11 +110,12 @@ def _build_cache(roots: list[str], listing: Path, array: Path) -> None:
     that all is there."""
     utterances: list[Utterance] = []
     total = 0
+    rows_of = [read_rows(Path(root)) for root in roots]  # a folder that is wrong costs no cache
     listing.parent.mkdir(parents=True, exist_ok=True)
     listing.unlink(missing_ok=True)
     with array.open("wb") as out:
-        for root in roots:
-            for path, rows in itertools.groupby(read_rows(Path(root)), lambda row: row.path):
+        for all_rows in rows_of:
+            for path, rows in itertools.groupby(all_rows, lambda row: row.path):
                 whole = _decode(path)
                 for row in rows:
                     start = round(row.start_s * SAMPLE_RATE)

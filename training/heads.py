@@ -1,9 +1,6 @@
-"""The heads over a frozen encoder: separation from scratch, the others further.
+"""The heads over a frozen encoder, further, with what the joint training leaves no time for.
 
-Separated latents learn from the encoder's own latents of each clean source; band masks learn from
-the sources' spectra; an empty slot learns the null target.
-
-    python -m training.heads --data DATA --cache runs/cache --start runs/joint/model.safetensors
+python -m training.heads --data DATA --cache runs/cache --start runs/joint/model.safetensors
 """
 
 import argparse
@@ -22,6 +19,7 @@ from .data import load_splits
 from .joint import AAM_WEIGHT
 from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, turns_loss
+from .meetings import load_meetings
 from .metrics import quick_look
 from .tasks import features_of, sources_loss, voice_loss, words_loss
 
@@ -73,8 +71,9 @@ def main() -> None:
     corpus, dev = load_splits(args.data, args.cache, args.more)
     alignment = load_alignment(args.cache / "phones.npz")
     batches = Batches(
-        corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False
-    )
+        corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False,
+        meetings=load_meetings(corpus, args.data / "train/rttm"),
+    )  # fmt: skip
     start = load_checkpoint(args.start)
     model = start.model.train()
     model.encoder.requires_grad_(False)

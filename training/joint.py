@@ -30,6 +30,7 @@ from .grow import grow
 from .jepa import Jepa
 from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state, use_bfloat16
 from .losses import ArcFace, PhoneHead, turns_loss
+from .meetings import load_meetings
 from .metrics import encode, quick_look
 from .mixtures import STEP_SAMPLES
 from .qat import fake_quantize
@@ -68,8 +69,9 @@ def set_voices(model: Echo, arcface: ArcFace, batches: Batches, seconds: float =
     trained encoder is not pulled towards random directions."""
     model.eval()
     n_samples = int(seconds * SAMPLE_RATE)
-    for name, index in batches.classes.items():
-        pieces = [batches.corpus.pcm(u) for u in batches.voices[name][:12]]
+    for name, pool in batches.voices.items():
+        index = batches.classes[name]
+        pieces = [batches.corpus.pcm(u) for u in pool[:12]]
         voice = np.concatenate(pieces)[: int(n_samples * max(SPEEDS))]
         for variant, speed in enumerate(SPEEDS, start=index * len(SPEEDS)):
             pcm = change_speed(voice, speed)[:n_samples]
@@ -137,9 +139,7 @@ def joint_loss(
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices = voice_loss(model, learners.arcface, batch, read, mixed, margin, generator)
     chunk = min(batch.chunk_steps, mixed.final.shape[1])
-    sources, parts = sources_loss(
-        model, batch, mixed, chunk, batch.left_steps, generator, teach_latents=False
-    )
+    sources, parts = sources_loss(model, batch, mixed, chunk, batch.left_steps, generator)
     total = words + AAM_WEIGHT * voices + DIARIZATION_WEIGHT * (turns + same)
     figures |= {"aam": voices.item(), "diar": turns.item(), "same": same.item()}
     return total + SEPARATION_WEIGHT * sources, figures | {k: parts[k] for k in ("snr", "presence")}
@@ -214,6 +214,7 @@ def main() -> None:
         corpus, default_rooms(args.cache), spec, args.seed,
         load_alignment(args.cache / "phones.npz"),
         easy_start=args.start is None, roughness=args.roughness,
+        meetings=load_meetings(corpus, args.data / "train/rttm"),
     )  # fmt: skip
     learners = build(args, batches)
     model = learners.model

@@ -109,19 +109,15 @@ class ArcFace(nn.Module):
 def separation_loss(
     estimates: Tensor,
     sources: Tensor,
-    latents: Tensor,
-    clean: Tensor | None,
     present: Tensor,
     bound: Tensor,
 ) -> tuple[Tensor, dict[str, float], Tensor]:
-    """Permutation-invariant separation over whole utterances, audible and latent together.
+    """Permutation-invariant separation over whole utterances.
 
-    Spectra `[B, K, T, bins, 2]`: negative SNR in dB, thresholded at 25 dB; a slot without a source
-    (`present [B, K]` false) is held 25 dB below the mixture. Latents `[B, K, S, d]`: squared error
-    to the encoder's latents of each clean source, zero for an empty slot (the null target), left
-    out where `clean` is None. Slots that were told a voice are `bound [B, K]` to the source of the
-    same index. Returns the loss, its parts, and the best order `[B, K]`: estimate k is source
-    `order[k]`.
+    Spectra `[B, K, T, bins, 2]`: negative SNR in units of 10 dB, thresholded at 25 dB; the target
+    of a slot without a source (`present [B, K]` false) is null: 25 dB below the mixture. Slots that
+    were told a voice are `bound [B, K]` to the source of the same index. Returns the loss, its
+    parts, and the best order `[B, K]`: estimate k is source `order[k]`.
     """
     power = sources.square().sum((2, 3, 4))
     cross = torch.einsum("bktfc,bjtfc->bkj", estimates, sources)
@@ -131,19 +127,11 @@ def separation_loss(
     floor = 10**-2.5
     active = torch.log10((error + floor * power[:, None]) / (power[:, None] + 1e-6) + 1e-9)
     silent = torch.log10(error / mixture + floor)
-    audible = 10.0 * torch.where(present[:, None, :], active, silent)
-    if clean is None:
-        latent = torch.zeros_like(audible)
-    else:
-        latent = (latents[:, :, None] - clean[:, None]).square().mean((3, 4))
-    pairs = audible / 10.0 + latent
+    audible = torch.where(present[:, None, :], active, silent)
     strangers = (bound[:, :, None] | bound[:, None]) & ~torch.eye(3, dtype=torch.bool)
-    pairs = pairs + strangers * 1e3
+    pairs = audible + strangers * 1e3
     totals = torch.stack([pairs[:, range(3), order].mean(1) for order in ORDERS], dim=1)
     order = torch.tensor(ORDERS)[totals.argmin(1)]
-    chosen = order[:, :, None]
-    parts = {
-        "snr": -audible.gather(2, chosen)[..., 0][present.gather(1, order)].mean().item(),
-        "latent": latent.gather(2, chosen).mean().item(),
-    }
+    chosen = audible.gather(2, order[:, :, None])[..., 0]
+    parts = {"snr": -10.0 * chosen[present.gather(1, order)].mean().item()}
     return totals.amin(1).mean(), parts, order

@@ -59,8 +59,8 @@ def per_bundle(
 ) -> dict[str, float]:
     """EER and PIT accuracy in per cent, SI-SDRi of the live waveforms in dB.
 
-    The separation graph has no latent output: for PIT accuracy its head is the checkpoint's, in
-    float, as is the embedding of whom to separate. Turns, mixed and clean latents are the bundle's.
+    For PIT accuracy the voices are separated by the checkpoint's head, in float and told them from
+    the start, as is the embedding of whom to separate. Turns and all latents are the bundle's.
     UsageError if the bundle was made of another checkpoint.
     """
     source = session.bundle.manifest.source

@@ -1,10 +1,11 @@
 """The separation figures: the paper's in latent space, and what a listener gains.
 
 All blind: whose voices there are, and how many, is what the runtime's diarization found in the same
-mixture. *PIT separation accuracy*: share of active slots whose nearest clean-source latent (squared
-error over the chunk) is the one that the best permutation of the utterance gives. *Latent SI-SDR*
-compares separated with clean latents, *SI-SDRi* waveforms with the mixture. *K accuracy*: share of
-mixtures whose number of voices is right.
+mixture. A separated voice's latents are what the encoder says of it alone. *PIT separation
+accuracy*: share of active slots, chunk by chunk, whose nearest clean-source latent (squared error)
+is the one that the best permutation of the mixture gives; once more with the whole mixture for a
+chunk. *Latent SI-SDR* compares separated with clean latents, *SI-SDRi* waveforms with the mixture.
+*K accuracy*: share of mixtures whose number of voices is right.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from echo_edge.results import Turn
 from echo_edge.session import Session
@@ -40,8 +42,10 @@ def separation_figures(
     sums: dict[str, list[float]] = {}
     for mixture in mixtures:
         result = session.process(mixture.pcm)
+        audible = separate(model, mixture, result.turns)
         found = {
-            **_one(model, mixture, result.turns),
+            **latent_figures(model, audible, mixture),
+            "separation.si_sdri_db": [audible_gain(audible, mixture)],
             "separation.k_accuracy": [100.0 * (len(result.speakers) == len(mixture.speakers))],
             "separation.si_sdri_db_streamed": [audible_gain(streamed(session, mixture), mixture)],
         }
@@ -86,38 +90,45 @@ def voices_of(model: Echo, latents: Tensor, turns: Sequence[Turn]) -> Tensor:
     return voices
 
 
-def _one(model: Echo, mixture: Mixture, turns: Sequence[Turn]) -> dict[str, list[float]]:
-    front, head, left = model.frontend, model.separation, model.config.left_context_steps
-    pcm, sources = torch.from_numpy(mixture.pcm)[None], torch.from_numpy(mixture.sources)
-    features, spectrum = front.whole(pcm)
+def separate(model: Echo, mixture: Mixture, turns: Sequence[Turn]) -> Tensor:
+    """Waveforms `[3, N]` of the mixture's voices, told by its turns."""
+    front, head = model.frontend, model.separation
+    features, spectrum = front.whole(torch.from_numpy(mixture.pcm)[None])
     mixed = model.encoder(features, CHUNK)
     voices = voices_of(model, mixed.speaker, turns)
-    separated, masks, _ = head.whole(mixed.separation, features, voices, CHUNK, left)
-    clean = model.encoder(front.whole(sources)[0], CHUNK).final
+    left = model.config.left_context_steps
+    masks, _ = head.whole(mixed.separation, features, voices, CHUNK, left)
+    audible = Synthesis(model.config)(spectrum * (masks[0] @ head.bands)[..., None])
+    audible = audible[:, model.config.overlap_samples :]
+    return F.pad(audible, (0, len(mixture.pcm) - audible.shape[1]))
+
+
+def latent_figures(model: Echo, audible: Tensor, mixture: Mixture) -> dict[str, list[float]]:
+    """PIT accuracies per chunk and per voice, and latent SI-SDR per voice, of waveforms `[3, N]`
+    that were made of the mixture; the target of an empty slot is silence."""
+    separated, clean = (
+        model.encoder(model.frontend.whole(voices)[0], CHUNK).final
+        for voices in (audible, torch.from_numpy(mixture.sources))
+    )
     n_used = len(mixture.speakers)
-    used = torch.arange(3) < n_used
-    clean = clean * used[:, None, None]
-    separated = separated[0]
     pairs = (separated[:, None] - clean[None]).square().mean((2, 3))
     order = min(ORDERS, key=lambda o: float(pairs[range(3), o].sum()))
     chunked = separated.unflatten(1, (-1, CHUNK)), clean.unflatten(1, (-1, CHUNK))
     distance = (chunked[0][:, None] - chunked[1][None]).square().mean((3, 4))
     spoken = torch.from_numpy(mixture.active).float().unflatten(1, (-1, CHUNK)).amax(2) > 0
-    right, latent_db = [], []
+    right, whole, latent_db = [], [], []
     for slot, source in enumerate(order):
-        if not used[source]:
+        if source >= n_used:
             continue
         nearest = distance[slot, :n_used].argmin(0)
         right += (100.0 * (nearest[spoken[source]] == source).float()).tolist()
+        whole.append(100.0 * (int(pairs[slot, :n_used].argmin()) == source))
         mask = spoken[source].repeat_interleave(CHUNK)
         latent_db.append(
             float(si_sdr(separated[slot][mask].flatten(), clean[source][mask].flatten()))
         )
-    audible = Synthesis(model.config)(spectrum * (masks[0] @ head.bands)[..., None])
     return {
         "separation.pit_accuracy": right,
+        "separation.pit_accuracy_whole": whole,
         "separation.latent_si_sdr_db": latent_db,
-        "separation.si_sdri_db": [
-            audible_gain(audible[:, model.config.overlap_samples :], mixture)
-        ],
     }

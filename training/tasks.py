@@ -76,16 +76,6 @@ def voice_loss(
 
 
 @torch.no_grad()
-def clean_latents(model: Echo, sources: Tensor, chunk_steps: int, left_steps: int) -> Tensor:
-    """The encoder's latents `[B, K, S, d]` of sources `[B, K, N]`; zero where a source is empty."""
-    present = sources.abs().amax(2) > 0
-    latents = model.encoder(features_of(model, sources[present]), chunk_steps, left_steps).final
-    clean = torch.zeros(*present.shape, *latents.shape[1:])
-    clean[present] = latents
-    return clean
-
-
-@torch.no_grad()
 def told_voices(
     model: Echo, mixed: Latents, active: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -110,23 +100,22 @@ def sources_loss(
     chunk: int,
     left: int,
     generator: torch.Generator,
-    teach_latents: bool = True,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss of the separation head on the batch's conversations. `teach_latents` adds the encoder's
-    own latents of every clean source as a target: for an encoder that stands still."""
-    head = model.separation
+    """Loss of the separation head on the batch's simulated conversations."""
+    head, n = model.separation, len(batch.sources)
+    mixed = Latents(**{name: latents[:n] for name, latents in vars(mixed).items()})
+    mixture_active = batch.mixture_active[:n]
     with torch.no_grad():
-        features, spectrum = model.frontend.whole(batch.mixture)
+        features, spectrum = model.frontend.whole(batch.mixture[:n])
         sources = torch.stack(
             [model.frontend.spectrum(model.frontend.pad(s)) for s in batch.sources.unbind(1)], 1
         )
-    voices, told = told_voices(model, mixed, batch.mixture_active, generator)
-    separated, masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
+    voices, told = told_voices(model, mixed, mixture_active, generator)
+    masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
     estimates = spectrum[:, None] * (masks @ head.bands)[..., None]
-    clean = clean_latents(model, batch.sources, chunk, left) if teach_latents else None
-    present = batch.mixture_active.sum(2) > 0
-    loss, parts, order = separation_loss(estimates, sources, separated, clean, present, told)
-    heard = F.max_pool1d(batch.mixture_active, chunk, chunk).cumsum(2) > 0
+    present = mixture_active.sum(2) > 0
+    loss, parts, order = separation_loss(estimates, sources, present, told)
+    heard = F.max_pool1d(mixture_active, chunk, chunk).cumsum(2) > 0
     target = heard.gather(1, order[:, :, None].expand(-1, -1, heard.shape[2])).transpose(1, 2)
     known = F.binary_cross_entropy_with_logits(presence, target.float())
     return loss + 0.3 * known, {**parts, "presence": known.item()}

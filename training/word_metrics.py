@@ -25,6 +25,16 @@ WAYS = {"": True, ".greedy": False}
 """Suffix of a figure -> whether the language model was used."""
 
 
+def evaluated(corpus: Corpus, source: str, between: bool = False) -> list[Utterance]:
+    """Some 150 utterances of a source that figures are of, evenly spread; or as many in between,
+    to tune on, if there are so many."""
+    pool = [u for u in corpus.utterances if u.source == source and u.text]
+    step = max(1, len(pool) // 150)
+    if between:
+        return pool[step // 2 :: step] if step > 1 else []
+    return pool[::step]
+
+
 def heard(session: Session, pcm: NDArray[np.float32], language_model: bool) -> str:
     """The words of one utterance, with a little silence around it."""
     words = session.process(np.pad(pcm, (1600, 8000)), language_model=language_model).words
@@ -35,8 +45,7 @@ def transcription(session: Session, corpus: Corpus, out: Path) -> dict[str, floa
     """WER and CER on unseen readers: LibriSpeech and non-native English, one stream each."""
     figures: dict[str, float] = {}
     for name, source in READERS.items():
-        pool = [u for u in corpus.utterances if u.source == source and u.text]
-        pool = pool[:: max(1, len(pool) // 150)]
+        pool = evaluated(corpus, source)
         references = [u.text for u in pool]
         for suffix, language_model in WAYS.items():
             texts = [heard(session, corpus.pcm(u), language_model) for u in pool]

@@ -47,10 +47,10 @@ LAG_S = 4.0
 class BeamOptions:
     """How wide to search and how much to believe the language model."""
 
-    weight: float = 0.8
+    weight: float = 1.1
     """Of the language model's log-probabilities beside those of the sounds."""
-    word_bonus: float = 0.5
-    """Nats per word, against the model's liking for few long words."""
+    word_bonus: float = -2.0
+    """Nats per word: where sounds are rewarded (`training.priors`), words must be dear."""
     width: int = 64
     """Spellings kept per frame."""
     least_logprob: float = -6.0

@@ -140,9 +140,9 @@ class SeparationHead(nn.Module):
 
     A slot may be told whose voice it is to hold (a speaker embedding; zero for whoever is left), so
     it keeps that voice from chunk to chunk and over hours. Slot queries attend to the latents of
-    the chunk and its left context; each slot then modulates every step into its separated latent
-    (zero for an empty slot) and a mask over 80 mel bands per 10 ms frame. The masks of all slots
-    sum to one, so the sources sum to the mixture.
+    the chunk and its left context; each slot then modulates every step into a mask over 80 mel
+    bands per 10 ms frame. The masks of all slots sum to one, so the sources sum to the mixture. A
+    voice's own latents are what the encoder says of it once it is separated.
     """
 
     bands: Tensor
@@ -164,7 +164,6 @@ class SeparationHead(nn.Module):
         self.presence = nn.Linear(d_slot, 1)
         self.step = nn.Linear(d, config.d_mask)
         self.modulate = nn.Linear(d_slot, 2 * config.d_mask)
-        self.latent = nn.Linear(config.d_mask, d)
         self.patch = nn.Linear(config.patch_frames * config.n_mels, config.d_mask)
         self.mask_hidden = nn.Linear(config.d_mask, config.d_mask)
         self.mask = nn.Linear(config.d_mask, config.patch_frames * config.n_mels)
@@ -204,10 +203,10 @@ class SeparationHead(nn.Module):
 
     def whole(
         self, latents: Tensor, features: Tensor, voices: Tensor, chunk_steps: int, left_steps: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """Whole sequences of N chunks `[B, N C, d]` with voices `[B, K, embedding_dim]`, as the
-        streaming graph sees them: separated latents `[B, K, N C, d]`, band masks
-        `[B, K, 4 N C, n_mels]`, presence logits `[B, N, K]`."""
+        streaming graph sees them: band masks `[B, K, 4 N C, n_mels]`, presence logits
+        `[B, N, K]`."""
         x, key, value = self.keys(latents)
         steps = torch.arange(x.shape[1])
         start = steps[::chunk_steps, None]
@@ -217,8 +216,7 @@ class SeparationHead(nn.Module):
         hidden = self.hidden(x.unflatten(1, (-1, chunk_steps)), slots)
         frames = features.unflatten(1, (-1, chunk_steps * self.config.patch_frames))
         masks = self.masks(hidden, frames).transpose(1, 2).flatten(2, 3)
-        separated = self.latent(hidden).transpose(1, 2).flatten(2, 3)
-        return separated, masks, self.presence(slots)[..., 0]
+        return masks, self.presence(slots)[..., 0]
 
     def forward(
         self,

@@ -42,13 +42,13 @@ DECODING = {
     "active_threshold": 0.5,
     "gap_s": 0.4,
     "group_threshold": 0.38,
-    "language_weight": 0.8,
+    "language_weight": 1.1,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
     "slot_threshold": 0.3,
     "stretch_threshold": 0.37,
     "voice_threshold": 0.63,
-    "word_bonus": 0.5,
+    "word_bonus": -2.0,
 }
 """Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
 

@@ -50,7 +50,7 @@ def test_the_separation_head_sees_the_same_in_whole_and_in_chunks(
     )
     streamed = stream(small_model, noise, chunk, voices)
     latents, features = streamed["latents_separation"], streamed["features"]
-    _, masks, presence = small_model.separation.whole(latents, features, voices, chunk, left)
+    masks, presence = small_model.separation.whole(latents, features, voices, chunk, left)
 
     torch.testing.assert_close(torch.sigmoid(presence[0]), streamed["presence"], rtol=0, atol=1e-5)
     torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]), rtol=0, atol=1e-5)

@@ -5,18 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from echo_edge.language import BLANK, START, LanguageModel
 from echo_edge.results import Result, Turn
-from echo_edge_export.config import PHONES
+from echo_edge_export.config import PHONES, EchoConfig
+from echo_edge_export.model import Echo
 from tests.training.test_pipeline import write_split
 from training.curves import draw, smooth
 from training.data import load_corpus
 from training.diarization_metrics import Der, turns_of
 from training.language import count, estimate, perplexity, read_books, sentences
 from training.loop import Log
+from training.mixtures import STEP_SAMPLES, Mixture
+from training.separation_metrics import latent_figures
 from training.voice_metrics import nearest_right
 from training.word_metrics import by_speaker, dialogue, word_list
+
+SMALL = EchoConfig(d_model=64, n_layers=2, n_heads=8, d_mlp=128, d_slot=32, d_mask=32)
 
 
 def result(*turns: tuple[float, float, str]) -> Result:
@@ -136,3 +142,23 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
 
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert smooth([1.0, 1.0, 1.0]) == [1.0, 1.0, 1.0]
+
+
+@torch.no_grad()
+def test_latents_of_a_separated_voice_are_compared_with_those_of_the_clean_one() -> None:
+    torch.manual_seed(0)
+    model = Echo(SMALL).eval()
+    rng = np.random.default_rng(0)
+    sources = np.zeros((3, 24 * STEP_SAMPLES), np.float32)
+    sources[0] = rng.normal(0, 0.1, sources.shape[1])
+    active = np.zeros((3, 24), np.bool_)
+    active[0] = True
+    alone = Mixture(sources[0], sources, active, ("a",), (1,))
+
+    figures = latent_figures(model, torch.from_numpy(sources), alone)
+    shuffled = latent_figures(model, torch.from_numpy(sources[[2, 0, 1]]), alone)
+
+    assert figures["separation.pit_accuracy"] == [100.0, 100.0]
+    assert figures["separation.pit_accuracy_whole"] == [100.0]
+    assert figures["separation.latent_si_sdr_db"][0] > 60.0
+    assert shuffled == figures

@@ -8,10 +8,12 @@ import soundfile
 import torch
 
 from training.align import Alignment
-from training.augment import active_steps, change_speed
-from training.batches import Batches, BatchSpec, difficulty, mark_phones
+from training.augment import active_steps, change_speed, microphone
+from training.batches import Batches, BatchSpec, difficulty
 from training.data import Corpus, check_split, load_corpus, normalize_text
+from training.meetings import load_meetings, window
 from training.mixtures import STEP_SAMPLES, conversation
+from training.readings import mark_phones
 
 RATE = 16_000
 
@@ -50,6 +52,17 @@ def test_utterances_are_cut_where_the_index_says(corpus: Corpus) -> None:
     assert (utterance.speaker, utterance.text, len(pcm)) == ("s1", "hello world", 2 * RATE)
     assert np.abs(pcm[: RATE // 4]).max() < 0.01
     assert np.abs(pcm[RATE : RATE + 100]).max() > 0.15
+
+
+def test_a_wrong_folder_leaves_the_cache_alone(tmp_path: Path) -> None:
+    load_corpus([write_split(tmp_path / "a", ["x"], 0)], tmp_path / "cache")
+    before = (tmp_path / "cache.pcm").stat().st_size
+
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_corpus([tmp_path / "nowhere"], tmp_path / "cache")
+
+    assert (tmp_path / "cache.pcm").stat().st_size == before
+    assert load_corpus([tmp_path / "a"], tmp_path / "cache").utterances
 
 
 @pytest.mark.parametrize(
@@ -93,6 +106,23 @@ def test_speed_changes_length() -> None:
     assert change_speed(pcm, 1.0) is pcm
 
 
+def test_one_microphone_hears_all_rows_alike() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((3, RATE)).astype(np.float32)
+    rows[0] = rows[1] + rows[2]
+
+    heard = microphone(rows, np.random.default_rng(1))
+    other = microphone(rows, np.random.default_rng(2))
+
+    assert heard.dtype == np.float32
+    np.testing.assert_allclose(heard[0], heard[1] + heard[2], atol=1e-5)
+    assert np.mean(heard[0] ** 2) == pytest.approx(np.mean(rows[0] ** 2), rel=1e-3)
+    spectra = [np.abs(np.fft.rfft(row[0]))[1:].reshape(-1, 8).mean(1) for row in (heard, other)]
+    ratio_db = 20 * np.log10(spectra[0][8:-8] / spectra[1][8:-8])
+    assert ratio_db.std() > 3.0
+    assert not microphone(np.zeros((1, RATE), np.float32), rng).any()
+
+
 @pytest.mark.parametrize("n_speakers", [1, 2, 3])
 def test_conversations_are_labelled_exactly(corpus: Corpus, n_speakers: int) -> None:
     rng = np.random.default_rng((1, n_speakers))
@@ -119,6 +149,62 @@ def test_batches_are_a_function_of_the_step(corpus: Corpus) -> None:
     assert batch.active.shape[1] * STEP_SAMPLES == batch.pcm.shape[1]
     assert int(batch.target_lengths.sum()) == len(batch.targets)
     assert batch.mixture_voices.max() < first.n_voices
+
+
+@pytest.fixture
+def meeting_data(tmp_path: Path) -> Path:
+    """Excerpt m: 12 s of noise in which a talks from 1 to 5 s, b from 4 to 6 s, c and d at 11 s."""
+    noise = np.random.default_rng(0).normal(0.0, 0.01, 12 * RATE)
+    soundfile.write(tmp_path / "m.flac", noise, RATE)
+    (tmp_path / "index.tsv").write_text(
+        "utt\tfile\tstart_s\tdur_s\tspeaker\ttext\tsource\nm\tm.flac\t0.0\t12.0\tmulti\t\tmeeting\n"
+    )
+    turns = [("a", 1.0, 4.0), ("b", 4.0, 2.0), ("c", 11.0, 0.4), ("d", 11.0, 0.8)]
+    (tmp_path / "rttm").mkdir()
+    (tmp_path / "rttm" / "m.rttm").write_text(
+        "".join(f"SPEAKER m 1 {t} {n} <NA> <NA> {who} <NA> <NA>\n" for who, t, n in turns)
+    )
+    return tmp_path
+
+
+def test_meetings_are_labelled_at_every_speed(meeting_data: Path, tmp_path: Path) -> None:
+    corpus = load_corpus([meeting_data], tmp_path / "cache")
+    meetings = load_meetings(corpus, meeting_data / "rttm")
+
+    assert [meeting.speed for meeting in meetings] == [0, 1, 2]
+    for meeting, factor in zip(meetings, (0.9, 1.0, 1.1), strict=True):
+        spoken = np.flatnonzero(meeting.active[0]) * STEP_SAMPLES / RATE
+        assert meeting.speakers == ("a", "b", "c", "d")
+        assert meeting.active.shape[1] * STEP_SAMPLES == len(meeting.pcm)
+        assert len(meeting.pcm) / RATE == pytest.approx(12 / factor, abs=0.04)
+        assert (spoken[0], spoken[-1] + 0.04) == pytest.approx((1 / factor, 5 / factor), abs=0.05)
+    whole = window(meetings[1], 12.0, np.random.default_rng(0))
+    assert whole.speakers == ("a", "b", "d")
+    assert whole.active.any(1).all()
+    assert whole.sources.shape == (0, 12 * RATE)
+    late = window(meetings[1], 0.8, np.random.default_rng(3))
+    assert len(late.pcm) == 20 * STEP_SAMPLES
+    assert late.active.sum(1).all() == (len(late.speakers) == 3)
+
+
+def test_real_conversations_come_last_and_have_no_sources(
+    corpus: Corpus, meeting_data: Path, tmp_path: Path
+) -> None:
+    meetings = load_meetings(load_corpus([meeting_data], tmp_path / "cache"), meeting_data / "rttm")
+    spec = BatchSpec(read_items=1, conversations=2)
+    batches = Batches(corpus, None, spec, 4, aligned(corpus), meetings=meetings)
+    met = [batches.classes[name] for name in "abcd"]
+
+    assert batches.n_voices == 3 * (5 + 4)
+    seen = {len(batch.sources): batch for batch in (batches[step] for step in range(900, 912))}
+    assert set(seen) == {1, 2}
+    assert seen[1].mixture.shape == seen[2].mixture.shape
+    real = seen[1].mixture_voices[1]
+    assert {int(voice) // 3 for voice in real if voice >= 0} <= set(met)
+    alone = Batches(
+        corpus, None, BatchSpec(1, conversations=1), 4, aligned(corpus), meetings=meetings
+    )
+    assert all(len(alone[step].sources) == 1 for step in range(900, 906))
 
 
 def aligned(corpus: Corpus) -> Alignment:

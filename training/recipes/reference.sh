@@ -55,8 +55,11 @@ soup phones_soup soup phones 0.6
 heads heads_p phones_soup phones 330
 
 mkdir -p "$models"
+# Sounds as likely as what is heard makes them.
+"$python" -m training.priors --data "$data" --cache "$runs/cache" \
+  --start "$runs/heads_p/model.safetensors" --out "$runs/priors/model.safetensors"
 "$python" -m training.ship --data "$data" --cache "$runs/cache" \
-  --start "$runs/heads_p/model.safetensors" --out "$models/echo-25m.safetensors"
+  --start "$runs/priors/model.safetensors" --out "$models/echo-25m.safetensors"
 # The language model: the transcripts and, for the real one, books.
 texts=()
 if [ "$share" = 1 ]; then

@@ -1,0 +1,90 @@
+"""How much to believe the language model, and what a word costs: WER by search.
+
+The encoder runs once per utterance; the search replays the phones' posteriors. Utterances are the
+development ones between those of `training.evaluate`: of speechocean762, since LibriSpeech's few
+are all needed there. `training.priors --share` makes the checkpoint, and so the bundle, to look at.
+
+    python -m training.tune_words --data DATA --bundle echo_edge/default_bundle
+"""
+
+import argparse
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.engines import Engine
+from echo_edge.heads.asr import SILENCE_S
+from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
+from echo_edge.language import LanguageModel
+from echo_edge.session import Session, load
+
+from .data import Corpus, load_corpus
+from .word_metrics import READERS, evaluated, heard
+
+Array = NDArray[np.float32]
+WEIGHTS, BONUSES = (0.8, 1.0, 1.1, 1.2), (0.5, 0.0, -1.0, -2.0, -3.0)
+FRAME_S = 0.02
+
+
+class Recorder:
+    """An asr engine whose phones are kept."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.kept = engine, list[Array]()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Pass through and remember."""
+        outputs = self.engine.run(inputs)
+        self.kept.append(outputs["phones"][0].copy())
+        return outputs
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def posteriors(session: Session, corpus: Corpus) -> list[tuple[str, Array]]:
+    """Text and log-posteriors `[frames, phones]` of every utterance."""
+    recorder = Recorder(session.engines["asr"])
+    recording = Session(session.bundle, session.threads, {**session.engines, "asr": recorder})
+    found = []
+    for source in READERS.values():
+        for utterance in evaluated(corpus, source, between=True):
+            recorder.kept.clear()
+            heard(recording, corpus.pcm(utterance), language_model=True)
+            found.append((utterance.text, np.concatenate(recorder.kept)))
+    return found
+
+
+def words(logprobs: Array, language: LanguageModel, options: BeamOptions) -> str:
+    """The words of one utterance."""
+    search = BeamSearch(language, round(SILENCE_S / FRAME_S), round(LAG_S / FRAME_S), options)
+    found = [word for frame in logprobs for word in search.push(frame)]
+    return " ".join(word.text for word in (*found, *search.finish()))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--bundle", type=Path, required=True)
+    args = parser.parse_args()
+    corpus = load_corpus([args.data / "dev"], args.cache / "dev")
+    with load(args.bundle) as session:
+        language = session.bundle.language
+        if language is None:
+            raise SystemExit(f"{args.bundle}: has no language model to tune")
+        told = posteriors(session, corpus)
+    for weight, bonus in itertools.product(WEIGHTS, BONUSES):
+        options = BeamOptions(weight, bonus)
+        texts = [words(logprobs, language, options) for _, logprobs in told]
+        rate = 100.0 * jiwer.wer([text for text, _ in told], texts)
+        print(f"WER {rate:5.1f}  weight {weight:g}, word bonus {bonus:g}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
