@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from echo_edge import __version__, audio, formats, output
 from echo_edge.bundle import find_bundle
 from echo_edge.errors import AudioError, EchoError, UsageError
-from echo_edge.results import Result
+from echo_edge.results import Result, Source
 from echo_edge.session import Session, load
-from echo_edge.sources import SourceWriter
-from echo_edge.stream import MOST_SPEAKERS
+from echo_edge.sources import SourceWriter, check_sources
+from echo_edge.stream import MOST_SPEAKERS, Stream
 from echo_edge.voices import Voices
 from echo_edge.voices_file import find_voices, read_voices
 
@@ -185,11 +185,15 @@ def _process(
 ) -> tuple[Result, AudioError | None]:
     """The whole result and, if the audio broke off, the error that says where."""
     voices = None if args.no_voices else _known_voices(args.voices, session)
-    max_sources = session.bundle.manifest.separation.max_sources
-    writer = SourceWriter(args.separate, max_sources) if args.separate else None
+    # A file can be heard again when all voices are known; the folder is made, or refused, now.
+    again = math.isinf(args.latency_s) and args.audio != "-"
+    n_slots = 0 if again else session.bundle.manifest.separation.max_sources
+    writer = SourceWriter(args.separate, n_slots) if args.separate else None
     parts: list[Result] = []
     broken: AudioError | None = None
     with writer or nullcontext():
+        if writer and again:
+            check_sources(args.separate, args.max_speakers + 1)
         stream = session.stream(
             args.latency_s,
             min_speakers=args.min_speakers,
@@ -197,7 +201,7 @@ def _process(
             language_model=not args.no_language_model,
             transcribe_sources=args.transcribe_sources,
             voices=voices,
-            on_sources=writer.write if writer else None,
+            on_sources=writer.write if writer and not again else None,
         )
         try:
             for block in blocks:
@@ -208,11 +212,35 @@ def _process(
         if not parts:
             raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
         parts.append(stream.finish())
-    _progress(None, total_s)
-    whole = Result.joined(parts)
-    if writer:
-        whole = replace(whole, sources=writer.keep(whole.turns, whole.speakers))
+        _progress(None, total_s)
+        whole = Result.joined(parts)
+        sources: tuple[Source, ...] = ()
+        if writer and again:
+            sources = _separate(session, stream, whole, total_s, args)
+    if writer and not again:
+        sources = writer.keep(whole.turns, whole.speakers)
+    whole = replace(whole, sources=sources)
     return whole.exclusive() if args.exclusive else whole, broken
+
+
+def _separate(
+    session: Session, stream: Stream, whole: Result, total_s: float | None, args: argparse.Namespace
+) -> tuple[Source, ...]:
+    """A file for every speaker and, if there is more, the rest, of as much as was heard before."""
+
+    def again() -> Iterator[Array]:
+        with suppress(AudioError):  # it breaks off where it did before, which is said at the end
+            yield from audio.read_blocks(args.audio)
+
+    done = 0
+    writer = SourceWriter(args.separate, len(whole.speakers) + 1)
+    with writer:
+        for voices in session.separate(stream, whole, again()):
+            writer.write(voices)
+            done += voices.shape[1]
+            _progress(done / audio.SAMPLE_RATE, total_s)
+    _progress(None, total_s)
+    return writer.of(whole.speakers)
 
 
 def _known_voices(named: str | None, session: Session) -> Voices | None:

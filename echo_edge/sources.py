@@ -1,6 +1,7 @@
 """Separated voices to WAV files while they are being made, and whose voice each one is."""
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, WavWriter
 from echo_edge.errors import OutputError
+from echo_edge.output import check_folder
 from echo_edge.results import Source, Speaker, Turn
 
 Array = NDArray[np.float32]
@@ -22,17 +24,24 @@ BLOCK_SAMPLES = 1600
 """Energies are compared with turns in blocks of 0.1 s."""
 
 
+def check_sources(folder: Path, n_sources: int) -> None:
+    """OutputError if one of so many files could not be written there: to know before the work."""
+    for number in range(1, n_sources + 1):
+        check_folder(folder / f"source_{number}.wav")
+
+
 class SourceWriter:
     """`source_1.wav`, ... in one folder; a context manager. Nothing is kept after an error."""
 
     def __init__(self, folder: Path, max_sources: int) -> None:
+        self._folder = folder
         self._paths = [folder / f"source_{i + 1}.wav" for i in range(max_sources)]
         self._energies: list[list[float]] = [[] for _ in self._paths]
         self._pending = np.zeros((max_sources, 0), np.float32)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        folder = self._paths[0].parent
+        folder = self._folder
         with ExitStack() as stack:
             try:
                 self._made = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -68,6 +77,20 @@ class SourceWriter:
             for folder in self._made:
                 with suppress(OSError):  # one that is not empty stays
                     folder.rmdir()
+
+    def of(self, speakers: Sequence[Speaker]) -> tuple[Source, ...]:
+        """After the context, where all but the last file are one speaker's each: whose is whose.
+        The last one, of nobody, is removed if it is empty."""
+        *paths, others = map(str, self._paths)
+        sources = [
+            Source(path, speaker.id, speaker.name)
+            for path, speaker in zip(paths, speakers, strict=True)
+        ]
+        energies = np.array(self._energies).sum(1)
+        if energies[-1] < LEAST_SHARE * energies.sum() or not energies[-1]:
+            Path(others).unlink(missing_ok=True)
+            return tuple(sources)
+        return (*sources, Source(others, None))
 
     def keep(
         self, turns: tuple[Turn, ...], speakers: tuple[Speaker, ...] = ()

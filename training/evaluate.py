@@ -1,10 +1,8 @@
 """What a bundle is worth, through the runtime that ships, on speakers that training never heard.
 
-Also, from the float checkpoint, the paper's separation figures. Every figure prints with its
-protocol; hypotheses are stored beside the figures.
+Every figure prints with its protocol; hypotheses are stored beside the figures.
 
-    python -m training.evaluate --data DATA --bundle echo_edge/default_bundle \
-        --checkpoint models/echo-25m.safetensors --out runs/evaluation
+    python -m training.evaluate --data DATA --bundle echo_edge/default_bundle --out runs/evaluation
 """
 
 import argparse
@@ -12,10 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from echo_edge.session import load
-from echo_edge_export.checkpoint import load_checkpoint
 
 from .data import load_corpus
 from .diarization_metrics import diarization, simulated
@@ -37,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, help="for the separation figures")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some figures")
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"))
     args = parser.parse_args(arguments)
@@ -53,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures |= voices(session, corpus, args.out)
         if "turns" in args.only:
             figures |= diarization(session, args.data, corpus, args.out)
-        if "sources" in args.only and args.checkpoint:
-            torch.set_grad_enabled(False)
-            model = load_checkpoint(args.checkpoint).model
-            figures |= separation_figures(model, session, simulated(corpus, 16, 19.2))
+        if "sources" in args.only:
+            figures |= separation_figures(session, simulated(corpus, 16, 19.2))
     print(report(figures))
     (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -1,30 +1,30 @@
 """The separation figures: the paper's in latent space, and what a listener gains.
 
-All blind: whose voices there are, and how many, is what the runtime's diarization found in the same
-mixture. A separated voice's latents are what the encoder says of it alone. *PIT separation
-accuracy*: share of active slots, chunk by chunk, whose nearest clean-source latent (squared error)
-is the one that the best permutation of the mixture gives; once more with the whole mixture for a
-chunk. *Latent SI-SDR* compares separated with clean latents, *SI-SDRi* waveforms with the mixture.
-*K accuracy*: share of mixtures whose number of voices is right.
+All blind and through the runtime: whose voices there are, and how many, is what diarization finds
+in the same mixture, which is then heard once more (`Session.separate`). A separated voice's latents
+are what the encoder says of it alone. *PIT separation accuracy*: share of active slots, chunk by
+chunk, whose nearest clean-source latents (squared error) are those that the best permutation of the
+mixture gives; once more with the whole mixture for a chunk. *Latent SI-SDR* compares separated with
+clean latents, *SI-SDRi* waveforms with the mixture. *K accuracy*: share of mixtures whose number of
+voices is right.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from echo_edge.results import Turn
+from echo_edge.results import Result
 from echo_edge.session import Session
-from echo_edge_export.frontend import Synthesis
-from echo_edge_export.model import Echo
 
 from .losses import ORDERS
-from .mixtures import STEP_SAMPLES, Mixture
+from .mixtures import MAX_SPEAKERS, Mixture
+from .voice_metrics import latents
 
 CHUNK = 12
-STEP_S = STEP_SAMPLES / 16_000
+"""Steps over which PIT accuracy looks for the nearest latents: 0.48 s."""
 
 
 def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
@@ -35,16 +35,13 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     return 10.0 * torch.log10(target.square().sum(-1) / noise + 1e-9)
 
 
-def separation_figures(
-    model: Echo, session: Session, mixtures: Sequence[Mixture]
-) -> dict[str, float]:
-    """Means over `mixtures`, each a whole number of chunks long; under the streaming mask."""
+def separation_figures(session: Session, mixtures: Sequence[Mixture]) -> dict[str, float]:
+    """Means over `mixtures`, each a whole number of chunks long."""
     sums: dict[str, list[float]] = {}
     for mixture in mixtures:
-        result = session.process(mixture.pcm)
-        audible = separate(model, mixture, result.turns)
+        result, audible = apart(session, mixture)
         found = {
-            **latent_figures(model, audible, mixture),
+            **latent_figures(session, audible, mixture),
             "separation.si_sdri_db": [audible_gain(audible, mixture)],
             "separation.k_accuracy": [100.0 * (len(result.speakers) == len(mixture.speakers))],
             "separation.si_sdri_db_streamed": [audible_gain(streamed(session, mixture), mixture)],
@@ -52,6 +49,19 @@ def separation_figures(
         for name, values in found.items():
             sums.setdefault(name, []).extend(values)
     return {name: float(np.mean(values)) for name, values in sums.items()}
+
+
+def apart(session: Session, mixture: Mixture) -> tuple[Result, Tensor]:
+    """What is found in a mixture, and waveforms `[3, N]`: of the three who talk most in it or, if
+    there are fewer, of them and the rest; silence after that."""
+    stream = session.stream(math.inf, language_model=False)
+    result = Result.joined([stream.push(mixture.pcm), stream.finish()])
+    audible = np.zeros((MAX_SPEAKERS, len(mixture.pcm)), np.float32)
+    voices = np.concatenate(list(session.separate(stream, result, [mixture.pcm])), axis=1)
+    speech_s = [speaker.speech_s for speaker in result.speakers]
+    most = np.argsort([*(-s for s in speech_s), 0.0], kind="stable")[:MAX_SPEAKERS]
+    audible[: len(most)] = voices[most]
+    return result, torch.from_numpy(audible)
 
 
 def streamed(session: Session, mixture: Mixture, latency_s: float = 2.0) -> Tensor:
@@ -76,39 +86,12 @@ def audible_gain(estimates: Tensor, mixture: Mixture) -> float:
     return max(float(torch.stack(row).mean()) for row in gains)
 
 
-def voices_of(model: Echo, latents: Tensor, turns: Sequence[Turn]) -> Tensor:
-    """Embeddings `[1, 3, E]` of the three speakers who talk most, from where they are alone; zero
-    where there are fewer."""
-    speech: dict[str, Tensor] = {}
-    for turn in turns:
-        row = speech.setdefault(turn.speaker, torch.zeros(latents.shape[1]))
-        row[round(turn.start_s / STEP_S) : round(turn.end_s / STEP_S)] = 1.0
-    most = sorted(speech.values(), key=lambda row: -float(row.sum()))[:3]
-    active = torch.stack([*most, *[torch.zeros(latents.shape[1])] * (3 - len(most))])[None]
-    alone = active * (active.sum(1, keepdim=True) == 1)
-    voices: Tensor = model.speaker(latents, alone) * (alone.sum(2) > 0)[..., None]
-    return voices
-
-
-def separate(model: Echo, mixture: Mixture, turns: Sequence[Turn]) -> Tensor:
-    """Waveforms `[3, N]` of the mixture's voices, told by its turns."""
-    front, head = model.frontend, model.separation
-    features, spectrum = front.whole(torch.from_numpy(mixture.pcm)[None])
-    mixed = model.encoder(features, CHUNK)
-    voices = voices_of(model, mixed.speaker, turns)
-    left = model.config.left_context_steps
-    masks, _ = head.whole(mixed.separation, features, voices, CHUNK, left)
-    audible = Synthesis(model.config)(spectrum * (masks[0] @ head.bands)[..., None])
-    audible = audible[:, model.config.overlap_samples :]
-    return F.pad(audible, (0, len(mixture.pcm) - audible.shape[1]))
-
-
-def latent_figures(model: Echo, audible: Tensor, mixture: Mixture) -> dict[str, list[float]]:
+def latent_figures(session: Session, audible: Tensor, mixture: Mixture) -> dict[str, list[float]]:
     """PIT accuracies per chunk and per voice, and latent SI-SDR per voice, of waveforms `[3, N]`
     that were made of the mixture; the target of an empty slot is silence."""
     separated, clean = (
-        model.encoder(model.frontend.whole(voices)[0], CHUNK).final
-        for voices in (audible, torch.from_numpy(mixture.sources))
+        torch.from_numpy(np.stack([latents(session, voice)["latents"] for voice in voices]))
+        for voices in (audible.numpy(), mixture.sources)
     )
     n_used = len(mixture.speakers)
     pairs = (separated[:, None] - clean[None]).square().mean((2, 3))

@@ -9,8 +9,8 @@ import torch
 
 from echo_edge.language import BLANK, START, LanguageModel
 from echo_edge.results import Result, Turn
-from echo_edge_export.config import PHONES, EchoConfig
-from echo_edge_export.model import Echo
+from echo_edge.session import load
+from echo_edge_export.config import PHONES
 from tests.training.test_pipeline import write_split
 from training.curves import draw, smooth
 from training.data import load_corpus
@@ -18,11 +18,9 @@ from training.diarization_metrics import Der, turns_of
 from training.language import count, estimate, perplexity, read_books, sentences
 from training.loop import Log
 from training.mixtures import STEP_SAMPLES, Mixture
-from training.separation_metrics import latent_figures
+from training.separation_metrics import apart, latent_figures
 from training.voice_metrics import nearest_right
 from training.word_metrics import by_speaker, dialogue, word_list
-
-SMALL = EchoConfig(d_model=64, n_layers=2, n_heads=8, d_mlp=128, d_slot=32, d_mask=32)
 
 
 def result(*turns: tuple[float, float, str]) -> Result:
@@ -144,10 +142,9 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
     assert smooth([1.0, 1.0, 1.0]) == [1.0, 1.0, 1.0]
 
 
-@torch.no_grad()
-def test_latents_of_a_separated_voice_are_compared_with_those_of_the_clean_one() -> None:
-    torch.manual_seed(0)
-    model = Echo(SMALL).eval()
+def test_latents_of_a_separated_voice_are_compared_with_those_of_the_clean_one(
+    default_bundle: Path,
+) -> None:
     rng = np.random.default_rng(0)
     sources = np.zeros((3, 24 * STEP_SAMPLES), np.float32)
     sources[0] = rng.normal(0, 0.1, sources.shape[1])
@@ -155,10 +152,29 @@ def test_latents_of_a_separated_voice_are_compared_with_those_of_the_clean_one()
     active[0] = True
     alone = Mixture(sources[0], sources, active, ("a",), (1,))
 
-    figures = latent_figures(model, torch.from_numpy(sources), alone)
-    shuffled = latent_figures(model, torch.from_numpy(sources[[2, 0, 1]]), alone)
+    with load(default_bundle) as session:
+        figures = latent_figures(session, torch.from_numpy(sources), alone)
+        shuffled = latent_figures(session, torch.from_numpy(sources[[2, 0, 1]]), alone)
 
     assert figures["separation.pit_accuracy"] == [100.0, 100.0]
     assert figures["separation.pit_accuracy_whole"] == [100.0]
     assert figures["separation.latent_si_sdr_db"][0] > 60.0
     assert shuffled == figures
+
+
+OVERLAP = 480
+
+
+def test_who_talks_most_is_separated(default_bundle: Path) -> None:
+    pcm = np.random.default_rng(0).normal(0, 1e-4, 48 * STEP_SAMPLES).astype(np.float32)
+    sources = np.stack([pcm, 0 * pcm, 0 * pcm])
+    mixture = Mixture(pcm, sources, np.zeros((3, 48), np.bool_), ("a",), (1,))
+
+    with load(default_bundle) as session:
+        result, audible = apart(session, mixture)
+
+    assert audible.shape == (3, len(pcm))
+    assert not audible[len(result.speakers) + 1 :].any()
+    torch.testing.assert_close(
+        audible.sum(0)[:-OVERLAP], torch.from_numpy(pcm)[:-OVERLAP], rtol=0, atol=1e-6
+    )

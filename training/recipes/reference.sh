@@ -72,4 +72,4 @@ rm -rf "$bundle"
 "${python%/*}/echo-edge" export "$models/echo-25m.safetensors" --out "$bundle" \
   --language-model "$models/english.npz"
 "$python" -m training.evaluate --data "$data" --cache "$runs/cache" --bundle "$bundle" \
-  --checkpoint "$models/echo-25m.safetensors" --out "$runs/evaluation" --only "${figures[@]}"
+  --out "$runs/evaluation" --only "${figures[@]}"
