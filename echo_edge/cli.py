@@ -139,7 +139,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclusive", action="store_true", help="turns that do not overlap: one speaker at a time"
     )
-    parser.add_argument("--separate", metavar="DIR", type=Path, help="write separated voices there")
+    parser.add_argument(
+        "--separate",
+        metavar="DIR",
+        type=Path,
+        help="write separated voices there: a file per speaker, for which the audio is heard "
+        "twice; from stdin or with --latency-s live, as many as the bundle separates at once",
+    )
     parser.add_argument(
         "--transcribe-sources",
         action="store_true",

@@ -11,7 +11,7 @@ from echo_edge.formats import to_rttm
 from echo_edge.results import Result
 from echo_edge.session import Session
 
-from .data import Corpus
+from .data import Corpus, Pcm
 from .layouts import read_rttm
 from .mixtures import STEP_SAMPLES, Mixture, conversation
 
@@ -81,6 +81,17 @@ def simulated(corpus: Corpus, n: int, seconds: float, seed: int = 77) -> list[Mi
     ]
 
 
+def real_recordings(data: Path) -> dict[str, tuple[Pcm, list[tuple[float, float, str]]]]:
+    """Name -> samples and true turns of the development set's real recordings."""
+    return {
+        path.stem: (
+            np.concatenate(list(read_blocks(path))),
+            read_rttm(data / "dev/rttm" / f"{path.stem}.rttm"),
+        )
+        for path in (data / "dev" / name for name in REAL)
+    }
+
+
 def diarization(session: Session, data: Path, corpus: Corpus, out: Path) -> dict[str, float]:
     """DER on simulated and on real recordings, per latency for the simulated ones."""
     figures: dict[str, float] = {}
@@ -94,10 +105,10 @@ def diarization(session: Session, data: Path, corpus: Corpus, out: Path) -> dict
             path = out / f"simulated_{latency_s:g}" / f"{i:02d}.rttm"
             path.write_text(to_rttm(result, f"{i:02d}"))
         figures |= score.figures(f"simulated.latency_{latency_s:g}")
-    for path in (data / "dev" / name for name in REAL):
+    for name, (pcm, turns) in real_recordings(data).items():
         score = Der()
-        result = session.process(np.concatenate(list(read_blocks(path))))
-        score.add(read_rttm(data / "dev/rttm" / f"{path.stem}.rttm"), result)
-        (out / f"{path.stem}.rttm").write_text(to_rttm(result, path.stem))
-        figures |= score.figures(f"real.{path.stem}")
+        result = session.process(pcm)
+        score.add(turns, result)
+        (out / f"{name}.rttm").write_text(to_rttm(result, name))
+        figures |= score.figures(f"real.{name}")
     return figures

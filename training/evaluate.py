@@ -13,9 +13,9 @@ from pathlib import Path
 from echo_edge.session import load
 
 from .data import load_corpus
-from .diarization_metrics import diarization, simulated
+from .diarization_metrics import diarization, real_recordings, simulated
 from .separation_metrics import separation_figures
-from .voice_metrics import voices
+from .voice_metrics import in_one_room, voices
 from .word_metrics import conversations, digits, transcription
 
 PARTS = ("words", "voices", "turns", "sources")
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures |= conversations(session, corpus, args.out)
         if "voices" in args.only:
             figures |= voices(session, corpus, args.out)
+            figures |= in_one_room(session, list(real_recordings(args.data).values()))
         if "turns" in args.only:
             figures |= diarization(session, args.data, corpus, args.out)
         if "sources" in args.only:

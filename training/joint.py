@@ -188,7 +188,7 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         model = Echo(EchoConfig(n_layers=args.layers, **width))
         set_statistics(model, batches)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
-    if args.start:
+    if args.start and not (args.out / "state.pt").exists():
         set_voices(model, arcface, batches)
     return Learners(
         model,

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import read_blocks
 from echo_edge.bench.table import markdown
 from echo_edge.board import read_board
 from echo_edge.clustering import group_clusters
@@ -33,8 +32,7 @@ from echo_edge.results import Result, Turn, Word
 from echo_edge.session import Session, load
 
 from .data import SAMPLE_RATE, Corpus, load_corpus
-from .diarization_metrics import REAL, Der, simulated, turns_of
-from .layouts import read_rttm
+from .diarization_metrics import Der, real_recordings, simulated, turns_of
 from .mixtures import STEP_SAMPLES, Mixture
 from .separation_metrics import separation_figures
 from .voice_metrics import embed, latents, voices
@@ -81,15 +79,7 @@ def dialogues(corpus: Corpus, n: int) -> list[Scene]:
 
 def excerpts(data: Path) -> list[Scene]:
     """The real recordings of the development set: half a minute each."""
-    return [
-        Scene(
-            path.stem,
-            np.concatenate(list(read_blocks(path))),
-            read_rttm(data / "dev/rttm" / f"{path.stem}.rttm"),
-            [],
-        )
-        for path in (data / "dev" / name for name in REAL)
-    ]
+    return [Scene(name, pcm, turns, []) for name, (pcm, turns) in real_recordings(data).items()]
 
 
 def measure(scenes: Sequence[Scene], results: Sequence[Result]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Whose voice it is: verification and nearest neighbours on speakers that training never heard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from .metrics import equal_error_rate
 Array = NDArray[np.float32]
 
 EXCERPT_S = 3.4
+STEP_S = 0.04
 
 
 def latents(session: Session, pcm: Pcm) -> dict[str, Array]:
@@ -44,6 +46,50 @@ def nearest_right(table: Array, labels: NDArray[np.str_]) -> float:
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
     return 100.0 * float(np.mean(labels[similarity.argmax(1)] == labels))
+
+
+def stretches(
+    turns: Sequence[tuple[float, float, str]], n_steps: int, most_s: float = 3.0
+) -> list[tuple[int, int, str]]:
+    """(first step, end, speaker) of what one voice says alone, in pieces of 1 to `most_s` s."""
+    names = sorted({name for _, _, name in turns})
+    active = np.zeros((len(names), n_steps), bool)
+    for start_s, end_s, name in turns:
+        active[names.index(name), round(start_s / STEP_S) : round(end_s / STEP_S)] = True
+    alone = active & (active.sum(0) == 1)
+    found = []
+    for name, row in zip(names, alone, strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
+        for first, end in edges.reshape(-1, 2).tolist():
+            pieces = range(first, end, round(most_s / STEP_S))
+            found += [(at, min(at + pieces.step, end), name) for at in pieces]
+    return [each for each in found if each[1] - each[0] >= round(1.0 / STEP_S)]
+
+
+def in_one_room(
+    session: Session, recordings: Sequence[tuple[Pcm, Sequence[tuple[float, float, str]]]]
+) -> dict[str, float]:
+    """How well voices are told apart that share a room and a microphone: EER and mean cosines over
+    all pairs of stretches of the same recording, of (pcm, true turns) each."""
+    scores: list[float] = []
+    same: list[bool] = []
+    for pcm, turns in recordings:
+        heard = latents(session, pcm)["latents_speaker"]
+        pieces = stretches(turns, len(heard))
+        if len(pieces) < 2:
+            continue
+        table = np.stack([embed(session, heard[first:end]) for first, end, _ in pieces])
+        names = np.array([name for _, _, name in pieces])
+        left, right = np.triu_indices(len(names), 1)
+        scores += (table @ table.T)[left, right].tolist()
+        same += (names[left] == names[right]).tolist()
+    cosines, alike = np.array(scores), np.array(same)
+    return {
+        "one_room.eer": equal_error_rate(cosines, alike),
+        "one_room.cosine_same": float(cosines[alike].mean()),
+        "one_room.cosine_others": float(cosines[~alike].mean()),
+        "one_room.pairs": float(len(cosines)),
+    }
 
 
 def voices(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:

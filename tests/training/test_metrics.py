@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from echo_edge.language import BLANK, START, LanguageModel
@@ -19,8 +20,10 @@ from training.language import count, estimate, perplexity, read_books, sentences
 from training.loop import Log
 from training.mixtures import STEP_SAMPLES, Mixture
 from training.separation_metrics import apart, latent_figures
-from training.voice_metrics import nearest_right
+from training.voice_metrics import in_one_room, nearest_right, stretches
 from training.word_metrics import by_speaker, dialogue, word_list
+
+CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
 
 
 def result(*turns: tuple[float, float, str]) -> Result:
@@ -160,6 +163,33 @@ def test_latents_of_a_separated_voice_are_compared_with_those_of_the_clean_one(
     assert figures["separation.pit_accuracy_whole"] == [100.0]
     assert figures["separation.latent_si_sdr_db"][0] > 60.0
     assert shuffled == figures
+
+
+def test_stretches_are_of_one_voice_alone() -> None:
+    turns = [(0.0, 4.0, "a"), (3.0, 5.0, "b"), (6.0, 6.6, "b"), (8.0, 15.0, "a")]
+
+    found = [(a * 0.04, b * 0.04, who) for a, b, who in stretches(turns, 400)]
+
+    assert found == [
+        (0.0, pytest.approx(3.0), "a"),
+        (pytest.approx(8.0), pytest.approx(11.0), "a"),
+        (pytest.approx(11.0), pytest.approx(14.0), "a"),
+        (pytest.approx(14.0), pytest.approx(15.0), "a"),
+        (pytest.approx(4.0), pytest.approx(5.0), "b"),
+    ]
+
+
+def test_voices_in_one_room_are_compared_with_each_other_only(default_bundle: Path) -> None:
+    clip, _ = soundfile.read(CONVERSATION, 15 * 16_000, dtype="float32")
+    turns = [(0.5, 3.5, "a"), (4.1, 6.7, "b"), (7.3, 9.1, "c"), (9.9, 12.9, "b"), (13.3, 15.0, "a")]
+
+    with load(default_bundle) as session:
+        one = in_one_room(session, [(clip, turns)])
+        twice = in_one_room(session, [(clip, turns), (clip, turns)])
+
+    assert one["one_room.pairs"] * 2 == twice["one_room.pairs"]
+    assert one["one_room.cosine_same"] > one["one_room.cosine_others"] + 0.1
+    assert twice["one_room.eer"] == pytest.approx(one["one_room.eer"])
 
 
 OVERLAP = 480
