@@ -62,10 +62,14 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=150, help="training ones per source")
     args = parser.parse_args()
     corpus, _ = load_splits(args.data, args.cache)
+    told = [u for u in corpus.utterances if u.text]
     chosen = []
     for source in READERS.values():
-        pool = [u for u in corpus.utterances if u.source == source and u.text]
+        pool = [u for u in told if u.source == source]
         chosen += pool[:: max(1, len(pool) // args.utterances)]
+    chosen = chosen or told[:: max(1, len(told) // args.utterances)]
+    if not chosen:
+        raise SystemExit(f"priors: {args.data}: found no transcribed utterance to listen to")
     start = load_checkpoint(args.start)
     priors = phone_priors(start.model, (corpus.pcm(u) for u in chosen))
     divide(start.model, priors, args.share)

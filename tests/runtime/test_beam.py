@@ -93,7 +93,7 @@ def test_clear_speech_is_written_as_it_sounds(seed: int) -> None:
     said = " ".join(np.random.default_rng(seed).choice(WORDS, 6))
     logprobs = np.concatenate([spoken(said), silence(5)])
 
-    found = words(search(BeamOptions()), logprobs)
+    found = words(search(BeamOptions(weight=0.8, word_bonus=0.5)), logprobs)
 
     assert " ".join(w.text for w in found) == said
     plain = words(BestPath(TOKENS, 10_000), logprobs)
