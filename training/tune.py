@@ -33,15 +33,15 @@ LATENCIES_S = (2.0, float("inf"))
 
 
 class Recorder:
-    """An engine that keeps what another one answers."""
+    """An engine that keeps what another one answers: outputs whose names begin with `names`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.kept = engine, list[dict[str, Array]]()
+    def __init__(self, engine: Engine, names: str) -> None:
+        self.engine, self.names, self.kept = engine, names, list[dict[str, Array]]()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Pass through and remember."""
         outputs = self.engine.run(inputs)
-        self.kept.append({k: v for k, v in outputs.items() if k.startswith("latents")})
+        self.kept.append({k: v for k, v in outputs.items() if k.startswith(self.names)})
         return outputs
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Replayer:
 
 def record(session: Session, pcm: Array) -> list[dict[str, Array]]:
     """The encoder's latents over one conversation."""
-    recorder = Recorder(session.engines["encoder"])
+    recorder = Recorder(session.engines["encoder"], "latents")
     Session(session.bundle, session.threads, {**session.engines, "encoder": recorder}).process(pcm)
     return recorder.kept
 

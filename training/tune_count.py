@@ -62,7 +62,7 @@ class Counted:
 def counted(session: Session, mixture: Mixture) -> Counted:
     """Count the speakers of a conversation at the end, and live on the same latents."""
     null = {name: NullEngine(spec) for name, spec in session.bundle.manifest.graphs.items()}
-    recorder = Recorder(session.engines["encoder"])
+    recorder = Recorder(session.engines["encoder"], "latents")
     engines: dict[str, Engine] = {**session.engines, "asr": null["asr"]}
     end = Session(session.bundle, 1, {**engines, "encoder": recorder}).process(
         mixture.pcm, math.inf, language_model=False

@@ -9,20 +9,19 @@ are all needed there. `training.priors --share` makes the checkpoint, and so the
 
 import argparse
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.engines import Engine
 from echo_edge.heads.asr import SILENCE_S
 from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
 from echo_edge.language import LanguageModel
 from echo_edge.session import Session, load
 
 from .data import Corpus, load_corpus
+from .tune import Recorder
 from .word_metrics import READERS, evaluated, heard
 
 Array = NDArray[np.float32]
@@ -30,32 +29,17 @@ WEIGHTS, BONUSES = (0.8, 1.0, 1.1, 1.2), (0.5, 0.0, -1.0, -2.0, -3.0)
 FRAME_S = 0.02
 
 
-class Recorder:
-    """An asr engine whose phones are kept."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.kept = engine, list[Array]()
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Pass through and remember."""
-        outputs = self.engine.run(inputs)
-        self.kept.append(outputs["phones"][0].copy())
-        return outputs
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
 def posteriors(session: Session, corpus: Corpus) -> list[tuple[str, Array]]:
     """Text and log-posteriors `[frames, phones]` of every utterance."""
-    recorder = Recorder(session.engines["asr"])
+    recorder = Recorder(session.engines["asr"], "phones")
     recording = Session(session.bundle, session.threads, {**session.engines, "asr": recorder})
     found = []
     for source in READERS.values():
         for utterance in evaluated(corpus, source, between=True):
             recorder.kept.clear()
             heard(recording, corpus.pcm(utterance), language_model=True)
-            found.append((utterance.text, np.concatenate(recorder.kept)))
+            phones = [outputs["phones"][0] for outputs in recorder.kept]
+            found.append((utterance.text, np.concatenate(phones)))
     return found
 
 

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from echo_edge.session import Session
 
-from .data import Corpus, Pcm
+from .data import SAMPLE_RATE, Corpus, Pcm
+from .layouts import alone
 from .metrics import equal_error_rate
+from .mixtures import STEP_SAMPLES
 
 Array = NDArray[np.float32]
 
 EXCERPT_S = 3.4
-STEP_S = 0.04
+STEP_S = STEP_SAMPLES / SAMPLE_RATE
 
 
 def latents(session: Session, pcm: Pcm) -> dict[str, Array]:
@@ -49,25 +51,19 @@ def nearest_right(table: Array, labels: NDArray[np.str_]) -> float:
 
 
 def stretches(
-    turns: Sequence[tuple[float, float, str]], n_steps: int, most_s: float = 3.0
+    turns: list[tuple[float, float, str]], most_s: float = 3.0
 ) -> list[tuple[int, int, str]]:
     """(first step, end, speaker) of what one voice says alone, in pieces of 1 to `most_s` s."""
-    names = sorted({name for _, _, name in turns})
-    active = np.zeros((len(names), n_steps), bool)
-    for start_s, end_s, name in turns:
-        active[names.index(name), round(start_s / STEP_S) : round(end_s / STEP_S)] = True
-    alone = active & (active.sum(0) == 1)
     found = []
-    for name, row in zip(names, alone, strict=True):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
-        for first, end in edges.reshape(-1, 2).tolist():
-            pieces = range(first, end, round(most_s / STEP_S))
-            found += [(at, min(at + pieces.step, end), name) for at in pieces]
+    for start_s, end_s, name in sorted(alone(turns), key=lambda row: row[2]):
+        first, end = round(start_s / STEP_S), round(end_s / STEP_S)
+        pieces = range(first, end, round(most_s / STEP_S))
+        found += [(at, min(at + pieces.step, end), name) for at in pieces]
     return [each for each in found if each[1] - each[0] >= round(1.0 / STEP_S)]
 
 
 def in_one_room(
-    session: Session, recordings: Sequence[tuple[Pcm, Sequence[tuple[float, float, str]]]]
+    session: Session, recordings: Sequence[tuple[Pcm, list[tuple[float, float, str]]]]
 ) -> dict[str, float]:
     """How well voices are told apart that share a room and a microphone: EER and mean cosines over
     all pairs of stretches of the same recording, of (pcm, true turns) each."""
@@ -75,7 +71,7 @@ def in_one_room(
     same: list[bool] = []
     for pcm, turns in recordings:
         heard = latents(session, pcm)["latents_speaker"]
-        pieces = stretches(turns, len(heard))
+        pieces = stretches(turns)
         if len(pieces) < 2:
             continue
         table = np.stack([embed(session, heard[first:end]) for first, end, _ in pieces])

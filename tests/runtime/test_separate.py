@@ -112,7 +112,7 @@ def test_more_voices_than_slots_take_turns_with_them() -> None:
 
     pieces = separate(
         lambda _: Told(), manifest, np.eye(5, dtype=np.float32), known, [np.zeros(100)]
-    )  # type: ignore[arg-type]
+    )
     voices = np.concatenate(list(pieces), axis=1)
 
     assert voices.shape == (6, 100)

@@ -168,7 +168,7 @@ def test_latents_of_a_separated_voice_are_compared_with_those_of_the_clean_one(
 def test_stretches_are_of_one_voice_alone() -> None:
     turns = [(0.0, 4.0, "a"), (3.0, 5.0, "b"), (6.0, 6.6, "b"), (8.0, 15.0, "a")]
 
-    found = [(a * 0.04, b * 0.04, who) for a, b, who in stretches(turns, 400)]
+    found = [(a * 0.04, b * 0.04, who) for a, b, who in stretches(turns)]
 
     assert found == [
         (0.0, pytest.approx(3.0), "a"),
