@@ -8,9 +8,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -190,43 +191,54 @@ def _process(
     session: Session, blocks: Iterator[Array], total_s: float | None, args: argparse.Namespace
 ) -> tuple[Result, AudioError | None]:
     """The whole result and, if the audio broke off, the error that says where."""
-    voices = None if args.no_voices else _known_voices(args.voices, session)
-    # A file can be heard again when all voices are known; the folder is made, or refused, now.
-    again = math.isinf(args.latency_s) and args.audio != "-"
-    n_slots = 0 if again else session.bundle.manifest.separation.max_sources
-    writer = SourceWriter(args.separate, n_slots) if args.separate else None
-    parts: list[Result] = []
-    broken: AudioError | None = None
-    with writer or nullcontext():
-        if writer and again:
-            check_sources(args.separate, args.max_speakers + 1)
-        stream = session.stream(
-            args.latency_s,
-            min_speakers=args.min_speakers,
-            max_speakers=args.max_speakers,
-            language_model=not args.no_language_model,
-            transcribe_sources=args.transcribe_sources,
-            voices=voices,
-            on_sources=writer.write if writer and not again else None,
-        )
-        try:
-            for block in blocks:
-                parts.append(stream.push(block))
-                _progress(parts[-1].duration_s, total_s)
-        except AudioError as error:
-            broken = error
-        if not parts:
-            raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
-        parts.append(stream.finish())
-        _progress(None, total_s)
-        whole = Result.joined(parts)
-        sources: tuple[Source, ...] = ()
-        if writer and again:
-            sources = _separate(session, stream, whole, total_s, args)
-    if writer and not again:
+    hear = partial(_hear, session, blocks, total_s, args)
+    sources: tuple[Source, ...] = ()
+    if args.separate is None:
+        _, whole, broken = hear()
+    elif args.audio == "-" or math.isfinite(args.latency_s):
+        writer = SourceWriter(args.separate, session.bundle.manifest.separation.max_sources)
+        with writer:
+            _, whole, broken = hear(writer.write)
         sources = writer.keep(whole.turns, whole.speakers)
+    else:  # a file is heard again when all voices are known; the folder is made, or refused, now
+        with SourceWriter(args.separate, 0):
+            check_sources(args.separate, args.max_speakers + 1)
+            stream, whole, broken = hear()
+            sources = _separate(session, stream, whole, total_s, args)
     whole = replace(whole, sources=sources)
     return whole.exclusive() if args.exclusive else whole, broken
+
+
+def _hear(
+    session: Session,
+    blocks: Iterator[Array],
+    total_s: float | None,
+    args: argparse.Namespace,
+    on_sources: Callable[[Array], None] | None = None,
+) -> tuple[Stream, Result, AudioError | None]:
+    """A finished stream, its whole result and, if the audio broke off, the error."""
+    stream = session.stream(
+        args.latency_s,
+        min_speakers=args.min_speakers,
+        max_speakers=args.max_speakers,
+        language_model=not args.no_language_model,
+        transcribe_sources=args.transcribe_sources,
+        voices=None if args.no_voices else _known_voices(args.voices, session),
+        on_sources=on_sources,
+    )
+    parts: list[Result] = []
+    broken: AudioError | None = None
+    try:
+        for block in blocks:
+            parts.append(stream.push(block))
+            _progress(parts[-1].duration_s, total_s)
+    except AudioError as error:
+        broken = error
+    if not parts:
+        raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
+    parts.append(stream.finish())
+    _progress(None, total_s)
+    return stream, Result.joined(parts), broken
 
 
 def _separate(

@@ -20,7 +20,7 @@ from .align import Alignment
 from .augment import SPEEDS, active_steps, microphone
 from .data import Corpus
 from .meetings import Meeting, window
-from .mixtures import MAX_SPEAKERS, Mixture, conversation
+from .mixtures import MAX_SPEAKERS, Mixture, conversation, excerpt, meeting
 from .readings import MICROPHONE_SHARE, Readings
 
 CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
@@ -30,6 +30,9 @@ EASY_STEPS, RAMP_STEPS = 300, 1000
 
 CHUNKS = (4, 5, 6, 8, 10, 12, 15, 16, 20, 24)
 """Chunk sizes of training, in steps."""
+
+TIMING_SHARE = 0.5
+"""Of simulated conversations, where the timing of real meetings is known."""
 
 MEETING_SHARE = 0.4
 """In how many batches the last conversation is a real one: minutes of them are all there are."""
@@ -98,11 +101,12 @@ class Batches(Dataset[Batch]):
         easy_start: bool = True,
         roughness: float = 1.0,
         meetings: Sequence[Meeting] = (),
+        timing: Sequence[Sequence[tuple[float, float, str]]] = (),
     ) -> None:
         self.corpus, self.rooms, self.spec, self.seed = corpus, rooms, spec, seed
         self.alignment, self.easy_start = alignment, easy_start
         self.voices = corpus.by_speaker()
-        self.meetings = meetings
+        self.meetings, self.timing = meetings, timing
         met = {speaker for meeting in meetings for speaker in meeting.speakers}
         names = [*sorted(self.voices), *sorted(met)]
         self.classes = {name: i for i, name in enumerate(names)}
@@ -121,6 +125,10 @@ class Batches(Dataset[Batch]):
         seconds = self.spec.conversation_s
         if real:
             mixture = window(self.meetings[int(rng.integers(len(self.meetings)))], seconds, rng)
+        elif self.timing and rng.random() < TIMING_SHARE:
+            turns = excerpt(self.timing[int(rng.integers(len(self.timing)))], seconds, 1, rng)
+            turns = [turn for turn in turns if turn[0] < MAX_SPEAKERS]
+            mixture = meeting(self.corpus, self.voices, self.rooms, turns, seconds, rng)
         else:
             n_speakers = int(rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3]))
             mixture = conversation(self.corpus, self.voices, self.rooms, seconds, n_speakers, rng)

@@ -63,13 +63,13 @@ class Corpus:
         end = utterance.offset + utterance.n_samples
         return self.samples[utterance.offset : end].astype(np.float32) / 32768.0
 
-    def by_speaker(self) -> dict[str, list[Utterance]]:
-        """Utterances of every known speaker, in order."""
+    def by_speaker(self, at_least: int = 1) -> dict[str, list[Utterance]]:
+        """Utterances, in order, of every known speaker of `at_least` so many."""
         groups: dict[str, list[Utterance]] = {}
         for utterance in self.utterances:
             if utterance.has_voice_label:
                 groups.setdefault(utterance.speaker, []).append(utterance)
-        return groups
+        return {name: pool for name, pool in groups.items() if len(pool) >= at_least}
 
 
 def normalize_text(text: str) -> str:

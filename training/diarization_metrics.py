@@ -11,13 +11,19 @@ from echo_edge.formats import to_rttm
 from echo_edge.results import Result
 from echo_edge.session import Session
 
+from .augment import room_bank
 from .data import Corpus, Pcm
-from .layouts import read_rttm
-from .mixtures import STEP_SAMPLES, Mixture, conversation
+from .layouts import read_recordings, read_rttm
+from .mixtures import ENOUGH, STEP_SAMPLES, Mixture, conversation, excerpt, meeting
+from .replay import Heard
 
 LATENCIES_S = (1.0, 2.0, 5.0, float("inf"))
+MEETING_S = 120.0
 REAL = ("ami_pyannote/dev00.flac", "ami_pyannote/dev01.flac", "pyannote_sample/sample.flac")
 """The recordings of the development set that say who speaks when."""
+
+Recording = tuple[Pcm, list[tuple[float, float, str]]]
+"""Samples and true turns (start_s, end_s, speaker)."""
 
 
 class Der:
@@ -71,17 +77,32 @@ def turns_of(active: NDArray[np.bool_]) -> list[tuple[float, float, str]]:
     return turns
 
 
+def simulated_meetings(
+    corpus: Corpus, timing: Path, cache: Path, seconds: float = MEETING_S, seed: int = 79
+) -> list[Mixture]:
+    """A seeded conversation for every meeting of the RTTM file `timing`: unseen voices take the
+    turns of its speakers, in a simulated room that training does not know, with noise."""
+    voices = corpus.by_speaker(ENOUGH)
+    rooms = room_bank(cache / "rooms_meetings.npy", n_rooms=40, seed=13)
+    made = []
+    for i, (_, turns) in enumerate(sorted(read_recordings(timing).items())):
+        rng = np.random.default_rng((seed, i))
+        taken = excerpt(turns, seconds, 2, rng)
+        made.append(meeting(corpus, voices, rooms, taken, seconds, rng, share_dry=0.0))
+    return made
+
+
 def simulated(corpus: Corpus, n: int, seconds: float, seed: int = 77) -> list[Mixture]:
     """Seeded conversations of 2 or 3 unseen voices, rooms left out, noise as in training. Tuning
     uses another seed than evaluation."""
-    voices = {name: pool for name, pool in corpus.by_speaker().items() if len(pool) >= 8}
+    voices = corpus.by_speaker(ENOUGH)
     return [
         conversation(corpus, voices, None, seconds, 2 + i % 2, np.random.default_rng((seed, i)))
         for i in range(n)
     ]
 
 
-def real_recordings(data: Path) -> dict[str, tuple[Pcm, list[tuple[float, float, str]]]]:
+def real_recordings(data: Path) -> dict[str, Recording]:
     """Name -> samples and true turns of the development set's real recordings."""
     return {
         path.stem: (
@@ -92,23 +113,30 @@ def real_recordings(data: Path) -> dict[str, tuple[Pcm, list[tuple[float, float,
     }
 
 
-def diarization(session: Session, data: Path, corpus: Corpus, out: Path) -> dict[str, float]:
-    """DER on simulated and on real recordings, per latency for the simulated ones."""
+def diarization(
+    session: Session, data: Path, cache: Path, corpus: Corpus, out: Path
+) -> dict[str, float]:
+    """DER on simulated conversations and meetings and on real recordings, per latency."""
     figures: dict[str, float] = {}
-    mixtures = simulated(corpus, 16, 60.0)
-    for latency_s in LATENCIES_S:
-        score = Der()
-        for i, mixture in enumerate(mixtures):
-            result = session.process(mixture.pcm, latency_s)
-            score.add(turns_of(mixture.active), result)
-            (out / f"simulated_{latency_s:g}").mkdir(exist_ok=True, parents=True)
-            path = out / f"simulated_{latency_s:g}" / f"{i:02d}.rttm"
-            path.write_text(to_rttm(result, f"{i:02d}"))
-        figures |= score.figures(f"simulated.latency_{latency_s:g}")
-    for name, (pcm, turns) in real_recordings(data).items():
-        score = Der()
-        result = session.process(pcm)
-        score.add(turns, result)
-        (out / f"{name}.rttm").write_text(to_rttm(result, name))
-        figures |= score.figures(f"real.{name}")
+    known = {
+        "simulated": _true_turns(simulated(corpus, 16, 60.0)),
+        "meetings": _true_turns(simulated_meetings(corpus, data / "timing/ami_test.rttm", cache)),
+        **{f"real.{name}": [pair] for name, pair in real_recordings(data).items()},
+    }
+    for name, recordings in known.items():
+        scores = {latency_s: Der() for latency_s in LATENCIES_S}
+        for i, (pcm, turns) in enumerate(recordings):
+            heard = Heard(session, pcm)
+            for latency_s, score in scores.items():
+                result = heard.decide(latency_s)
+                score.add(turns, result)
+                path = out / "turns" / name / f"latency_{latency_s:g}" / f"{i:02d}.rttm"
+                path.parent.mkdir(exist_ok=True, parents=True)
+                path.write_text(to_rttm(result, path.stem))
+        for latency_s, score in scores.items():
+            figures |= score.figures(f"{name}.latency_{latency_s:g}")
     return figures
+
+
+def _true_turns(mixtures: list[Mixture]) -> list[Recording]:
+    return [(mixture.pcm, turns_of(mixture.active)) for mixture in mixtures]

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures |= voices(session, corpus, args.out)
             figures |= in_one_room(session, list(real_recordings(args.data).values()))
         if "turns" in args.only:
-            figures |= diarization(session, args.data, corpus, args.out)
+            figures |= diarization(session, args.data, args.cache, corpus, args.out)
         if "sources" in args.only:
             figures |= separation_figures(session, simulated(corpus, 16, 19.2))
     print(report(figures))

@@ -19,7 +19,7 @@ from .data import load_splits
 from .joint import AAM_WEIGHT
 from .loop import Log, Schedule, adamw, load_state, run, save_state
 from .losses import ArcFace, turns_loss
-from .meetings import load_meetings
+from .meetings import load_meetings, load_timing
 from .metrics import quick_look
 from .tasks import features_of, sources_loss, voice_loss, words_loss
 
@@ -72,7 +72,7 @@ def main() -> None:
     alignment = load_alignment(args.cache / "phones.npz")
     batches = Batches(
         corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False,
-        meetings=load_meetings(corpus, args.data / "train/rttm"),
+        meetings=load_meetings(corpus, args.data / "train/rttm"), timing=load_timing(args.data),
     )  # fmt: skip
     start = load_checkpoint(args.start)
     model = start.model.train()

@@ -30,7 +30,7 @@ from .grow import grow
 from .jepa import Jepa
 from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state, use_bfloat16
 from .losses import ArcFace, PhoneHead, turns_loss
-from .meetings import load_meetings
+from .meetings import load_meetings, load_timing
 from .metrics import encode, quick_look
 from .mixtures import STEP_SAMPLES
 from .qat import fake_quantize
@@ -214,7 +214,7 @@ def main() -> None:
         corpus, default_rooms(args.cache), spec, args.seed,
         load_alignment(args.cache / "phones.npz"),
         easy_start=args.start is None, roughness=args.roughness,
-        meetings=load_meetings(corpus, args.data / "train/rttm"),
+        meetings=load_meetings(corpus, args.data / "train/rttm"), timing=load_timing(args.data),
     )  # fmt: skip
     learners = build(args, batches)
     model = learners.model

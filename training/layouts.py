@@ -106,9 +106,18 @@ def _ami(root: Path) -> Iterator[Row]:
 
 
 def read_rttm(path: Path) -> list[tuple[float, float, str]]:
-    """Turns (start_s, end_s, speaker) of an RTTM file."""
+    """Turns (start_s, end_s, speaker) of an RTTM file of one recording."""
+    return [turn for turns in read_recordings(path).values() for turn in turns]
+
+
+def read_recordings(path: Path) -> dict[str, list[tuple[float, float, str]]]:
+    """Recording -> its turns (start_s, end_s, speaker) in an RTTM file of several recordings."""
     rows = [line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER")]
-    return [(float(r[3]), float(r[3]) + float(r[4]), r[7]) for r in rows]
+    found: dict[str, list[tuple[float, float, str]]] = {}
+    for row in rows:
+        start_s = float(row[3])
+        found.setdefault(row[1], []).append((start_s, start_s + float(row[4]), row[7]))
+    return found
 
 
 def alone(turns: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:

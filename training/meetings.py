@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .augment import SPEEDS, change_speed, level_gain
 from .data import Corpus, Pcm
-from .layouts import read_rttm
+from .layouts import read_recordings, read_rttm
 from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
 
 
@@ -51,6 +51,12 @@ def _meeting(pcm: Pcm, turns: list[tuple[float, float, str]], speed: int) -> Mee
         first, last = round(start_s * steps_per_s), round(end_s * steps_per_s)
         active[speakers.index(speaker), first:last] = True
     return Meeting(pcm, active, speakers, speed)
+
+
+def load_timing(data: Path) -> list[list[tuple[float, float, str]]]:
+    """Who spoke when in real meetings whose audio is not here; none if the data have no timing."""
+    path = data / "timing/ami_dev.rttm"
+    return list(read_recordings(path).values()) if path.exists() else []
 
 
 def window(meeting: Meeting, seconds: float, rng: np.random.Generator) -> Mixture:

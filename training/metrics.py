@@ -14,9 +14,9 @@ from torch import Tensor
 from echo_edge_export.config import TOKENS
 from echo_edge_export.model import Echo
 
-from .data import Corpus, Utterance
+from .data import Corpus, Pcm, Utterance
 from .losses import ORDERS, powerset_targets
-from .mixtures import conversation
+from .mixtures import STEP_SAMPLES, conversation
 from .vq import VectorQuantizer
 
 CHUNK_STEPS = 12
@@ -26,6 +26,13 @@ def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Te
     """PCM `[B, N]` to (final, diarization, speaker, asr, separation) latents `[B, S, d]`."""
     latents = model.encoder(model.frontend.whole(pcm)[0], chunk_steps)
     return latents.final, latents.diarization, latents.speaker, latents.asr, latents.separation
+
+
+def heard_latents(model: Echo, pcm: Pcm) -> Tensor:
+    """The asr head's latents `[1, S, d]` of an utterance `[N]` with some silence around it."""
+    pcm = np.pad(pcm, (1600, 8000))
+    pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
+    return encode(model, torch.from_numpy(pcm)[None])[3]
 
 
 def greedy(logprobs: Tensor) -> str:
@@ -44,9 +51,7 @@ def transcripts(
     """Greedy transcripts under the streaming mask, through a bottleneck if there is one."""
     texts = []
     for u in utterances:
-        pcm = np.pad(corpus.pcm(u), (1600, 8000))
-        pcm = pcm[: len(pcm) // 640 * 640]
-        latents = encode(model, torch.from_numpy(pcm)[None])[3]
+        latents = heard_latents(model, corpus.pcm(u))
         if quantizer is not None:
             latents = quantizer(latents)[0]
         state = torch.zeros(1, model.asr.memory, latents.shape[-1])
@@ -77,10 +82,10 @@ def speaker_eer(model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0) ->
     for name, pool in sorted(corpus.by_speaker().items()):
         for part in (pool[: len(pool) // 2], pool[len(pool) // 2 :]):
             pieces = [corpus.pcm(part[i]) for i in rng.permutation(len(part))[:12]]
-            pcm = np.concatenate(pieces)[: int(seconds * 16000) // 640 * 640] if pieces else None
-            if pcm is None or len(pcm) < seconds * 8000:
+            pcm = np.concatenate([*pieces, np.zeros(0, np.float32)])[: int(seconds * 16_000)]
+            pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
+            if len(pcm) < seconds * 8000:
                 continue
-            pcm = pcm[: len(pcm) // 640 * 640]
             latents = encode(model, torch.from_numpy(pcm)[None])[2]
             weights = torch.ones(1, 1, latents.shape[1])
             embeddings.append(model.speaker(latents, weights)[0, 0].numpy())

@@ -3,7 +3,7 @@
 A conversation is a pure function of (corpus, generator): the same seed gives the same audio.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,20 @@ from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
 
 STEP_SAMPLES = 640
 MAX_SPEAKERS = 3
+ENOUGH = 8
+"""Utterances of a voice that make its part of a conversation, where that is evaluated."""
+
+SHORTEST_TURN_S = 0.1
+SHARE_DRY = 0.3
+"""Of conversations, where rooms are simulated."""
+
+Cast = tuple[tuple[str, ...], tuple[int, ...]]
+"""Speakers and, for each, an index into `SPEEDS`."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """One simulated conversation of `N` samples, K = 3 source slots, unused ones silent."""
+    """One simulated conversation of `N` samples, K source slots, 3 or more, unused ones silent."""
 
     pcm: Pcm
     """`[N]`: sources and noise as the microphone hears them."""
@@ -80,6 +89,33 @@ def schedule(
     return turns
 
 
+def excerpt(
+    turns: Sequence[tuple[float, float, str]], seconds: float, least: int, rng: np.random.Generator
+) -> list[tuple[int, float, float]]:
+    """Turns (speaker, start_s, duration_s) of `least` speakers or more, who talks most first, in
+    `seconds` somewhere in a meeting of turns (start_s, end_s, name)."""
+    end_s = max(end for _, end, _ in turns)
+    talk: dict[str, float] = {}
+    while len(talk) < least:
+        first = float(rng.uniform(0.0, end_s - seconds))
+        heard = [
+            (max(start - first, 0.0), min(end - first, seconds), name)
+            for start, end, name in turns
+            if min(end, first + seconds) - max(start, first) >= SHORTEST_TURN_S
+        ]
+        talk = {}
+        for start, end, name in heard:
+            talk[name] = talk.get(name, 0.0) + end - start
+    names = sorted(talk, key=lambda name: -talk[name])
+    return [(names.index(name), start, end - start) for start, end, name in heard]
+
+
+def cast_of(voices: Mapping[str, object], n_speakers: int, rng: np.random.Generator) -> Cast:
+    """Different voices, each at a random speed."""
+    speakers = tuple(str(name) for name in rng.choice(sorted(voices), n_speakers, replace=False))
+    return speakers, tuple(int(rng.choice(len(SPEEDS), p=(0.25, 0.5, 0.25))) for _ in speakers)
+
+
 def conversation(
     corpus: Corpus,
     voices: dict[str, list[Utterance]],
@@ -90,19 +126,46 @@ def conversation(
     timing: Timing | None = None,
 ) -> Mixture:
     """One conversation of `n_speakers` (1 to 3) different voices; `rooms` None means dry."""
+    cast = cast_of(voices, n_speakers, rng)
+    turns = schedule(n_speakers, seconds, timing or Timing(), rng)
+    return mix(spoken(corpus, voices, cast, turns, seconds, rng), *cast, rooms, rng)
+
+
+def spoken(
+    corpus: Corpus,
+    voices: dict[str, list[Utterance]],
+    cast: Cast,
+    turns: Iterable[tuple[int, float, float]],
+    seconds: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Dry voices `[K, N]` of a cast that talks in turns (speaker, start_s, duration_s)."""
+    speakers, speeds = cast
     n_samples = int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
-    names = sorted(voices)
-    speakers = tuple(str(name) for name in rng.choice(names, n_speakers, replace=False))
-    speeds = tuple(int(rng.choice(len(SPEEDS), p=(0.25, 0.5, 0.25))) for _ in speakers)
-    dry = np.zeros((MAX_SPEAKERS, n_samples), dtype=np.float32)
-    for slot, start_s, length_s in schedule(n_speakers, seconds, timing or Timing(), rng):
+    dry = np.zeros((max(MAX_SPEAKERS, len(speakers)), n_samples), dtype=np.float32)
+    for slot, start_s, length_s in turns:
         factor = SPEEDS[speeds[slot]]
         piece = _voice(corpus, voices[speakers[slot]], length_s * factor, rng)
         piece = change_speed(piece, factor)
         start = int(start_s * SAMPLE_RATE)
         piece = piece[: n_samples - start]
         dry[slot, start : start + len(piece)] += piece
-    return mix(dry, speakers, speeds, rooms, rng)
+    return dry
+
+
+def meeting(
+    corpus: Corpus,
+    voices: dict[str, list[Utterance]],
+    rooms: NDArray[np.float32] | None,
+    turns: Sequence[tuple[int, float, float]],
+    seconds: float,
+    rng: np.random.Generator,
+    share_dry: float = SHARE_DRY,
+) -> Mixture:
+    """Different voices that take the turns of an `excerpt`."""
+    cast = cast_of(voices, 1 + max(speaker for speaker, _, _ in turns), rng)
+    dry = spoken(corpus, voices, cast, turns, seconds, rng)
+    return mix(dry, *cast, rooms, rng, share_dry)
 
 
 def mix(
@@ -111,12 +174,16 @@ def mix(
     speeds: tuple[int, ...],
     rooms: NDArray[np.float32] | None,
     rng: np.random.Generator,
+    share_dry: float = SHARE_DRY,
 ) -> Mixture:
     """Dry voices `[K, N]`, the used ones first, as one microphone hears them: each coloured, in one
-    room, within 5 dB of the others, with noise, at a random level."""
+    room or, in a share of all cases, in none, within 5 dB of the others, with noise, at a random
+    level."""
     active = np.stack([active_steps(voice) for voice in dry])
     sources = dry.copy()
-    room = None if rooms is None or rng.random() < 0.3 else rooms[int(rng.integers(len(rooms)))]
+    room = (
+        None if rooms is None or rng.random() < share_dry else rooms[int(rng.integers(len(rooms)))]
+    )
     for slot in range(len(speakers)):
         if not active[slot].any():
             continue

@@ -13,7 +13,6 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +21,7 @@ from echo_edge_export.config import PHONES
 from echo_edge_export.model import Echo
 
 from .data import Pcm, load_splits
-from .metrics import encode
-from .mixtures import STEP_SAMPLES
+from .metrics import heard_latents
 from .word_metrics import READERS
 
 SHARE = 0.5
@@ -35,9 +33,7 @@ def phone_priors(model: Echo, utterances: Iterable[Pcm]) -> Tensor:
     """Mean posterior `[phones]` over all frames of utterances `[N]`."""
     total, n_frames = torch.zeros(len(PHONES)), 0
     for pcm in utterances:
-        pcm = np.pad(pcm, (1600, 8000))
-        pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
-        latents = encode(model, torch.from_numpy(pcm)[None])[3]
+        latents = heard_latents(model, pcm)
         state = torch.zeros(1, model.asr.memory, latents.shape[-1])
         posteriors = model.asr(latents, state)[1][0].exp()
         total, n_frames = total + posteriors.sum(0), n_frames + len(posteriors)

@@ -17,14 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.clustering import COUNT_SLOPE
-from echo_edge.engines import Engine
-from echo_edge.engines.null import NullEngine
 from echo_edge.labels import COUNT_LIVE
 from echo_edge.session import Session, load
 
 from .data import Corpus, load_corpus
-from .mixtures import MAX_SPEAKERS, Mixture, conversation
-from .tune import Recorder, Replayer
+from .mixtures import ENOUGH, MAX_SPEAKERS, Mixture, conversation
+from .replay import Heard
 
 Table = NDArray[np.float64]
 
@@ -36,7 +34,7 @@ N_SPLITS = 50
 
 def conversations(corpus: Corpus, n: int, seed: int) -> list[Mixture]:
     """Of one, two and three voices in turns, of three lengths, dry, with noise."""
-    voices = {name: pool for name, pool in corpus.by_speaker().items() if len(pool) >= 8}
+    voices = corpus.by_speaker(ENOUGH)
     return [
         conversation(
             corpus, voices, None, SECONDS[i // MAX_SPEAKERS % len(SECONDS)], 1 + i % MAX_SPEAKERS,
@@ -61,16 +59,8 @@ class Counted:
 
 def counted(session: Session, mixture: Mixture) -> Counted:
     """Count the speakers of a conversation at the end, and live on the same latents."""
-    null = {name: NullEngine(spec) for name, spec in session.bundle.manifest.graphs.items()}
-    recorder = Recorder(session.engines["encoder"], "latents")
-    engines: dict[str, Engine] = {**session.engines, "asr": null["asr"]}
-    end = Session(session.bundle, 1, {**engines, "encoder": recorder}).process(
-        mixture.pcm, math.inf, language_model=False
-    )
-    outputs = session.bundle.manifest.graphs["encoder"].outputs
-    rest = {t.name: np.zeros(t.shape, np.float32) for t in outputs}
-    engines |= {"frontend": null["frontend"], "encoder": Replayer(recorder.kept, rest)}
-    live = Session(session.bundle, 1, engines).process(mixture.pcm, LIVE_S, language_model=False)
+    heard = Heard(session, mixture.pcm)
+    end, live = heard.decide(math.inf), heard.decide(LIVE_S)
     return Counted(
         int(mixture.active.any(1).sum()),
         end.speaker_count.value,

@@ -21,7 +21,7 @@ from echo_edge.language import LanguageModel
 from echo_edge.session import Session, load
 
 from .data import Corpus, load_corpus
-from .tune import Recorder
+from .replay import Recorder
 from .word_metrics import READERS, evaluated, heard
 
 Array = NDArray[np.float32]

@@ -17,7 +17,7 @@ from echo_edge.voices import Voiceprint, Voices
 
 from .augment import SPEEDS, change_speed
 from .data import SAMPLE_RATE, Corpus, Utterance
-from .mixtures import STEP_SAMPLES, Mixture, conversation
+from .mixtures import ENOUGH, STEP_SAMPLES, Mixture, conversation
 from .voice_trials import direction, heard
 
 Array = NDArray[np.float32]
@@ -43,7 +43,7 @@ def scenes(
     session: Session, corpus: Corpus, rooms: Array | None, n_scenes: int, seed: int
 ) -> Iterable[Scene]:
     """Conversations of 2 or 3 people, each known with even chance, and others, eight in all."""
-    pools = {name: pool for name, pool in corpus.by_speaker().items() if len(pool) >= 8}
+    pools = corpus.by_speaker(ENOUGH)
     later = {name: pool[len(pool) // 2 :] for name, pool in pools.items()}
     checkpoint = session.bundle.manifest.source.checkpoint_sha256
     for index in range(n_scenes):

@@ -13,10 +13,10 @@ from echo_edge.errors import UsageError
 from echo_edge.recorder import controls, sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source
 from echo_edge.recorder.microphone import Microphone, input_devices, load_sounddevice
+from echo_edge.recorder.options import Options
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.settings import Settings
-from echo_edge.recorder.transcribe import Options
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
 from echo_edge.session import load
 from echo_edge.stream import StreamOptions

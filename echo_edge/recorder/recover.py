@@ -12,9 +12,10 @@ from pathlib import Path
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import EchoError, OutputError
 from echo_edge.recorder import lines
+from echo_edge.recorder.options import Options, Report
 from echo_edge.recorder.segments import repair, segments
 from echo_edge.recorder.sessions import ABOUT, RESULT, lock, read_about, sessions
-from echo_edge.recorder.transcribe import Options, Report, Transcriber, write_results
+from echo_edge.recorder.transcribe import Transcriber, write_results
 from echo_edge.session import Session
 
 

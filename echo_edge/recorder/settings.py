@@ -5,7 +5,7 @@ from pathlib import Path
 
 from echo_edge.recorder import sessions
 from echo_edge.recorder.child import COMMAND
-from echo_edge.recorder.transcribe import Options
+from echo_edge.recorder.options import Options
 
 
 @dataclass(frozen=True)

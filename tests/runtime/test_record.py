@@ -27,11 +27,11 @@ from benchmarks.recorder import speak, start
 from benchmarks.recorder_kills import Kill, kill_once, recovered_alike
 from echo_edge.recorder import controls, lines, sessions
 from echo_edge.recorder.capture import Block, BlockQueue, FileSource
+from echo_edge.recorder.options import Options
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.segments import segments
 from echo_edge.recorder.sessions import Limits
 from echo_edge.recorder.settings import Settings
-from echo_edge.recorder.transcribe import Options
 from echo_edge.session import load
 
 Command = Callable[..., Any]

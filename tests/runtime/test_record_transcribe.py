@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,12 @@ from numpy.typing import NDArray
 
 from echo_edge.errors import EngineError
 from echo_edge.recorder import lines
+from echo_edge.recorder.options import Options
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import SegmentWriter, segments
 from echo_edge.recorder.sessions import lock, new_session
-from echo_edge.recorder.transcribe import GAP_S, Options, Timeline, follow
+from echo_edge.recorder.transcribe import GAP_S, Timeline, follow
 from echo_edge.session import Session
-
-from datetime import UTC, datetime  # isort: skip
 
 Array = NDArray[np.float32]
 SAID = [(2.0, (0,), 2), (0.2, (), 1), (2.0, (1,), 3), (1.0, (), 1), (3.0, (0,), 4), (1.0, (), 1)]

@@ -11,6 +11,7 @@ from training.align import Alignment
 from training.augment import active_steps, change_speed, microphone
 from training.batches import Batches, BatchSpec, difficulty
 from training.data import Corpus, check_split, load_corpus, normalize_text
+from training.diarization_metrics import simulated_meetings
 from training.meetings import load_meetings, window
 from training.mixtures import STEP_SAMPLES, conversation
 from training.readings import mark_phones
@@ -207,6 +208,17 @@ def test_real_conversations_come_last_and_have_no_sources(
     assert all(len(alone[step].sources) == 1 for step in range(900, 906))
 
 
+def test_half_of_the_conversations_take_the_timing_of_real_ones(corpus: Corpus) -> None:
+    meeting = [(0.0, 60.0, name) for name in "abcd"]  # all talk all the time
+    spec = BatchSpec(read_items=1, conversations=6, conversation_s=4.0)
+    batch = Batches(corpus, None, spec, 4, aligned(corpus), timing=[meeting])[900]
+    voices = (batch.mixture_voices >= 0).sum(1)
+    overlapped = (batch.mixture_active.sum(1) > 1).float().mean(1)
+
+    assert 1 <= (overlapped > 0.3).sum() <= 5
+    assert (voices[overlapped > 0.3] == 3).all()
+
+
 def aligned(corpus: Corpus) -> Alignment:
     """Phone 1 from 0.5 s to 1.5 s of every utterance but the first, silence around it."""
     labels = np.zeros(200, np.uint8)
@@ -244,3 +256,25 @@ def test_difficulty_ramps_from_easy_to_full() -> None:
 
     assert (ramp[0], ramp[-1]) == (0.0, 1.0)
     assert ramp == sorted(ramp)
+
+
+def test_meetings_keep_the_timing_of_real_ones(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.diarization_metrics.ENOUGH", 4)
+    timing = tmp_path / "timing.rttm"
+    rows = [("m", 0.0, 7.0, "A"), ("m", 2.0, 6.0, "B"), ("n", 0.0, 6.0, "C"), ("n", 1.0, 9.0, "D")]
+    timing.write_text(
+        "".join(f"SPEAKER {m} 1 {s} {d} <NA> <NA> {k} <NA> <NA>\n" for m, s, d, k in rows)
+    )
+
+    made = simulated_meetings(corpus, timing, tmp_path, seconds=8.0, seed=1)
+    again = simulated_meetings(corpus, timing, tmp_path, seconds=8.0, seed=1)
+
+    assert len(made) == 2
+    for mixture, same in zip(made, again, strict=True):
+        np.testing.assert_array_equal(mixture.pcm, same.pcm)
+        assert len(mixture.pcm) == 8 * RATE
+        assert len(set(mixture.speakers)) == 2
+        together = mixture.active[0] & mixture.active[1]
+        assert 1 * RATE < together.sum() * STEP_SAMPLES <= 5 * RATE
