@@ -123,14 +123,19 @@ def level_gain(pcm: Pcm, rng: np.random.Generator) -> float:
 
 
 def active_steps(pcm: Pcm, step_samples: int = 640) -> NDArray[np.bool_]:
-    """Which 40 ms steps of a clean voice hold speech: within 35 dB of its loud steps, gaps below
-    0.24 s closed."""
+    """Which 40 ms steps of a clean voice hold speech: within 35 dB of its loud steps, or less where
+    the recording's own noise is nearer than that; gaps below 0.24 s closed.
+
+    Against forced alignment 6.5 % of the steps of speechocean762 are wrong and 4.7 % of
+    LibriSpeech's, without a look at the noise 13.0 and 7.8 % (docs/decisions.md).
+    """
     n_steps = len(pcm) // step_samples
     power = (pcm[: n_steps * step_samples].reshape(n_steps, step_samples) ** 2).mean(1)
     if n_steps == 0 or power.max() < 1e-8:
         return np.zeros(n_steps, dtype=bool)
     loud = float(np.percentile(power, 95)) if n_steps > 20 else float(power.max())
-    active = power > loud * 10**-3.5
+    quiet = float(np.percentile(power[power > 1e-12], 5))  # not where nothing was put
+    active = power > max(loud * 10**-3.5, min(quiet * 10**0.9, loud * 10**-2.5))
     edges = np.flatnonzero(np.diff(np.concatenate([[1], active.astype(int), [1]])))
     for start, end in zip(edges[::2], edges[1::2], strict=False):
         if end - start <= 6 and start > 0 and end < n_steps:

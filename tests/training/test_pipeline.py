@@ -100,6 +100,17 @@ def test_active_steps_close_short_gaps_only() -> None:
     assert not active_steps(np.zeros(6400, np.float32)).any()
 
 
+@pytest.mark.parametrize("noise_db", [-60.0, -31.0])
+def test_active_steps_leave_out_the_noise_of_a_recording(noise_db: float) -> None:
+    rng = np.random.default_rng(0)
+    pcm = rng.normal(0.0, 0.1 * 10 ** (noise_db / 20), 60 * STEP_SAMPLES).astype(np.float32)
+    pcm[10 * STEP_SAMPLES : 40 * STEP_SAMPLES] += rng.normal(0.0, 0.1, 30 * STEP_SAMPLES)
+    between = np.concatenate([pcm, np.zeros(20 * STEP_SAMPLES, np.float32), pcm])
+
+    assert np.flatnonzero(active_steps(pcm)).tolist() == [*range(10, 40)]
+    assert np.flatnonzero(active_steps(between)).tolist() == [*range(10, 40), *range(90, 120)]
+
+
 def test_speed_changes_length() -> None:
     pcm = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The reference checkpoint, from nothing to a bundle and its figures: about 6 hours on 2 quiet CPU
+# The reference checkpoint, from nothing to a bundle and its figures: about 8 hours on 2 quiet CPU
 # cores. Every step resumes where it stopped. Usage:
 #
 #     training/recipes/reference.sh DATA           # into runs/, models/ and echo_edge/default_bundle
@@ -25,11 +25,6 @@ heads() {  # NAME START JOINT STEPS: the heads of START; the voices are those of
   "$python" -m training.heads --data "$data" --cache "$runs/cache" --out "$runs/$1" \
     --start "$runs/$2/model.safetensors" --arcface "$runs/$3/state.pt" --steps "$(steps "$4")" --peak 5e-4
 }
-soup() {  # NAME START END SHARE: so far from START to END
-  mkdir -p "$runs/$1"
-  "$python" -m training.soup --start "$runs/$2/model.safetensors" --end "$runs/$3/model.safetensors" \
-    --share "$4" --out "$runs/$1/model.safetensors"
-}
 
 [ -e "$runs/cache/tts/index.tsv" ] ||
   "$python" -m training.synthetic --data "$data" --out "$runs/cache/tts" --hours "$hours"
@@ -43,21 +38,24 @@ joint joint8 2100 --start "$runs/joint4/model.safetensors" --decay 0.4 "${gentle
 joint joint8b 2200 --start "$runs/joint8/model.safetensors" --peak 7e-4 --decay 0.5 "${gentle[@]}"
 # The encoder frozen: latent separation from scratch, audible separation and the others further.
 heads heads joint8b joint8b 700
-# Everything once more, with more conversations and rougher speech; half of the way there is best.
-joint joint8d 2600 --start "$runs/heads/model.safetensors" --peak 7e-4 --decay 0.7 \
-  --read-items 5 --conversations 3 --roughness 0.6
-heads heads_d joint8d joint8d 450
-soup soup heads heads_d 0.5
-# Once more with everything; of this only three fifths are taken.
-joint phones 1700 --start "$runs/soup/model.safetensors" --peak 6e-4 --decay 0.7 \
-  --read-items 5 --conversations 3 --roughness 0.5
-soup phones_soup soup phones 0.6
-heads heads_p phones_soup phones 330
+# Everything once more, with more conversations and rougher speech, from the best so far; three fifths
+# of the way there are best. What is shipped went this way three times (training/LOG.md).
+again() {  # NAME START STEPS
+  joint "$1" "$3" --start "$runs/$2/model.safetensors" --peak 6e-4 --decay 0.7 \
+    --read-items 5 --conversations 3 --roughness 0.5
+  mkdir -p "$runs/$1_soup"
+  "$python" -m training.soup --start "$runs/$2/model.safetensors" --end "$runs/$1/model.safetensors" \
+    --share 0.6 --out "$runs/$1_soup/model.safetensors"
+  heads "$1_heads" "$1_soup" "$1" 400
+}
+again first heads 2600
+best=first_heads
+[ "$share" != 1 ] || { again second first_heads 1700; again third second_heads 1550; best=third_heads; }
 
 mkdir -p "$models"
 # Sounds as likely as what is heard makes them.
 "$python" -m training.priors --data "$data" --cache "$runs/cache" \
-  --start "$runs/heads_p/model.safetensors" --out "$runs/priors/model.safetensors"
+  --start "$runs/$best/model.safetensors" --out "$runs/priors/model.safetensors"
 "$python" -m training.ship --data "$data" --cache "$runs/cache" \
   --start "$runs/priors/model.safetensors" --out "$models/echo-25m.safetensors"
 # The language model: the transcripts and, for the real one, books.
