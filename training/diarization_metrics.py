@@ -81,7 +81,10 @@ def simulated_meetings(
     corpus: Corpus, timing: Path, cache: Path, seconds: float = MEETING_S, seed: int = 79
 ) -> list[Mixture]:
     """A seeded conversation for every meeting of the RTTM file `timing`: unseen voices take the
-    turns of its speakers, in a simulated room that training does not know, with noise."""
+    turns of its speakers, in a simulated room that training does not know, with noise. None without
+    that file."""
+    if not timing.exists():
+        return []
     voices = corpus.by_speaker(ENOUGH)
     rooms = room_bank(cache / "rooms_meetings.npy", n_rooms=40, seed=13)
     made = []
@@ -124,6 +127,8 @@ def diarization(
         **{f"real.{name}": [pair] for name, pair in real_recordings(data).items()},
     }
     for name, recordings in known.items():
+        if not recordings:
+            continue
         scores = {latency_s: Der() for latency_s in LATENCIES_S}
         for i, (pcm, turns) in enumerate(recordings):
             heard = Heard(session, pcm)

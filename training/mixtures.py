@@ -94,10 +94,11 @@ def excerpt(
 ) -> list[tuple[int, float, float]]:
     """Turns (speaker, start_s, duration_s) of `least` speakers or more, who talks most first, in
     `seconds` somewhere in a meeting of turns (start_s, end_s, name)."""
-    end_s = max(end for _, end, _ in turns)
+    latest_s = max(0.0, max(end for _, end, _ in turns) - seconds)
+    least = min(least, len({name for _, _, name in turns}))
     talk: dict[str, float] = {}
     while len(talk) < least:
-        first = float(rng.uniform(0.0, end_s - seconds))
+        first = float(rng.uniform(0.0, latest_s))
         heard = [
             (max(start - first, 0.0), min(end - first, seconds), name)
             for start, end, name in turns

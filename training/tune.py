@@ -46,10 +46,11 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=8)
     args = parser.parse_args()
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
-    cases = [simulated(corpus, args.conversations, 60.0, seed=78)]
     timing = args.data / "timing/ami_dev.rttm"
-    if timing.exists():
-        cases.append(simulated_meetings(corpus, timing, args.cache, 60.0, seed=78))
+    cases = [
+        simulated(corpus, args.conversations, 60.0, seed=78),
+        simulated_meetings(corpus, timing, args.cache, 60.0, seed=78),
+    ]
     with load(args.bundle, threads=2) as session:
         heard = [[Heard(session, mixture.pcm) for mixture in case] for case in cases]
     rows = []
@@ -59,6 +60,7 @@ def main() -> None:
             score(case, each, latency_s, **decoding)
             for case, each in zip(cases, heard, strict=True)
             for latency_s in LATENCIES_S
+            if case
         ]
         rows.append((sum(der for der, _ in found) / len(found), decoding))
         told = "  ".join(f"{der:6.2f} {right:3.0f}" for der, right in found)
