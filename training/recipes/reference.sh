@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The reference checkpoint, from nothing to a bundle and its figures: about 8 hours on 2 quiet CPU
+# The reference checkpoint, from nothing to a bundle and its figures: about 6 hours on 2 quiet CPU
 # cores. Every step resumes where it stopped. Usage:
 #
 #     training/recipes/reference.sh DATA           # into runs/, models/ and echo_edge/default_bundle
@@ -39,7 +39,7 @@ joint joint8b 2200 --start "$runs/joint8/model.safetensors" --peak 7e-4 --decay 
 # The encoder frozen: latent separation from scratch, audible separation and the others further.
 heads heads joint8b joint8b 700
 # Everything once more, with more conversations and rougher speech, from the best so far; three fifths
-# of the way there are best. What is shipped went this way three times (training/LOG.md).
+# of the way there are best. What is shipped went this way twice (training/LOG.md).
 again() {  # NAME START STEPS
   joint "$1" "$3" --start "$runs/$2/model.safetensors" --peak 6e-4 --decay 0.7 \
     --read-items 5 --conversations 3 --roughness 0.5
@@ -50,7 +50,7 @@ again() {  # NAME START STEPS
 }
 again first heads 2600
 best=first_heads
-[ "$share" != 1 ] || { again second first_heads 1700; again third second_heads 1550; best=third_heads; }
+[ "$share" != 1 ] || { again second first_heads 1700; best=second_heads; }
 
 mkdir -p "$models"
 # Sounds as likely as what is heard makes them.
