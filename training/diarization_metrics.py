@@ -13,7 +13,8 @@ from echo_edge.session import Session
 
 from .augment import room_bank
 from .data import Corpus, Pcm
-from .layouts import read_recordings, read_rttm
+from .layouts import read_rttm
+from .meetings import load_timing
 from .mixtures import ENOUGH, STEP_SAMPLES, Mixture, conversation, excerpt, meeting
 from .replay import Heard
 
@@ -83,12 +84,10 @@ def simulated_meetings(
     """A seeded conversation for every meeting of the RTTM file `timing`: unseen voices take the
     turns of its speakers, in a simulated room that training does not know, with noise. None without
     that file."""
-    if not timing.exists():
-        return []
     voices = corpus.by_speaker(ENOUGH)
     rooms = room_bank(cache / "rooms_meetings.npy", n_rooms=40, seed=13)
     made = []
-    for i, (_, turns) in enumerate(sorted(read_recordings(timing).items())):
+    for i, turns in enumerate(load_timing(timing)):
         rng = np.random.default_rng((seed, i))
         taken = excerpt(turns, seconds, 2, rng)
         made.append(meeting(corpus, voices, rooms, taken, seconds, rng, share_dry=0.0))

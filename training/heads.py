@@ -72,7 +72,8 @@ def main() -> None:
     alignment = load_alignment(args.cache / "phones.npz")
     batches = Batches(
         corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False,
-        meetings=load_meetings(corpus, args.data / "train/rttm"), timing=load_timing(args.data),
+        meetings=load_meetings(corpus, args.data / "train/rttm"),
+        timing=load_timing(args.data / "timing/ami_dev.rttm"),
     )  # fmt: skip
     start = load_checkpoint(args.start)
     model = start.model.train()

@@ -214,7 +214,8 @@ def main() -> None:
         corpus, default_rooms(args.cache), spec, args.seed,
         load_alignment(args.cache / "phones.npz"),
         easy_start=args.start is None, roughness=args.roughness,
-        meetings=load_meetings(corpus, args.data / "train/rttm"), timing=load_timing(args.data),
+        meetings=load_meetings(corpus, args.data / "train/rttm"),
+        timing=load_timing(args.data / "timing/ami_dev.rttm"),
     )  # fmt: skip
     learners = build(args, batches)
     model = learners.model

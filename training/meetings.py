@@ -53,9 +53,8 @@ def _meeting(pcm: Pcm, turns: list[tuple[float, float, str]], speed: int) -> Mee
     return Meeting(pcm, active, speakers, speed)
 
 
-def load_timing(data: Path) -> list[list[tuple[float, float, str]]]:
-    """Who spoke when in real meetings whose audio is not here; none if the data have no timing."""
-    path = data / "timing/ami_dev.rttm"
+def load_timing(path: Path) -> list[list[tuple[float, float, str]]]:
+    """Who spoke when in real meetings whose audio is not here; none if there is no such file."""
     return list(read_recordings(path).values()) if path.exists() else []
 
 

@@ -44,6 +44,15 @@ class Replayer:
         """Nothing to free."""
 
 
+def without_words(session: Session, **decoding: float) -> Session:
+    """The session with these thresholds instead of the bundle's; words are not listened for."""
+    manifest = session.bundle.manifest
+    decided = replace(manifest, decoding={**manifest.decoding, **decoding})
+    bundle = replace(session.bundle, manifest=decided, language=None)
+    silent = NullEngine(manifest.graphs["asr"])
+    return Session(bundle, session.threads, {**session.engines, "asr": silent})
+
+
 class Heard:
     """The encoder's latents over a recording `[N]`, through the session's own decoders as often as
     wanted; words are not listened for."""
@@ -64,11 +73,6 @@ class Heard:
     def _process(
         self, engines: Mapping[str, Engine], latency_s: float, **decoding: float
     ) -> Result:
-        bundle, manifest = self._session.bundle, self._session.bundle.manifest
-        decided = replace(manifest, decoding={**manifest.decoding, **decoding})
-        silent = NullEngine(manifest.graphs["asr"])
-        session = Session(
-            replace(bundle, manifest=decided), self._session.threads,
-            {**self._session.engines, "asr": silent, **engines},
-        )  # fmt: skip
-        return session.process(self.pcm, latency_s, language_model=False)
+        silent = without_words(self._session, **decoding)
+        session = Session(silent.bundle, silent.threads, {**silent.engines, **engines})
+        return session.process(self.pcm, latency_s)

@@ -8,31 +8,21 @@ the latter a speaker may be several voices while the audio flows.
 
 import argparse
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from echo_edge.engines.null import NullEngine
-from echo_edge.session import Session, load
+from echo_edge.session import load
 
 from .data import load_corpus
 from .diarization_metrics import simulated
+from .replay import without_words
 from .separation_metrics import audible_gain, streamed
 
 SECONDS = 57.6
 """A whole number of chunks."""
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.4)
 LATENCIES_S = (2.0, math.inf)
-
-
-def with_threshold(session: Session, threshold: float) -> Session:
-    """The session with another `slot_threshold`; words are not listened for."""
-    manifest = session.bundle.manifest
-    decoding = {**manifest.decoding, "slot_threshold": threshold}
-    bundle = replace(session.bundle, manifest=replace(manifest, decoding=decoding), language=None)
-    silent = NullEngine(manifest.graphs["asr"])
-    return Session(bundle, session.threads, {**session.engines, "asr": silent})
 
 
 def main() -> None:
@@ -47,7 +37,7 @@ def main() -> None:
     mixtures = simulated(corpus, args.conversations, SECONDS, seed=180)
     with load(args.bundle) as session:
         for threshold in THRESHOLDS:
-            tried = with_threshold(session, threshold)
+            tried = without_words(session, slot_threshold=threshold)
             for latency_s in LATENCIES_S:
                 gains = [audible_gain(streamed(tried, m, latency_s), m) for m in mixtures]
                 error = np.std(gains) / len(gains) ** 0.5

@@ -17,7 +17,7 @@ from .align import Lexicon, pronounce
 from .data import SAMPLE_RATE, Corpus, Utterance
 from .language import estimate
 from .metrics import error_rates
-from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
+from .mixtures import ENOUGH, MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
 
 READERS = {"libri": "librispeech_dev-clean_mp3", "so762": "speechocean762"}
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -82,7 +82,7 @@ def readers(corpus: Corpus) -> dict[str, list[Utterance]]:
         name: [u for u in pool if u.text and u.source in READERS.values()]
         for name, pool in corpus.by_speaker().items()
     }
-    return {name: pool for name, pool in pools.items() if len(pool) >= 8}
+    return {name: pool for name, pool in pools.items() if len(pool) >= ENOUGH}
 
 
 def dialogue(

@@ -4,8 +4,8 @@ import numpy as np
 
 from echo_edge.session import load
 from training.mixtures import Mixture
+from training.replay import without_words
 from training.separation_metrics import streamed
-from training.tune_slots import with_threshold
 
 
 def test_another_threshold_is_tried_without_words(default_bundle: Path) -> None:
@@ -14,7 +14,7 @@ def test_another_threshold_is_tried_without_words(default_bundle: Path) -> None:
     mixture = Mixture(pcm, np.stack([pcm, pcm, pcm]), active, ("a", "b", "c"), (1, 1, 1))
 
     with load(default_bundle) as session:
-        tried = with_threshold(session, 0.123)
+        tried = without_words(session, slot_threshold=0.123)
         voices = streamed(tried, mixture, float("inf"))
         result = tried.process(pcm)
 
