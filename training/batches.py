@@ -1,12 +1,13 @@
 """Step number -> batch, a pure function: training resumes anywhere and replays exactly.
 
 A batch holds read utterances (words, one voice each) and conversations (turns, voices, sources).
-The loader builds them ahead in one worker process.
+The loader builds them ahead in processes of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,6 +74,12 @@ class Batch:
     """`[M, K]` speaker class, -1 for an unused slot."""
     chunk_steps: int
     left_steps: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on `device`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: Any = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -175,16 +182,16 @@ class Batches(Dataset[Batch]):
 
 
 def loader(
-    batches: Batches, first: int, last: int, rank: int = 0, world: int = 1
+    batches: Batches, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 1
 ) -> DataLoader[Batch]:
-    """Batches of steps `first` to `last - 1`, built ahead by one worker; each of `world` processes
-    has batches of its own."""
+    """Batches of steps `first` to `last - 1`, in order, built ahead by `workers` processes; each of
+    `world` processes has batches of its own."""
     steps = range(first * world + rank, last * world + rank, world)
     return DataLoader(
         batches,
         batch_size=None,
         sampler=steps,
-        num_workers=1,
+        num_workers=workers,
         prefetch_factor=6,
     )
 

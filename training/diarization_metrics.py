@@ -1,5 +1,6 @@
 """Who spoke when: DER and JER of a bundle through the runtime, on simulated and real recordings."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,18 @@ def turns_of(active: NDArray[np.bool_]) -> list[tuple[float, float, str]]:
 
 def simulated_meetings(
     corpus: Corpus, timing: Path, cache: Path, seconds: float = MEETING_S, seed: int = 79
-) -> list[Mixture]:
+) -> Iterator[Mixture]:
     """A seeded conversation for every meeting of the RTTM file `timing`: unseen voices take the
     turns of its speakers, in a simulated room that training does not know, with noise. None without
     that file."""
+    if not (meetings := load_timing(timing)):
+        return
     voices = corpus.by_speaker(ENOUGH)
     rooms = room_bank(cache / "rooms_meetings.npy", n_rooms=40, seed=13)
-    made = []
-    for i, turns in enumerate(load_timing(timing)):
+    for i, turns in enumerate(meetings):
         rng = np.random.default_rng((seed, i))
         taken = excerpt(turns, seconds, 2, rng)
-        made.append(meeting(corpus, voices, rooms, taken, seconds, rng, share_dry=0.0))
-    return made
+        yield meeting(corpus, voices, rooms, taken, seconds, rng, share_dry=0.0)
 
 
 def simulated(corpus: Corpus, n: int, seconds: float, seed: int = 77) -> list[Mixture]:
@@ -142,5 +143,5 @@ def diarization(
     return figures
 
 
-def _true_turns(mixtures: list[Mixture]) -> list[Recording]:
+def _true_turns(mixtures: Iterable[Mixture]) -> list[Recording]:
     return [(mixture.pcm, turns_of(mixture.active)) for mixture in mixtures]

@@ -17,7 +17,7 @@ from .align import load_alignment
 from .batches import Batch, Batches, BatchSpec, default_rooms, loader
 from .data import load_splits
 from .joint import AAM_WEIGHT
-from .loop import Log, Schedule, adamw, load_state, run, save_state
+from .loop import Log, Schedule, adamw, choose_device, load_state, run, save_state
 from .losses import ArcFace, turns_loss
 from .meetings import load_meetings, load_timing
 from .metrics import quick_look
@@ -65,6 +65,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--peak", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda, ...")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
@@ -81,7 +83,12 @@ def main() -> None:
     model.encoder.mix.requires_grad_(True)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
     if args.arcface:
-        arcface.load_state_dict(torch.load(args.arcface, weights_only=True)["arcface"])
+        arcface.load_state_dict(
+            torch.load(args.arcface, map_location="cpu", weights_only=True)["arcface"]
+        )
+    device = choose_device(args.device)
+    model.to(device)
+    arcface.to(device)
     heads = [model.separation, model.diarization, model.speaker, model.asr]
     trained = [*heads, arcface, model.encoder]
     optimizer = adamw(trained, args.peak)
@@ -99,7 +106,8 @@ def main() -> None:
     schedule = Schedule(args.peak, args.steps, warmup=50, decay=0.5)
     log = Log(args.out / "log.csv", 10, args.steps)
     began = time.monotonic()
-    run(step_loss, loader(batches, first, args.steps), first, optimizer, schedule, log, after_step)
+    ahead = loader(batches, first, args.steps, workers=args.workers)
+    run(step_loss, ahead, first, optimizer, schedule, log, after_step)
     look = quick_look(model, dev)
     print("  ".join(f"{name} {value:.1f}" for name, value in look.items()))
     print(f"{args.steps - first} steps in {(time.monotonic() - began) / 60:.1f} min")

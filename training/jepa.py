@@ -34,7 +34,7 @@ class Jepa(nn.Module):
         """Features `[B, T, n_mels]` with stretches set to the mean, and which steps are hidden,
         bool `[B, S]`."""
         n_steps = features.shape[1] // self.patch_frames
-        starts = torch.rand(features.shape[0], n_steps, generator=generator)
+        starts = torch.rand(features.shape[0], n_steps, generator=generator).to(features.device)
         first = (starts < HIDDEN_SHARE / SPAN_STEPS).float()
         spread = F.max_pool1d(F.pad(first, (SPAN_STEPS - 1, 0)), SPAN_STEPS, 1) > 0
         frames = spread.repeat_interleave(self.patch_frames, dim=1)

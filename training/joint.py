@@ -28,7 +28,17 @@ from .batches import EASY_STEPS, Batch, Batches, BatchSpec, default_rooms, loade
 from .data import SAMPLE_RATE, load_splits
 from .grow import grow
 from .jepa import Jepa
-from .loop import Log, Schedule, adamw, join_group, load_state, run, save_state, use_bfloat16
+from .loop import (
+    Log,
+    Schedule,
+    adamw,
+    choose_device,
+    join_group,
+    load_state,
+    run,
+    save_state,
+    use_bfloat16,
+)
 from .losses import ArcFace, PhoneHead, turns_loss
 from .meetings import load_meetings, load_timing
 from .metrics import encode, quick_look
@@ -172,6 +182,8 @@ def parse_args() -> argparse.Namespace:
         "--qat", type=float, default=0.0, help="last share of steps that sees int8 rounding"
     )
     parser.add_argument("--bf16", action="store_true", help="blocks multiply in bfloat16")
+    parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda, ...")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--look-every", type=int, default=300, help="steps between quick looks")
     parser.add_argument("--save-every", type=int, default=100)
     return parser.parse_args()
@@ -219,8 +231,11 @@ def main() -> None:
     )  # fmt: skip
     learners = build(args, batches)
     model = learners.model
+    device = choose_device(args.device)
+    for part in learners.parts().values():
+        part.to(device)
     if args.bf16:
-        use_bfloat16(model.encoder.blocks)
+        use_bfloat16(model.encoder.blocks, device)
     print({name: f"{count / 1e6:.3f} M" for name, count in model.parameter_counts().items()})
     optimizer = adamw(learners.parts().values(), args.peak)
     parts = {**learners.parts(), "optimizer": optimizer}
@@ -252,7 +267,7 @@ def main() -> None:
         return joint_loss(learners, batch, step, 0.2 * ramp, masked)
 
     started = time.monotonic()
-    ahead = loader(batches, first, args.steps, rank, world)
+    ahead = loader(batches, first, args.steps, rank, world, args.workers)
     run(step_loss, ahead, first, optimizer, schedule, log, after_step)
     print(f"{args.steps - first} steps in {(time.monotonic() - started) / 60:.1f} min")
 

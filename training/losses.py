@@ -45,17 +45,17 @@ class PhoneHead(nn.Module):
 
 def powerset_targets(active: Tensor) -> Tensor:
     """Active speakers `[..., 3, S]` in {0, 1} to classes `[..., S]`; a third voice is dropped."""
-    lookup = torch.zeros(8, dtype=torch.long)
+    lookup = torch.zeros(8, dtype=torch.long, device=active.device)
     for index, speakers in enumerate(POWERSET):
         lookup[sum(1 << k for k in speakers)] = index
     lookup[7] = POWERSET.index((0, 1))
-    bits = active.long() * torch.tensor([1, 2, 4])[:, None]
+    bits = active.long() * torch.tensor([1, 2, 4], device=active.device)[:, None]
     return lookup[bits.sum(-2)]
 
 
 def turns_loss(head: DiarizationHead, latents: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     """Powerset and affinity loss of whole windows `[B, S, d]` with voices active `[B, 3, S]`."""
-    states = head.states(latents, torch.ones(latents.shape[:2]))
+    states = head.states(latents, latents.new_ones(latents.shape[:2]))
     return powerset_loss(head.classify(states[-1]), active), affinity_loss(states[0], active)
 
 
@@ -128,10 +128,11 @@ def separation_loss(
     active = torch.log10((error + floor * power[:, None]) / (power[:, None] + 1e-6) + 1e-9)
     silent = torch.log10(error / mixture + floor)
     audible = torch.where(present[:, None, :], active, silent)
-    strangers = (bound[:, :, None] | bound[:, None]) & ~torch.eye(3, dtype=torch.bool)
+    other = ~torch.eye(3, dtype=torch.bool, device=bound.device)
+    strangers = (bound[:, :, None] | bound[:, None]) & other
     pairs = audible + strangers * 1e3
     totals = torch.stack([pairs[:, range(3), order].mean(1) for order in ORDERS], dim=1)
-    order = torch.tensor(ORDERS)[totals.argmin(1)]
+    order = torch.tensor(ORDERS, device=totals.device)[totals.argmin(1)]
     chosen = audible.gather(2, order[:, :, None])[..., 0]
     parts = {"snr": -10.0 * chosen[present.gather(1, order)].mean().item()}
     return totals.amin(1).mean(), parts, order

@@ -24,6 +24,7 @@ CHUNK_STEPS = 12
 
 def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Tensor, ...]:
     """PCM `[B, N]` to (final, diarization, speaker, asr, separation) latents `[B, S, d]`."""
+    pcm = pcm.to(model.frontend.mean.device)
     latents = model.encoder(model.frontend.whole(pcm)[0], chunk_steps)
     return latents.final, latents.diarization, latents.speaker, latents.asr, latents.separation
 
@@ -54,7 +55,7 @@ def transcripts(
         latents = heard_latents(model, corpus.pcm(u))
         if quantizer is not None:
             latents = quantizer(latents)[0]
-        state = torch.zeros(1, model.asr.memory, latents.shape[-1])
+        state = latents.new_zeros(1, model.asr.memory, latents.shape[-1])
         texts.append(greedy(model.asr(latents, state)[0][0]))
     return texts
 
@@ -87,8 +88,8 @@ def speaker_eer(model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0) ->
             if len(pcm) < seconds * 8000:
                 continue
             latents = encode(model, torch.from_numpy(pcm)[None])[2]
-            weights = torch.ones(1, 1, latents.shape[1])
-            embeddings.append(model.speaker(latents, weights)[0, 0].numpy())
+            weights = latents.new_ones(1, 1, latents.shape[1])
+            embeddings.append(model.speaker(latents, weights)[0, 0].cpu().numpy())
             names.append(name)
     table = np.stack(embeddings)
     left, right = np.triu_indices(len(names), 1)
@@ -104,8 +105,8 @@ def powerset_error(model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12)
         rng = np.random.default_rng((seed, i))
         mix = conversation(corpus, voices, None, 10.0, 1 + i % 3, rng)
         latents = encode(model, torch.from_numpy(mix.pcm)[None])[1]
-        logprobs = model.diarization(latents, torch.ones(1, latents.shape[1]))
-        active = torch.from_numpy(mix.active).float()[None]
+        logprobs = model.diarization(latents, latents.new_ones(1, latents.shape[1]))
+        active = torch.from_numpy(mix.active).to(latents)[None]
         losses = [powerset_targets(active[:, order]) != logprobs.argmax(-1) for order in ORDERS]
         wrong += min(float(loss.sum()) for loss in losses)
         total += latents.shape[1]

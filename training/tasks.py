@@ -25,7 +25,7 @@ def features_of(model: Echo, pcm: Tensor) -> Tensor:
 
 def words_loss(model: Echo, latents: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     """CTC of phones and characters of the read items, from their asr latents `[U, S, d]`."""
-    state = torch.zeros(len(latents), model.asr.memory, latents.shape[-1])
+    state = latents.new_zeros(len(latents), model.asr.memory, latents.shape[-1])
     characters, sounds, _ = model.asr(latents, state)
     ctc = ctc_loss(characters, batch.targets, batch.target_lengths)
     said = ctc_loss(sounds, batch.said, batch.said_lengths)
@@ -85,7 +85,7 @@ def told_voices(
     alone = active * (active.sum(1, keepdim=True) == 1)
     voices = model.speaker(mixed.speaker, alone)
     clear = alone.sum(2) >= CLEAR_STEPS
-    chance = torch.rand(clear.shape, generator=generator)
+    chance = torch.rand(clear.shape, generator=generator).to(clear.device)
     known = clear & (chance < KNOWN_SHARE)
     absent = ~(active.sum(2) > 0) & clear.roll(1, 0)[:, :1] & (chance < STRANGER_SHARE)
     voices = torch.where(absent[..., None], voices.roll(1, 0)[:, :1], voices)

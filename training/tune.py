@@ -49,7 +49,7 @@ def main() -> None:
     timing = args.data / "timing/ami_dev.rttm"
     cases = [
         simulated(corpus, args.conversations, 60.0, seed=78),
-        simulated_meetings(corpus, timing, args.cache, 60.0, seed=78),
+        list(simulated_meetings(corpus, timing, args.cache, 60.0, seed=78)),
     ]
     with load(args.bundle, threads=2) as session:
         heard = [[Heard(session, mixture.pcm) for mixture in case] for case in cases]

@@ -37,7 +37,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _learn(self, flat: Tensor, index: Tensor) -> None:
-        used = torch.zeros_like(self.counts).index_add_(0, index, torch.ones(len(index)))
+        used = torch.zeros_like(self.counts).index_add_(0, index, flat.new_ones(len(index)))
         sums = torch.zeros_like(self.codes).index_add_(0, index, flat)
         total = DECAY * self.counts + (1.0 - DECAY) * used
         moved = DECAY * self.counts[:, None] * self.codes + (1.0 - DECAY) * sums

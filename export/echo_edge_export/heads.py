@@ -208,7 +208,7 @@ class SeparationHead(nn.Module):
         streaming graph sees them: band masks `[B, K, 4 N C, n_mels]`, presence logits
         `[B, N, K]`."""
         x, key, value = self.keys(latents)
-        steps = torch.arange(x.shape[1])
+        steps = torch.arange(x.shape[1], device=x.device)
         start = steps[::chunk_steps, None]
         seen = (steps >= start - left_steps) & (steps < start + chunk_steps)
         bias = (~seen).to(x.dtype)[None, :, None, None, :] * MASKED

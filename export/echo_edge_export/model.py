@@ -159,7 +159,7 @@ class Encoder(nn.Module):
         streaming graph sees them."""
         patches = self.embed(features)
         x = self.convolve(F.pad(patches, (0, 0, self.config.conv_kernel - 1, 0)))
-        steps = torch.arange(x.shape[1])
+        steps = torch.arange(x.shape[1], device=x.device)
         left = self.config.left_context_steps if left_steps is None else left_steps
         seen = F.pad(chunk_mask(x.shape[1], chunk_steps, left), (1, 0), value=True)
         bias = self.position_bias(steps, steps).masked_fill(~seen.to(x.device), MASKED)

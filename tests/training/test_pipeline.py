@@ -279,7 +279,7 @@ def test_meetings_keep_the_timing_of_real_ones(
         "".join(f"SPEAKER {m} 1 {s} {d} <NA> <NA> {k} <NA> <NA>\n" for m, s, d, k in rows)
     )
 
-    made = simulated_meetings(corpus, timing, tmp_path, seconds=8.0, seed=1)
+    made = list(simulated_meetings(corpus, timing, tmp_path, seconds=8.0, seed=1))
     again = simulated_meetings(corpus, timing, tmp_path, seconds=8.0, seed=1)
 
     assert len(made) == 2

@@ -12,6 +12,10 @@ share=${3:-1}
 cd "$(dirname "$0")/../.."
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 runs=$out/runs models=$out/models bundle=$out/echo_edge/default_bundle
+# On a GPU: DEVICE=cuda WORKERS=16 (processes that make batches) before the command.
+device=${DEVICE:-cpu} products=()
+where=(--device "$device" --workers "${WORKERS:-1}")
+[ "$device" = cpu ] || products=(--bf16)
 width=512 hours=4 words=30000 figures=(words voices turns sources)
 [ "$share" = 1 ] || { width=128 hours=0.1 words=2000 figures=(words voices); }
 
@@ -19,11 +23,12 @@ width=512 hours=4 words=30000 figures=(words voices turns sources)
 steps() { awk -v n="$1" -v share="$share" 'BEGIN { m = int(n * share); print (m < 20 ? 20 : m) }'; }
 joint() {  # NAME STEPS OPTION ...
   "$python" -m training.joint --data "$data" --cache "$runs/cache" --out "$runs/$1" \
-    --steps "$(steps "$2")" --width "$width" "${@:3}"
+    --steps "$(steps "$2")" --width "$width" "${where[@]}" "${products[@]}" "${@:3}"
 }
 heads() {  # NAME START JOINT STEPS: the heads of START; the voices are those of the run JOINT
   "$python" -m training.heads --data "$data" --cache "$runs/cache" --out "$runs/$1" \
-    --start "$runs/$2/model.safetensors" --arcface "$runs/$3/state.pt" --steps "$(steps "$4")" --peak 5e-4
+    --start "$runs/$2/model.safetensors" --arcface "$runs/$3/state.pt" --steps "$(steps "$4")" --peak 5e-4 \
+    "${where[@]}"
 }
 
 [ -e "$runs/cache/tts/index.tsv" ] ||

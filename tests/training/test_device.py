@@ -1,0 +1,121 @@
+"""Training on another device, without having one: a mixture of devices is what breaks there."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from echo_edge_export.config import EchoConfig
+from echo_edge_export.model import Echo
+from tests.training.test_pipeline import aligned, write_split
+from training import heads, joint
+from training.batches import Batch, Batches, BatchSpec, loader
+from training.data import load_corpus
+from training.jepa import Jepa
+from training.loop import choose_device
+from training.losses import ArcFace, PhoneHead
+from training.vq import VectorQuantizer
+
+SMALL = EchoConfig(d_model=64, n_layers=2, n_heads=8, d_mlp=128, d_slot=32, d_mask=32)
+INDEXING = ("__getitem__", "__setitem__")
+
+
+class Elsewhere(TorchFunctionMode):
+    """Takes the tensors in `there`, and all that is made of them or for their device, to be on
+    another device; raises where they meet others. Single numbers may meet everything and indices
+    anything, as PyTorch allows."""
+
+    def __init__(self, there: list[Tensor]) -> None:
+        super().__init__()
+        for tensor in there:
+            tensor.elsewhere = True  # type: ignore[attr-defined]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        leaves = tree_leaves((args, kwargs or {}))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        there = [t for t in tensors if hasattr(t, "elsewhere")]
+        here = [t for t in tensors if not hasattr(t, "elsewhere") and t.dim()]
+        told = any(isinstance(leaf, torch.device) for leaf in leaves)
+        if there and here and not told and name not in INDEXING:
+            raise RuntimeError(f"{name}: tensors on two devices")
+        made = func(*args, **(kwargs or {}))
+        if there or told:
+            for tensor in tree_leaves(made):
+                if isinstance(tensor, Tensor):
+                    tensor.elsewhere = True  # type: ignore[attr-defined]
+        return made
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> Batches:
+    root = tmp_path_factory.mktemp("data")
+    write_split(root / "train", [f"s{i}" for i in range(6)], 0)
+    corpus = load_corpus([root / "train"], root / "cache")
+    return Batches(corpus, None, BatchSpec(2, conversations=2), 0, aligned(corpus))
+
+
+@pytest.fixture
+def learners(batches: Batches) -> joint.Learners:
+    model = Echo(SMALL).train()
+    return joint.Learners(
+        model,
+        ArcFace(SMALL.embedding_dim, batches.n_voices),
+        PhoneHead(SMALL.d_model, len(batches.alignment.phones)),
+        Jepa(model.encoder),
+        VectorQuantizer(16, SMALL.d_model),
+    )
+
+
+def tensors_of(learners: joint.Learners, batch: Batch) -> list[Tensor]:
+    parts = learners.parts().values()
+    modules = [t for part in parts for t in (*part.parameters(), *part.buffers())]
+    return [*modules, *(value for value in vars(batch).values() if isinstance(value, Tensor))]
+
+
+def test_the_joint_loss_stays_on_its_device(batches: Batches, learners: joint.Learners) -> None:
+    batch = batches[2000]
+    with Elsewhere(tensors_of(learners, batch)):
+        loss, _ = joint.joint_loss(learners, batch, 2000, 0.2, masked=True)
+        loss.backward()
+    assert all(p.grad is not None for p in learners.arcface.parameters())
+
+
+def test_the_loss_of_the_heads_stays_on_its_device(
+    batches: Batches, learners: joint.Learners
+) -> None:
+    batch = batches[2000]
+    with Elsewhere(tensors_of(learners, batch)):
+        loss, _ = heads.heads_loss(learners.model, learners.arcface, batch, 3)
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("steps", [8])
+def test_the_check_finds_what_was_left_behind(
+    batches: Batches, learners: joint.Learners, steps: int
+) -> None:
+    batch, active = batches[2000], torch.ones(2, 3, steps)
+    latents = torch.randn(2, steps, SMALL.d_model)
+    there = [*tensors_of(learners, batch), latents]
+    with Elsewhere(there), pytest.raises(RuntimeError, match="two devices"):
+        joint.turns_loss(learners.model.diarization, latents, active)
+
+
+def test_more_workers_make_the_same_batches(batches: Batches) -> None:
+    one, two = (list(loader(batches, 3, 6, workers=workers)) for workers in (1, 2))
+    for first, second in zip(one, two, strict=True):
+        torch.testing.assert_close(first.pcm, second.pcm, rtol=0.0, atol=0.0)
+        torch.testing.assert_close(first.mixture, second.mixture, rtol=0.0, atol=0.0)
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert str(choose_device("cuda")) == "cuda:1"
+    assert str(choose_device("cpu")) == "cpu"
+    monkeypatch.delenv("LOCAL_RANK")
+    assert str(choose_device("cuda")) == "cuda"
