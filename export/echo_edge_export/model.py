@@ -17,13 +17,13 @@ from .frontend import Frontend
 from .heads import AsrHead, DiarizationHead, SeparationHead, SpeakerHead
 
 
-def chunk_mask(n_steps: int, chunk_steps: int, left_steps: int) -> Tensor:
-    """Which keys each query sees, bool `[n_steps, n_steps]`: its own chunk and `left_steps` before.
+def chunk_mask(steps: Tensor, chunk_steps: int, left_steps: int) -> Tensor:
+    """Which keys each query of the steps `[S]` sees, bool `[S, S]`: its own chunk and `left_steps`
+    before.
 
     The streaming graph's view of the past, written as a mask (dynamic chunk training: Zhang et al.,
     "Unified streaming and non-streaming two-pass end-to-end model", 2020).
     """
-    steps = torch.arange(n_steps)
     start = (steps // chunk_steps * chunk_steps)[:, None]
     return (steps >= start - left_steps) & (steps < start + chunk_steps)
 
@@ -161,8 +161,8 @@ class Encoder(nn.Module):
         x = self.convolve(F.pad(patches, (0, 0, self.config.conv_kernel - 1, 0)))
         steps = torch.arange(x.shape[1], device=x.device)
         left = self.config.left_context_steps if left_steps is None else left_steps
-        seen = F.pad(chunk_mask(x.shape[1], chunk_steps, left), (1, 0), value=True)
-        bias = self.position_bias(steps, steps).masked_fill(~seen.to(x.device), MASKED)
+        seen = F.pad(chunk_mask(steps, chunk_steps, left), (1, 0), value=True)
+        bias = self.position_bias(steps, steps).masked_fill(~seen, MASKED)
         layers = [x]
         for block, block_bias in zip(self.blocks, bias, strict=True):
             x = block(x, block_bias[None].to(x.dtype))

@@ -75,7 +75,7 @@ def test_separated_sources_sum_to_the_mixture(
 
 
 def test_chunk_mask_shows_the_own_chunk_and_what_lies_left_of_it() -> None:
-    mask = chunk_mask(6, chunk_steps=2, left_steps=2).int().tolist()
+    mask = chunk_mask(torch.arange(6), chunk_steps=2, left_steps=2).int().tolist()
 
     assert mask == [
         [1, 1, 0, 0, 0, 0],

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from echo_edge_export.config import EchoConfig
 from echo_edge_export.model import Echo
+from tests.training.test_joint import SMALL
 from tests.training.test_pipeline import aligned, write_split
 from training import heads, joint
 from training.batches import Batch, Batches, BatchSpec, loader
@@ -19,7 +20,6 @@ from training.loop import choose_device
 from training.losses import ArcFace, PhoneHead
 from training.vq import VectorQuantizer
 
-SMALL = EchoConfig(d_model=64, n_layers=2, n_heads=8, d_mlp=128, d_slot=32, d_mask=32)
 INDEXING = ("__getitem__", "__setitem__")
 
 
@@ -30,8 +30,7 @@ class Elsewhere(TorchFunctionMode):
 
     def __init__(self, there: list[Tensor]) -> None:
         super().__init__()
-        for tensor in there:
-            tensor.elsewhere = True  # type: ignore[attr-defined]
+        self.there = WeakTensorKeyDictionary(dict.fromkeys(there, True))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -39,8 +38,8 @@ class Elsewhere(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         leaves = tree_leaves((args, kwargs or {}))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        there = [t for t in tensors if hasattr(t, "elsewhere")]
-        here = [t for t in tensors if not hasattr(t, "elsewhere") and t.dim()]
+        there = [t for t in tensors if t in self.there]
+        here = [t for t in tensors if t not in self.there and t.dim()]
         told = any(isinstance(leaf, torch.device) for leaf in leaves)
         if there and here and not told and name not in INDEXING:
             raise RuntimeError(f"{name}: tensors on two devices")
@@ -48,7 +47,7 @@ class Elsewhere(TorchFunctionMode):
         if there or told:
             for tensor in tree_leaves(made):
                 if isinstance(tensor, Tensor):
-                    tensor.elsewhere = True  # type: ignore[attr-defined]
+                    self.there[tensor] = True
         return made
 
 
@@ -95,15 +94,11 @@ def test_the_loss_of_the_heads_stays_on_its_device(
     assert torch.isfinite(loss)
 
 
-@pytest.mark.parametrize("steps", [8])
-def test_the_check_finds_what_was_left_behind(
-    batches: Batches, learners: joint.Learners, steps: int
-) -> None:
-    batch, active = batches[2000], torch.ones(2, 3, steps)
-    latents = torch.randn(2, steps, SMALL.d_model)
-    there = [*tensors_of(learners, batch), latents]
-    with Elsewhere(there), pytest.raises(RuntimeError, match="two devices"):
-        joint.turns_loss(learners.model.diarization, latents, active)
+def test_the_check_finds_what_was_left_behind(learners: joint.Learners) -> None:
+    head = learners.model.diarization
+    latents, active = torch.randn(2, 8, SMALL.d_model), torch.ones(2, 3, 8)
+    with Elsewhere([*head.parameters(), latents]), pytest.raises(RuntimeError, match="two devices"):
+        joint.turns_loss(head, latents, active)
 
 
 def test_more_workers_make_the_same_batches(batches: Batches) -> None:

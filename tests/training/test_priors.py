@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from echo_edge_export.config import PHONES, EchoConfig
+from echo_edge_export.config import PHONES
 from echo_edge_export.model import Echo
+from tests.training.test_joint import SMALL
 from training.priors import divide, phone_priors
-
-SMALL = EchoConfig(d_model=64, n_layers=2, n_heads=8, d_mlp=128, d_slot=32, d_mask=32)
 
 
 @pytest.fixture
