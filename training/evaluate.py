@@ -14,7 +14,7 @@ from echo_edge.session import load
 
 from .data import load_corpus
 from .diarization_metrics import diarization, real_recordings, simulated
-from .separation_metrics import separation_figures
+from .separation_metrics import MIXTURE_S, MIXTURES, separation_figures
 from .voice_metrics import in_one_room, voices
 from .word_metrics import conversations, digits, transcription
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "turns" in args.only:
             figures |= diarization(session, args.data, args.cache, corpus, args.out)
         if "sources" in args.only:
-            figures |= separation_figures(session, simulated(corpus, 16, 19.2))
+            figures |= separation_figures(session, simulated(corpus, MIXTURES, MIXTURE_S))
     print(report(figures))
     (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
 

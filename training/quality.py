@@ -34,7 +34,7 @@ from echo_edge.session import Session, load
 from .data import SAMPLE_RATE, Corpus, load_corpus
 from .diarization_metrics import Der, real_recordings, simulated, turns_of
 from .mixtures import STEP_SAMPLES, Mixture
-from .separation_metrics import separation_figures
+from .separation_metrics import MIXTURE_S, MIXTURES, separation_figures
 from .voice_metrics import embed, latents, voices
 from .word_metrics import by_speaker, dialogue, readers, words_of
 
@@ -51,8 +51,6 @@ PER_BUNDLE = {
     "si_sdri_live_db": "separation.si_sdri_db_streamed",
 }
 """Column -> its name in `training.evaluate`."""
-MIXTURE_S = 19.2
-"""A whole number of chunks of 4, 12, 24 and 48 steps."""
 SHORTEST_STEPS = 5
 """A true turn must be so long (0.2 s) for its voice to be told."""
 
@@ -230,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--latency-s", type=float, nargs="+", default=LATENCIES_S)
     parser.add_argument("--dialogues", type=int, default=12)
-    parser.add_argument("--mixtures", type=int, default=16, help="for PIT accuracy and SI-SDRi")
+    parser.add_argument("--mixtures", type=int, default=MIXTURES, help="for PIT accuracy and SI-SDRi")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
     args = parser.parse_args(argv)
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")

@@ -23,6 +23,9 @@ from .losses import ORDERS
 from .mixtures import MAX_SPEAKERS, Mixture
 from .voice_metrics import latents
 
+MIXTURES, MIXTURE_S = 32, 19.2
+"""So many, of a whole number of chunks of 4, 12, 24 and 48 steps: a voice taken for another changes
+one mixture by 10 to 30 dB, so of 16 the mean of SI-SDRi is within 3 dB only, of 32 within 2."""
 CHUNK = 12
 """Steps over which PIT accuracy looks for the nearest latents: 0.48 s."""
 

@@ -45,7 +45,7 @@ DECODING = {
     "language_weight": 1.1,
     "new_voice_s": 1.0,
     "shortest_turn_s": 0.2,
-    "slot_threshold": 0.3,
+    "slot_threshold": 0.25,
     "stretch_threshold": 0.37,
     "voice_threshold": 0.63,
     "word_bonus": -2.0,

@@ -111,7 +111,7 @@ class TestStored:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
     @given(
         names=st.lists(st.text(min_size=1, max_size=20), max_size=4),
-        size=st.integers(1, 200),
+        size=st.integers(2, 200),
         seed=st.integers(0, 2**32 - 1),
     )
     def test_any_people(self, tmp_path: Path, names: list[str], size: int, seed: int) -> None:

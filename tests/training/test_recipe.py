@@ -102,7 +102,7 @@ def test_from_an_empty_folder_to_figures(data: Path, tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
 
-    # From the first run to the last but one of six, of 20 steps each.
+    # From the first run to the last but one of five, of 20 steps each.
     first, last = (columns(tmp_path / "runs" / run / "log.csv") for run in ("joint4", "first"))
     fell = {name: last[name][-1] / first[name][0] for name in ("ctc", "said", "diar")}
     assert max(fell.values()) < 0.7, fell
