@@ -228,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--latency-s", type=float, nargs="+", default=LATENCIES_S)
     parser.add_argument("--dialogues", type=int, default=12)
-    parser.add_argument("--mixtures", type=int, default=MIXTURES, help="for PIT accuracy and SI-SDRi")
+    parser.add_argument("--mixtures", type=int, default=MIXTURES, help="for PIT and SI-SDRi")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
     args = parser.parse_args(argv)
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
