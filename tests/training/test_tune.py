@@ -1,4 +1,4 @@
-"""The search for thresholds, on a little speech: what is heard once is decided at every point of the grid."""
+"""The search for thresholds, on a little speech: heard once, decided at every point of the grid."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import soundfile
 from tests.training.test_pipeline import write_split
 from training import tune
 from training.mixtures import Mixture
-
 
 SPEECH = Path(__file__).parents[2] / "demo/conversation.flac"
 
