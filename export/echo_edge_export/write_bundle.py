@@ -47,7 +47,7 @@ DECODING = {
     "shortest_turn_s": 0.2,
     "slot_threshold": 0.25,
     "stretch_threshold": 0.37,
-    "voice_threshold": 0.63,
+    "voice_threshold": 0.65,
     "word_bonus": -2.0,
 }
 """Decoder thresholds, tuned on development recordings by `python -m training.tune`."""

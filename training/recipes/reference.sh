@@ -4,7 +4,8 @@
 #
 #     training/recipes/reference.sh DATA           # into runs/, models/ and echo_edge/default_bundle
 #     training/recipes/reference.sh DATA OUT 0.01  # the same path in minutes: a hundredth of the
-#                                                  # steps, of a narrow model, everything below OUT
+#                                                  # steps, of a narrow model, everything below OUT,
+#                                                  # nothing that only repeats a step
 set -euo pipefail
 data=$(realpath "$1")
 out=$(realpath -m "${2:-$(dirname "$0")/../..}")
