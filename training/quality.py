@@ -36,7 +36,7 @@ from .diarization_metrics import Der, real_recordings, simulated, turns_of
 from .mixtures import STEP_SAMPLES, Mixture
 from .separation_metrics import MIXTURE_S, MIXTURES, separation_figures
 from .voice_metrics import embed, latents, voices
-from .word_metrics import by_speaker, dialogue, readers, words_of
+from .word_metrics import by_speaker, dialogues, words_of
 
 Array = NDArray[np.float32]
 Row = dict[str, float | str]
@@ -66,13 +66,12 @@ class Scene:
     """(speaker, words) by start; empty where nobody wrote them down."""
 
 
-def dialogues(corpus: Corpus, n: int) -> list[Scene]:
-    """Simulated, of 2 and of 3 unseen readers."""
-    voices, scenes = readers(corpus), []
-    for i in range(n):
-        mixture, said = dialogue(corpus, voices, 2 + i % 2, np.random.default_rng((79, i)))
-        scenes.append(Scene(f"dialogue{i:02d}", mixture.pcm, turns_of(mixture.active), said))
-    return scenes
+def conversations(corpus: Corpus, n: int) -> list[Scene]:
+    """The dialogues of `training.evaluate`, of 2 and of 3 unseen readers."""
+    return [
+        Scene(f"dialogue{i:02d}", mixture.pcm, turns_of(mixture.active), said)
+        for i, (mixture, said) in enumerate(dialogues(corpus, n))
+    ]
 
 
 def excerpts(data: Path) -> list[Scene]:
@@ -232,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
     args = parser.parse_args(argv)
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
-    sets = {"dialogues": dialogues(corpus, args.dialogues), "real": excerpts(args.data)}
+    sets = {"dialogues": conversations(corpus, args.dialogues), "real": excerpts(args.data)}
     mixtures = simulated(corpus, args.mixtures, MIXTURE_S)
     found: list[Row] = []
     try:

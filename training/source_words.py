@@ -13,7 +13,6 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 
 import jiwer
@@ -27,13 +26,13 @@ from echo_edge.session import Session, load
 from .data import SAMPLE_RATE, load_corpus
 from .mixtures import Mixture
 from .quality import by_start
-from .word_metrics import by_speaker, dialogue, readers, words_of
+from .word_metrics import GAP_S, by_speaker, dialogues, words_of
 
 SEED = 190
 KINDS = {
-    "two or three": ((2, 3), (0.25, 0.4)),
+    "two or three": ((2, 3), GAP_S),
     "two or three, much overlap": ((2, 3), (-1.5, 0.8)),
-    "five": ((5,), (0.25, 0.4)),
+    "five": ((5,), GAP_S),
 }
 """Numbers of speakers; mean and standard deviation of the silence between utterances, which
 overlap where it is below 0."""
@@ -106,13 +105,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     args = parser.parse_args(argv)
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
-    voices, cells = readers(corpus), []
+    cells = []
     with load(args.bundle) as session:
         for kind, (speakers, gap_s) in KINDS.items():
-            scenes = [
-                dialogue(corpus, voices, n_speakers, np.random.default_rng((args.seed, i)), gap_s)
-                for i, n_speakers in zip(range(args.dialogues), cycle(speakers), strict=False)
-            ]
+            scenes = list(dialogues(corpus, args.dialogues, args.seed, speakers, gap_s))
             audio_s = sum(len(mixture.pcm) for mixture, _ in scenes) / SAMPLE_RATE
             n_active = np.concatenate([mixture.active.sum(0) for mixture, _ in scenes])
             overlap = (n_active > 1).sum() / (n_active > 0).sum()

@@ -13,15 +13,13 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from echo_edge.session import load
 
 from .data import load_corpus
 from .diarization_metrics import Der, simulated, simulated_meetings, turns_of
 from .mixtures import Mixture
 from .replay import Heard
-from .word_metrics import dialogue, readers
+from .word_metrics import dialogues
 
 GRID = {
     "stretch_threshold": (0.3, 0.35, 0.4, 0.45),
@@ -73,13 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
     timing = args.data / "timing/ami_dev.rttm"
-    voices = readers(corpus)
     cases = [
         simulated(corpus, args.conversations, 60.0, seed=SEED),
-        [
-            dialogue(corpus, voices, 2 + i % 2, np.random.default_rng((SEED, i)))[0]
-            for i in range(args.conversations)
-        ],
+        [mixture for mixture, _ in dialogues(corpus, args.conversations, SEED)],
         list(simulated_meetings(corpus, timing, args.cache, 60.0, seed=SEED)),
     ]
     with load(args.bundle, threads=2) as session:

@@ -2,8 +2,9 @@
 runtime, with and without the bundle's language model."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from .mixtures import ENOUGH, MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
 
 READERS = {"libri": "librispeech_dev-clean_mp3", "so762": "speechocean762"}
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+GAP_S = (0.25, 0.4)
+"""Silence between two utterances of a dialogue: mean and standard deviation."""
 WAYS = {"": True, ".greedy": False}
 """Suffix of a figure -> whether the language model was used."""
 
@@ -90,10 +93,10 @@ def dialogue(
     voices: dict[str, list[Utterance]],
     n_speakers: int,
     rng: np.random.Generator,
-    gap_s: tuple[float, float] = (0.25, 0.4),
+    gap_s: tuple[float, float] = GAP_S,
 ) -> tuple[Mixture, list[tuple[str, str]]]:
     """A dry conversation of about a minute in which every utterance is whole; who said what, by
-    start. `gap_s`: mean and standard deviation of the silence between two."""
+    start. `gap_s` as in `GAP_S`."""
     names = [str(name) for name in rng.choice(sorted(voices), n_speakers, replace=False)]
     n_rows = max(MAX_SPEAKERS, n_speakers)
     dry = np.zeros((n_rows, 80 * SAMPLE_RATE // STEP_SAMPLES * STEP_SAMPLES), np.float32)
@@ -111,6 +114,19 @@ def dialogue(
     end = int((clock + 1.0) * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
     mixture = mix(dry[:, :end], tuple(names), (1,) * n_speakers, None, rng)
     return mixture, said
+
+
+def dialogues(
+    corpus: Corpus,
+    n: int,
+    seed: int = 79,
+    speakers: Sequence[int] = (2, 3),
+    gap_s: tuple[float, float] = GAP_S,
+) -> Iterator[tuple[Mixture, list[tuple[str, str]]]]:
+    """`n` of them by unseen readers, of so many `speakers` in turn; evaluation's have this seed."""
+    voices = readers(corpus)
+    for i, n_speakers in zip(range(n), cycle(speakers), strict=False):
+        yield dialogue(corpus, voices, n_speakers, np.random.default_rng((seed, i)), gap_s)
 
 
 def by_speaker(said: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -132,12 +148,12 @@ def conversations(
     """cpWER of conversations of 2 or 3 unseen readers (Watanabe et al., CHiME-6, 2020)."""
     from meeteval.wer import combine_error_rates, cp_word_error_rate
 
-    voices, figures = readers(corpus), {}
+    scenes = [(mixture.pcm, said) for mixture, said in dialogues(corpus, n)]
+    figures = {}
     for suffix, language_model in WAYS.items():
         rates, rows = [], []
-        for i in range(n):
-            mixture, said = dialogue(corpus, voices, 2 + i % 2, np.random.default_rng((79, i)))
-            result = session.process(mixture.pcm, latency_s, language_model=language_model)
+        for i, (pcm, said) in enumerate(scenes):
+            result = session.process(pcm, latency_s, language_model=language_model)
             truth, found = by_speaker(said), words_of(result)
             rates.append(
                 cp_word_error_rate(truth, found, reference_sort=False, hypothesis_sort=False)

@@ -78,7 +78,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_split(tmp_path / "dev", [f"s{i}" for i in range(3)], 0)
-    monkeypatch.setattr(quality, "dialogues", lambda _corpus, n: [_loud()] * n)
+    monkeypatch.setattr(quality, "conversations", lambda _corpus, n: [_loud()] * n)
     monkeypatch.setattr(quality, "excerpts", lambda _data: [_loud()])
     monkeypatch.setattr(quality, "simulated", lambda _corpus, n, _seconds: [_mixture()] * n)
     out = tmp_path / "out/quality"

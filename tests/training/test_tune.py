@@ -26,7 +26,7 @@ def test_every_point_is_printed_and_the_best_one_told(
 ) -> None:
     write_split(tmp_path / "dev", ["a", "b", "c"], 0)
     monkeypatch.setattr(tune, "simulated", lambda *_, **__: [_mixture()])
-    monkeypatch.setattr(tune, "dialogue", lambda *_: (_mixture(), []))
+    monkeypatch.setattr(tune, "dialogues", lambda *_: [(_mixture(), [])])
     monkeypatch.setattr(tune, "simulated_meetings", lambda *_, **__: iter(()))
     monkeypatch.setattr(tune, "GRID", {"active_threshold": (0.999999, 0.5)})
     command = ["--data", str(tmp_path), "--cache", str(tmp_path / "cache"), "--conversations", "1"]
