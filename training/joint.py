@@ -45,6 +45,7 @@ from .metrics import encode, quick_look
 from .mixtures import STEP_SAMPLES
 from .qat import fake_quantize
 from .tasks import features_of, sources_loss, voice_loss, words_loss
+from .token_rate import RatedEncoder
 from .vq import VectorQuantizer
 
 AAM_WEIGHT, DIARIZATION_WEIGHT = 0.1, 1.0
@@ -177,6 +178,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--full-context", type=float, default=0.4, help="share without chunks")
     parser.add_argument("--phone-weight", type=float, default=1.0, help="0: words by CTC alone")
     parser.add_argument("--jepa", action="store_true", help="hide and predict stretches of speech")
+    parser.add_argument(
+        "--token-frames", type=int, metavar="N", help="ablation: tokens of N x 10 ms in the encoder"
+    )
     parser.add_argument("--vq", type=int, metavar="CODES", help="words through so many codes")
     parser.add_argument(
         "--qat", type=float, default=0.0, help="last share of steps that sees int8 rounding"
@@ -186,7 +190,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--look-every", type=int, default=300, help="steps between quick looks")
     parser.add_argument("--save-every", type=int, default=100)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.token_frames is not None and (args.jepa or args.start):
+        parser.error("--token-frames: found with --jepa or --start, expected alone, from nothing")
+    return args
 
 
 def build(args: argparse.Namespace, batches: Batches) -> Learners:
@@ -199,6 +206,8 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         width = {"d_model": args.width, "d_mlp": 4 * args.width}
         model = Echo(EchoConfig(n_layers=args.layers, **width))
         set_statistics(model, batches)
+    if args.token_frames is not None:
+        model.encoder = RatedEncoder(model.config, args.token_frames)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
     if args.start and not (args.out / "state.pt").exists():
         set_voices(model, arcface, batches)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What each part of the joint training is worth: four layers from nothing, the same steps and batches,
-# one part changed at a time; the last line of every run's look.csv tells. About 8 minutes a variant
+# one part changed at a time; the last line of every run's look.csv tells. Some 10 minutes a variant
 # on 2 quiet cores. Usage: training/recipes/ablations.sh DATA [VARIANT ...]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,7 +8,7 @@ data=$1
 shift
 python=${PYTHON:-.venv/bin/python}
 variants=("${@:-base}")
-[ $# -gt 0 ] || variants=(base jepa unanchored no-phones vq qat full-context)
+[ $# -gt 0 ] || variants=(base jepa unanchored no-phones vq qat full-context tokens-20ms tokens-80ms)
 
 declare -A options=(
   [base]=""
@@ -18,11 +18,13 @@ declare -A options=(
   [vq]="--vq 512"
   [qat]="--qat 0.1"
   [full-context]="--full-context 1.0"
+  [tokens-20ms]="--token-frames 2"
+  [tokens-80ms]="--token-frames 8"
 )
 for variant in "${variants[@]}"; do
   # shellcheck disable=SC2086  # a variant may be several options
-  "$python" -m training.joint --data "$data" --out "runs/ablation/$variant" --layers 4 --steps 500 \
-    --peak 1e-3 --decay 0.3 --read-items 4 --conversations 2 --roughness 0.25 --look-every 500 \
+  "$python" -m training.joint --data "$data" --out "runs/ablation/$variant" --layers 4 --steps 400 \
+    --peak 1e-3 --decay 0.3 --read-items 4 --conversations 2 --roughness 0.25 --look-every 400 \
     ${options[$variant]}
 done
 tail -n 1 runs/ablation/*/look.csv
