@@ -6,7 +6,7 @@ dialogues in whole utterances and, where the data have the timing of real meetin
 simulated rooms. Evaluation uses none of them. Each threshold can be given values of its own.
 
     python -m training.tune --data DATA --bundle echo_edge/default_bundle
-        [--group-threshold 0.3 0.38 ...] [--stretch-threshold ...] [--active-threshold ...]
+        [--group-threshold 0.3 0.38 ...] [--stretch-threshold ...] [--active-threshold ...] [...]
 """
 
 import argparse
@@ -26,6 +26,7 @@ GRID = {
     "stretch_threshold": (0.3, 0.35, 0.4, 0.45),
     "group_threshold": (0.3, 0.35, 0.38, 0.4),
     "active_threshold": (0.4, 0.45, 0.5),
+    "new_voice_s": (1.0,),
 }
 LATENCIES_S = (2.0, float("inf"))
 SEED = 78

@@ -8,10 +8,11 @@ data=$1
 shift
 python=${PYTHON:-.venv/bin/python}
 variants=("${@:-base}")
-[ $# -gt 0 ] || variants=(base jepa unanchored no-phones vq qat full-context tokens-20ms tokens-80ms)
+[ $# -gt 0 ] || variants=(base other-seed jepa unanchored no-phones vq qat full-context tokens-20ms tokens-80ms)
 
 declare -A options=(
   [base]=""
+  [other-seed]="--seed 1"  # how much is chance
   [jepa]="--jepa"
   [unanchored]="--jepa --phone-weight 0"
   [no-phones]="--phone-weight 0"
