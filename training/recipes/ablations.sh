@@ -8,7 +8,8 @@ data=$1
 shift
 python=${PYTHON:-.venv/bin/python}
 variants=("${@:-base}")
-[ $# -gt 0 ] || variants=(base other-seed jepa unanchored no-phones vq qat full-context tokens-20ms tokens-80ms)
+[ $# -gt 0 ] ||
+  variants=(base other-seed jepa unanchored no-phones vq qat chunks full-context tokens-20ms tokens-80ms)
 
 declare -A options=(
   [base]=""
@@ -18,7 +19,9 @@ declare -A options=(
   [no-phones]="--phone-weight 0"
   [vq]="--vq 512"
   [qat]="--qat 0.1"
-  [full-context]="--full-context 1.0"
+  # From nothing the first 300 steps are easy ones without chunks, so these two go on from base.
+  [chunks]="--start runs/ablation/base/model.safetensors --steps 200"
+  [full-context]="--start runs/ablation/base/model.safetensors --steps 200 --full-context 1.0"
   [tokens-20ms]="--token-frames 2"
   [tokens-80ms]="--token-frames 8"
 )
