@@ -206,8 +206,8 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         width = {"d_model": args.width, "d_mlp": 4 * args.width}
         model = Echo(EchoConfig(n_layers=args.layers, **width))
         set_statistics(model, batches)
-    if args.token_frames is not None:
-        model.encoder = RatedEncoder(model.config, args.token_frames)
+        if args.token_frames is not None:
+            model.encoder = RatedEncoder(model.config, args.token_frames)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
     if args.start and not (args.out / "state.pt").exists():
         set_voices(model, arcface, batches)

@@ -54,7 +54,7 @@ class RatedEncoder(Encoder):
         self, features: Tensor, chunk_steps: int, left_steps: int | None = None
     ) -> list[Tensor]:
         """The `n_layers + 1` outputs `[B, S, d]` per step of whole utterances `[B, T, n_mels]`;
-        silence fills their last token."""
+        zeros, the mean of features, fill their last token."""
         token, step = self.config.patch_frames, self.step_frames
         left = self.config.left_context_steps if left_steps is None else left_steps
         chunk, left = (max(1, n * step // token) for n in (chunk_steps, left))

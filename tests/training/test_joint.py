@@ -111,7 +111,13 @@ def test_training_goes_on_from_a_checkpoint(trained: Any, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("options", "figure"),
-    [(["--jepa"], "jepa"), (["--vq", "16"], "vq"), (["--qat", "0.5"], "ctc"), ([], "ctc")],
+    [
+        (["--jepa"], "jepa"),
+        (["--vq", "16"], "vq"),
+        (["--qat", "0.5"], "ctc"),
+        (["--token-frames", "8"], "ctc"),
+        ([], "ctc"),
+    ],
 )
 def test_every_variant_trains(
     options: list[str], figure: str, trained: Any, tmp_path: Path
