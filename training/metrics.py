@@ -1,9 +1,14 @@
 """Figures on development data straight from the torch model: CER, powerset error, EER.
 
-For watching a training run. Headline numbers come from `training.evaluate`, through the runtime.
+For watching a training run, and for what an ablation's checkpoints do with other lengths of chunks.
+Headline numbers come from `training.evaluate`, through the runtime.
+
+    python -m training.metrics --data DATA CHECKPOINT ... [--chunk-steps 4 12 1000]
 """
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -11,15 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from echo_edge_export.checkpoint import load_checkpoint
 from echo_edge_export.config import TOKENS
 from echo_edge_export.model import Echo
 
-from .data import Corpus, Pcm, Utterance
+from .data import Corpus, Pcm, Utterance, load_corpus
 from .losses import ORDERS, powerset_targets
 from .mixtures import STEP_SAMPLES, conversation
 from .vq import VectorQuantizer
 
 CHUNK_STEPS = 12
+"""Of 40 ms: what the default bundle hears at once."""
 
 
 def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Tensor, ...]:
@@ -29,11 +36,11 @@ def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Te
     return latents.final, latents.diarization, latents.speaker, latents.asr, latents.separation
 
 
-def heard_latents(model: Echo, pcm: Pcm) -> Tensor:
+def heard_latents(model: Echo, pcm: Pcm, chunk_steps: int = CHUNK_STEPS) -> Tensor:
     """The asr head's latents `[1, S, d]` of an utterance `[N]` with some silence around it."""
     pcm = np.pad(pcm, (1600, 8000))
     pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
-    return encode(model, torch.from_numpy(pcm)[None])[3]
+    return encode(model, torch.from_numpy(pcm)[None], chunk_steps)[3]
 
 
 def greedy(logprobs: Tensor) -> str:
@@ -48,11 +55,12 @@ def transcripts(
     corpus: Corpus,
     utterances: Sequence[Utterance],
     quantizer: VectorQuantizer | None = None,
+    chunk_steps: int = CHUNK_STEPS,
 ) -> list[str]:
     """Greedy transcripts under the streaming mask, through a bottleneck if there is one."""
     texts = []
     for u in utterances:
-        latents = heard_latents(model, corpus.pcm(u))
+        latents = heard_latents(model, corpus.pcm(u), chunk_steps)
         if quantizer is not None:
             latents = quantizer(latents)[0]
         state = latents.new_zeros(1, model.asr.memory, latents.shape[-1])
@@ -76,7 +84,9 @@ def equal_error_rate(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> fl
     return float(50.0 * (1 - hits[crossing] + alarms[crossing]))
 
 
-def speaker_eer(model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0) -> float:
+def speaker_eer(
+    model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0, chunk_steps: int = CHUNK_STEPS
+) -> float:
     """EER of all pairs among two excerpts of `seconds` for every development voice, dry."""
     rng = np.random.default_rng(seed)
     embeddings, names = [], []
@@ -87,7 +97,7 @@ def speaker_eer(model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0) ->
             pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
             if len(pcm) < seconds * 8000:
                 continue
-            latents = encode(model, torch.from_numpy(pcm)[None])[2]
+            latents = encode(model, torch.from_numpy(pcm)[None], chunk_steps)[2]
             weights = latents.new_ones(1, 1, latents.shape[1])
             embeddings.append(model.speaker(latents, weights)[0, 0].cpu().numpy())
             names.append(name)
@@ -97,14 +107,16 @@ def speaker_eer(model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0) ->
     return equal_error_rate((table @ table.T)[left, right].astype(np.float64), same)
 
 
-def powerset_error(model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12) -> float:
+def powerset_error(
+    model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12, chunk_steps: int = CHUNK_STEPS
+) -> float:
     """Share of wrong steps (per cent, best permutation per window) on dry 10 s conversations."""
     voices = corpus.by_speaker()
     wrong = total = 0.0
     for i in range(n_mixtures):
         rng = np.random.default_rng((seed, i))
         mix = conversation(corpus, voices, None, 10.0, 1 + i % 3, rng)
-        latents = encode(model, torch.from_numpy(mix.pcm)[None])[1]
+        latents = encode(model, torch.from_numpy(mix.pcm)[None], chunk_steps)[1]
         logprobs = model.diarization(latents, latents.new_ones(1, latents.shape[1]))
         active = torch.from_numpy(mix.active).to(latents)[None]
         losses = [powerset_targets(active[:, order]) != logprobs.argmax(-1) for order in ORDERS]
@@ -115,9 +127,13 @@ def powerset_error(model: Echo, corpus: Corpus, seed: int, n_mixtures: int = 12)
 
 @torch.no_grad()
 def quick_look(
-    model: Echo, corpus: Corpus, quantizer: VectorQuantizer | None = None, n_utterances: int = 60
+    model: Echo,
+    corpus: Corpus,
+    quantizer: VectorQuantizer | None = None,
+    n_utterances: int = 60,
+    chunk_steps: int = CHUNK_STEPS,
 ) -> dict[str, float]:
-    """CER, WER on read English of unseen speakers, EER, powerset error: some ten seconds."""
+    """CER and WER on read English of unseen speakers where `corpus` has it, EER, powerset error."""
     model.eval()
     if quantizer is not None:
         quantizer.eval()
@@ -126,13 +142,39 @@ def quick_look(
         pool = [u for u in corpus.utterances if u.source == source and u.text]
         chosen = pool[:: max(1, len(pool) // (n_utterances // 2))]
         chosen = [u for u in chosen if u.duration_s < 12]
-        texts = transcripts(model, corpus, chosen, quantizer)
+        if not chosen:
+            continue
+        texts = transcripts(model, corpus, chosen, quantizer, chunk_steps)
         rates = error_rates([u.text for u in chosen], texts)
         figures |= {f"{name}_{k}": v for k, v in rates.items()}
-        print(f"  {chosen[3].text}\n  -> {texts[3]}", flush=True)
-    figures["eer"] = speaker_eer(model, corpus, seed=1)
-    figures["powerset"] = powerset_error(model, corpus, seed=2)
+        shown = min(3, len(chosen) - 1)
+        print(f"  {chosen[shown].text}\n  -> {texts[shown]}", flush=True)
+    figures["eer"] = speaker_eer(model, corpus, seed=1, chunk_steps=chunk_steps)
+    figures["powerset"] = powerset_error(model, corpus, seed=2, chunk_steps=chunk_steps)
     model.train()
     if quantizer is not None:
         quantizer.train()
     return figures
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--chunk-steps", type=int, nargs="+", default=[CHUNK_STEPS], metavar="N")
+    args = parser.parse_args(arguments)
+    dev = load_corpus([args.data / "dev"], args.cache / "dev")
+    for path in args.checkpoints:
+        model = load_checkpoint(path).model
+        for steps in args.chunk_steps:
+            look = quick_look(model, dev, chunk_steps=steps)
+            figures = "  ".join(f"{name} {value:.1f}" for name, value in look.items())
+            print(f"{path}  chunks of {steps} steps  {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

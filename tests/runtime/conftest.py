@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from echo_edge import cli
@@ -19,6 +20,7 @@ from echo_edge.bundle import open_bundle
 from echo_edge.engines import Engine
 from echo_edge.manifest import DiarizationSpec, GraphSpec, Manifest, TensorSpec
 from echo_edge.session import Session
+from tests.runtime.recording import SECOND, noise
 
 Array = NDArray[np.float32]
 Said = tuple[float, tuple[int, ...], int]
@@ -236,6 +238,13 @@ def talking(command: Command, fake_session: Session, monkeypatch: pytest.MonkeyP
     """The command with the pretend model."""
     monkeypatch.setattr(cli, "load", lambda *_: fake_session)
     return command
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    """A file of three seconds of noise."""
+    soundfile.write(tmp_path / "a.wav", noise(3.0), SECOND)
+    return tmp_path / "a.wav"
 
 
 @pytest.fixture

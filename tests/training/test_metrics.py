@@ -11,8 +11,12 @@ import torch
 from echo_edge.language import BLANK, START, LanguageModel
 from echo_edge.results import Result, Turn
 from echo_edge.session import load
+from echo_edge_export.checkpoint import save_checkpoint
 from echo_edge_export.config import PHONES
+from echo_edge_export.model import Echo
+from tests.training.test_joint import SMALL
 from tests.training.test_pipeline import write_split
+from training import metrics
 from training.curves import draw, smooth
 from training.data import load_corpus
 from training.diarization_metrics import Der, turns_of
@@ -208,3 +212,35 @@ def test_who_talks_most_is_separated(default_bundle: Path) -> None:
     torch.testing.assert_close(
         audible.sum(0)[:-OVERLAP], torch.from_numpy(pcm)[:-OVERLAP], rtol=0, atol=1e-6
     )
+
+
+def test_a_checkpoint_is_looked_at_in_chunks_of_several_lengths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "model.safetensors", Echo(SMALL), 0)
+    index = write_split(tmp_path / "dev", ["a", "b", "c"], 0) / "index.tsv"
+    index.write_text(index.read_text().replace("\ttts", "\tspeechocean762"))
+    options = ["--data", tmp_path, "--cache", tmp_path / "cache", "--chunk-steps", 4, 1000]
+
+    metrics.main([str(word) for word in (tmp_path / "model.safetensors", *options)])
+
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines() if "eer" in line]
+    assert [row[1] for row in rows] == ["chunks of 4 steps", "chunks of 1000 steps"]
+    names = ["so762_wer", "so762_cer", "eer", "powerset"]
+    assert all([figure.split()[0] for figure in row[2:]] == names for row in rows)
+
+
+@torch.no_grad()
+def test_longer_chunks_hear_more_of_what_comes() -> None:
+    torch.manual_seed(0)
+    model, pcm = Echo(SMALL).eval(), np.zeros(32_000, np.float32)
+    other = pcm.copy()
+    other[16_000:] = np.random.default_rng(0).normal(0, 0.1, 16_000)
+
+    def change(chunk_steps: int) -> float:
+        heard = [metrics.heard_latents(model, each, chunk_steps) for each in (pcm, other)]
+        return float((heard[0] - heard[1])[:, :4].abs().max())
+
+    assert change(4) == 0.0
+    assert change(1000) > 1e-3

@@ -1,0 +1,149 @@
+"""Starved of disk: what is kept, what is deleted first."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from echo_edge.recorder import sessions
+from echo_edge.recorder.capture import FileSource
+from echo_edge.recorder.recorder import Recorder
+from echo_edge.recorder.segments import segments
+from echo_edge.recorder.sessions import Limits
+from tests.runtime.recording import (
+    SECOND,
+    Command,
+    Heard,
+    audio_of,
+    events_of,
+    noise,
+    record,
+    settings_for,
+)
+
+
+def _low(monkeypatch: pytest.MonkeyPatch, free: Callable[[], int]) -> None:
+    monkeypatch.setattr(sessions, "free_bytes", lambda _: free())
+
+
+def test_low_disk_first_results_wait_then_recording_stops(
+    tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = [1000, 90, 1000, 90, 40]
+    _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
+    soundfile.write(wav, noise(20.0), SECOND)
+    settings = settings_for(tmp_path / "out", limits=Limits(least_free_bytes=100))
+    recorder = Recorder(FileSource(str(wav)), Heard(), settings)
+
+    assert record(recorder) == 1
+
+    audio = audio_of(recorder.folder)
+    assert 2 * SECOND < len(audio) < 10 * SECOND
+    assert audio == noise(20.0)[: len(audio)].tolist()
+    names = ["start", "low disk", "disk has room", "low disk", "failed", "stop"]
+    assert events_of(recorder.folder) == names
+    assert "expected" in capsys.readouterr().err
+
+
+def _session_of(out: Path, hour: int, seconds: float, done: bool = True) -> Path:
+    now = datetime(2026, 1, 1, hour, tzinfo=UTC)
+    folder = sessions.new_session(out, {}, now)
+    for n in range(2):
+        start_sample = round(n * seconds * SECOND)
+        path = folder / f"audio-{start_sample:012}.wav"
+        soundfile.write(path, noise(seconds), SECOND)
+    if done:
+        (folder / "result.json").write_text("{}")
+    return folder
+
+
+def test_low_disk_with_rotation_deletes_the_oldest_audio(
+    tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    old = [_session_of(out, hour, 0.1) for hour in range(2)]
+    room = [40, 40, 40, 200]
+    _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
+    settings = settings_for(out, limits=Limits(least_free_bytes=100, rotate=True))
+    recorder = Recorder(FileSource(str(wav), 3.0), Heard(), settings)
+
+    assert record(recorder) == 0
+
+    assert [len(segments(folder)) for folder in old] == [0, 1]
+    assert [(folder / "result.json").exists() for folder in old] == [True, True]
+    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert events_of(recorder.folder).count("retention") == 3
+
+
+def test_retention(tmp_path: Path) -> None:
+    old, middle, current = (_session_of(tmp_path, hour, 0.5) for hour in (1, 2, 3))
+    now_s = time.time()
+    for path in old.iterdir():
+        os.utime(path, (now_s - 9 * 86400, now_s - 9 * 86400))
+    size = segments(middle)[0].path.stat().st_size
+
+    assert sessions.clean_up(tmp_path, current, Limits(keep_days=10), now_s) == []
+    assert sessions.clean_up(tmp_path, current, Limits(keep_days=8), now_s) == [old.name]
+    limits = Limits(keep_bytes=3 * size)
+    assert sessions.clean_up(tmp_path, current, limits, now_s) == [
+        f"{middle.name}/audio-000000000000.wav"
+    ]
+    # However little may be kept: not what is being written, and never a result.
+    sessions.clean_up(tmp_path, current, Limits(keep_bytes=1), now_s)
+    assert [len(segments(folder)) for folder in (middle, current)] == [0, 1]
+    assert (middle / "result.json").exists()
+
+
+def test_a_clock_set_back_does_not_make_the_running_session_the_oldest(tmp_path: Path) -> None:
+    current, old = _session_of(tmp_path, 1, 0.1), _session_of(tmp_path, 2, 0.1)
+
+    gone = [sessions.delete_oldest(tmp_path, current) for _ in range(4)]
+
+    assert [name.split("/")[0] if name else None for name in gone] == [
+        old.name,
+        old.name,
+        current.name,
+        None,
+    ]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB: 8 s of audio."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root to mount a small disk")
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("a disk cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_keeps_what_fits(command: Command, small_disk: Path, tmp_path: Path) -> None:
+    """With no reserve asked for, the disk fills to its last byte."""
+    soundfile.write(tmp_path / "a.wav", noise(30.0), SECOND)
+    options = ("--wav", tmp_path / "a.wav", "--pace", 10, "--min-free-mib", 0, "--quiet")
+
+    outcome = command("record", "--out", small_disk / "out", *options)
+
+    assert outcome.code == 1
+    assert "audio cannot be written (No space left on device)" in outcome.err
+    assert "Traceback" not in outcome.err
+    (folder,) = sessions.sessions(small_disk / "out")
+    audio = audio_of(folder)
+    assert len(audio) > 6 * SECOND
+    assert audio == noise(30.0)[: len(audio)].tolist()
+    # On another disk the rest of the work is done.
+    shutil.copytree(folder, tmp_path / folder.name)
+    (tmp_path / folder.name / "result.json").unlink(missing_ok=True)
+    command("record", "--recover", tmp_path / folder.name, "--quiet").worked()
+    assert (tmp_path / folder.name / "result.json").exists()
