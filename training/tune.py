@@ -27,6 +27,8 @@ GRID = {
     "group_threshold": (0.3, 0.35, 0.38, 0.4),
     "active_threshold": (0.4, 0.45, 0.5),
     "new_voice_s": (1.0,),
+    "gap_s": (0.4,),
+    "shortest_turn_s": (0.2,),
 }
 LATENCIES_S = (2.0, float("inf"))
 SEED = 78
