@@ -15,7 +15,7 @@ from pathlib import Path
 
 from echo_edge import board
 from echo_edge.bundle import find_bundle
-from echo_edge.cli import add_bundle_option
+from echo_edge.cli.options import add_bundle_option
 from echo_edge.engines import ENGINES, engine_version
 from echo_edge.errors import EchoError
 

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echo_edge.errors import UsageError
 from echo_edge.results import Result, Turn, Word
+
+if TYPE_CHECKING:
+    from echo_edge.session import Session
 
 RESULT_SCHEMA = "echo-edge.result/1"
 FORMAT_NAMES = ("txt", "json", "rttm", "ctm", "srt", "vtt")
@@ -45,6 +49,14 @@ class BundleInfo:
     engine: str
     recipe: str
     sha256: str
+
+
+def bundle_info(session: "Session") -> BundleInfo:
+    """The loaded bundle, as results and records name it."""
+    manifest, sha256 = session.bundle.manifest, session.bundle.sha256
+    return BundleInfo(
+        manifest.name, manifest.version, manifest.engine.name, manifest.recipe, sha256
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import read_blocks
 from echo_edge.bundle import find_bundle
-from echo_edge.cli import add_bundle_option
+from echo_edge.cli.options import add_bundle_option
 from echo_edge.session import load
 from echo_edge.voices import Voiceprint, Voices, checked_name, name_key
 from echo_edge.voices_file import default_path, read_voices, update_voices

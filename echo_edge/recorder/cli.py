@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from echo_edge.bundle import find_bundle, open_bundle
-from echo_edge.cli import add_stream_options
+from echo_edge.cli.options import add_stream_options
 from echo_edge.errors import UsageError
 from echo_edge.recorder import controls, sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source

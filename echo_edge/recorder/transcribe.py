@@ -24,7 +24,6 @@ import numpy as np
 from echo_edge import formats, output
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle import find_bundle
-from echo_edge.cli import bundle_info
 from echo_edge.errors import EchoError
 from echo_edge.recorder import lines
 from echo_edge.recorder.options import Options, Report
@@ -170,7 +169,7 @@ def write_results(folder: Path, session: Session, busy_s: float) -> None:
             result,
             name,
             audio=formats.AudioInfo(folder.name, duration_s, SAMPLE_RATE),
-            bundle=bundle_info(session),
+            bundle=formats.bundle_info(session),
             timing=formats.Timing(busy_s / duration_s if duration_s else None, busy_s),
         )
         output.save(text, folder / f"result.{name}")

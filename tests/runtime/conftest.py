@@ -236,7 +236,7 @@ def command(
 @pytest.fixture
 def talking(command: Command, fake_session: Session, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with the pretend model."""
-    monkeypatch.setattr(cli, "load", lambda *_: fake_session)
+    monkeypatch.setattr("echo_edge.cli.run.load", lambda *_: fake_session)
     return command
 
 

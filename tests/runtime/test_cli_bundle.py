@@ -63,7 +63,7 @@ class TestSeparate:
             return run(inputs)
 
         monkeypatch.setattr(engine, "run", fail)
-        monkeypatch.setattr(cli, "load", lambda *_: fake_session)
+        monkeypatch.setattr("echo_edge.cli.run.load", lambda *_: fake_session)
         voices = clip.with_name("voices")
         voices.mkdir()
         (voices / "source_1.wav").write_bytes(b"an older one")

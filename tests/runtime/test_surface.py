@@ -43,6 +43,18 @@ def test_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", echo_edge.__version__)
 
 
+def test_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "echo_edge", "--version"], check=True, capture_output=True, text=True
+    )
+
+    assert (done.stdout, done.stderr) == (f"echo-edge {echo_edge.__version__}\n", "")
+
+
+def test_types_are_for_users_too() -> None:
+    assert Path(echo_edge.__file__).with_name("py.typed").is_file()
+
+
 @pytest.mark.parametrize("module", ["echo_edge", "echo_edge.cli", "echo_edge.selftest"])
 def test_import_is_light(module: str) -> None:
     code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"

@@ -1,11 +1,7 @@
-"""The command `echo-edge`. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification
-refused. An error is one line on stderr; a traceback is a bug.
-"""
+"""`echo-edge run`: a recording, or PCM from stdin, to text and separated voices."""
 
 import argparse
-import importlib
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,125 +9,27 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import __version__, audio, formats, output
+from echo_edge import audio, formats, output
 from echo_edge.bundle import find_bundle
-from echo_edge.errors import AudioError, EchoError, UsageError
+from echo_edge.cli.options import add_stream_options
+from echo_edge.cli.progress import show_progress
+from echo_edge.errors import AudioError
 from echo_edge.results import Result, Source
 from echo_edge.session import Session, load
 from echo_edge.sources import SourceWriter, check_sources
-from echo_edge.stream import MOST_SPEAKERS, Stream
+from echo_edge.stream import Stream
 from echo_edge.voices import Voices
 from echo_edge.voices_file import find_voices, read_voices
 
 Array = NDArray[np.float32]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    try:
-        args = _parser(arguments).parse_args(arguments)
-        return int(args.run(args))
-    except EchoError as error:
-        print(f"echo-edge: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("echo-edge: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser for which wrong usage is an error like any other: one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see {self.prog} --help")
-
-
-def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="echo-edge",
-        description="Who spoke when, what was said, and each voice on its own, on the device.",
-        epilog="exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification refused",
-    )
-    parser.add_argument("--version", action="version", version=f"echo-edge {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="process a recording or PCM from stdin"))
-    for name, module, text in (
-        ("record", "echo_edge.recorder.cli", "record a meeting; never loses audio"),
-        ("speakers", "echo_edge.speakers_cli", "people whose voices are known by name"),
-        ("bundle", "echo_edge.bundle_cli", "look at or verify a model bundle"),
-        ("bench", "echo_edge.bench.command", "measure speed, latency, memory and correctness here"),
-        ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
-        ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
-    ):
-        command = commands.add_parser(name, help=text)
-        if arguments[:1] == [name]:  # imported only when asked for: the others start faster
-            _add_module(command, module)
-    return parser
-
-
-def _add_module(parser: argparse.ArgumentParser, module: str) -> None:
-    """A command that lives in a module of its own: `add_arguments` and, unless every one of its
-    actions has its own, `run`."""
-    try:
-        implementation = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if module.startswith("echo_edge_export"):
-            raise EchoError(
-                f"export: {error.name} is not installed here; it runs on a workstation: "
-                "pip install 'echo-edge[export]'"
-            ) from error
-        raise
-    implementation.add_arguments(parser)
-    if hasattr(implementation, "run"):
-        parser.set_defaults(run=implementation.run)
-
-
-def add_bundle_option(parser: argparse.ArgumentParser) -> None:
-    """`--bundle DIR`, with the search order of `find_bundle` as its default."""
-    parser.add_argument(
-        "--bundle", metavar="DIR", help="default: $ECHO_EDGE_BUNDLE, the installed or shipped one"
-    )
-
-
-def add_stream_options(parser: argparse.ArgumentParser, latency_s: float, latency: str) -> None:
-    """What every command asks of a bundle's stream; `latency` is the help on `--latency-s`."""
-    add_bundle_option(parser)
-    parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="engine threads (default 1)"
-    )
-    parser.add_argument(
-        "--min-speakers", type=int, default=1, metavar="N", help="at least so many (default 1)"
-    )
-    parser.add_argument(
-        "--max-speakers",
-        type=int,
-        default=MOST_SPEAKERS,
-        metavar="N",
-        help=f"at most so many (default {MOST_SPEAKERS})",
-    )
-    known = parser.add_mutually_exclusive_group()
-    known.add_argument(
-        "--voices", metavar="FILE", help="known voices (default: those of `speakers`, if any)"
-    )
-    known.add_argument("--no-voices", action="store_true", help="call nobody by name")
-    parser.add_argument("--latency-s", type=float, default=latency_s, metavar="S", help=latency)
-    parser.add_argument(
-        "--no-language-model",
-        action="store_true",
-        help="write what is heard, letter by letter, without the bundle's language model",
-    )
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `echo-edge run`."""
     parser.add_argument("audio", help="any audio file; - reads 16 kHz mono s16le PCM from stdin")
     parser.add_argument(
         "--format", choices=formats.FORMAT_NAMES, default="txt", help="of the result (default txt)"
@@ -156,10 +54,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_stream_options(
         parser, math.inf, "hold decisions back at most this long (default: decide at the end)"
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
     blocks: Iterator[Array]
     if args.audio == "-":
         blocks, total_s = audio.pcm_blocks(sys.stdin.buffer), None
@@ -174,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
             result,
             args.format,
             audio=formats.AudioInfo(args.audio, result.duration_s, audio.SAMPLE_RATE),
-            bundle=bundle_info(session),
+            bundle=formats.bundle_info(session),
             timing=_timing(time.monotonic() - started, result.duration_s),
         )
     if args.out is not None:
@@ -231,13 +129,13 @@ def _hear(
     try:
         for block in blocks:
             parts.append(stream.push(block))
-            _progress(parts[-1].duration_s, total_s)
+            show_progress(parts[-1].duration_s, total_s)
     except AudioError as error:
         broken = error
     if not parts:
         raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
     parts.append(stream.finish())
-    _progress(None, total_s)
+    show_progress(None, total_s)
     return stream, Result.joined(parts), broken
 
 
@@ -256,8 +154,8 @@ def _separate(
         for voices in session.separate(stream, whole, again()):
             writer.write(voices)
             done += voices.shape[1]
-            _progress(done / audio.SAMPLE_RATE, total_s)
-    _progress(None, total_s)
+            show_progress(done / audio.SAMPLE_RATE, total_s)
+    show_progress(None, total_s)
     return writer.of(whole.speakers)
 
 
@@ -270,26 +168,5 @@ def _known_voices(named: str | None, session: Session) -> Voices | None:
     return voices
 
 
-def _progress(done_s: float | None, total_s: float | None) -> None:
-    """One line on a terminal's stderr; None clears it."""
-    if not sys.stderr.isatty():
-        return
-    if done_s is None:
-        line = ""
-    elif total_s:
-        line = f"{done_s:.0f} of {total_s:.0f} s ({min(done_s / total_s, 1.0):.0%})"
-    else:
-        line = f"{done_s:.0f} s"
-    print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-
 def _timing(wall_s: float, duration_s: float) -> formats.Timing:
     return formats.Timing(wall_s / duration_s if duration_s else None, wall_s)
-
-
-def bundle_info(session: Session) -> formats.BundleInfo:
-    """The loaded bundle, as results and records name it."""
-    manifest, sha256 = session.bundle.manifest, session.bundle.sha256
-    return formats.BundleInfo(
-        manifest.name, manifest.version, manifest.engine.name, manifest.recipe, sha256
-    )

@@ -1,0 +1,76 @@
+"""The command `echo-edge`. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification
+refused. An error is one line on stderr; a traceback is a bug.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+from echo_edge import __version__
+from echo_edge.errors import EchoError, UsageError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        args = _parser(arguments).parse_args(arguments)
+        return int(args.run(args))
+    except EchoError as error:
+        print(f"echo-edge: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("echo-edge: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser for which wrong usage is an error like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}: see {self.prog} --help")
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="echo-edge",
+        description="Who spoke when, what was said, and each voice on its own, on the device.",
+        epilog="exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification refused",
+    )
+    parser.add_argument("--version", action="version", version=f"echo-edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, module, text in (
+        ("run", "echo_edge.cli.run", "process a recording or PCM from stdin"),
+        ("record", "echo_edge.recorder.cli", "record a meeting; never loses audio"),
+        ("speakers", "echo_edge.speakers_cli", "people whose voices are known by name"),
+        ("bundle", "echo_edge.bundle_cli", "look at or verify a model bundle"),
+        ("bench", "echo_edge.bench.command", "measure speed, latency, memory and correctness here"),
+        ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
+        ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
+    ):
+        command = commands.add_parser(name, help=text)
+        if arguments[:1] == [name]:  # imported only when asked for: the others start faster
+            _add_module(command, module)
+    return parser
+
+
+def _add_module(parser: argparse.ArgumentParser, module: str) -> None:
+    """A command that lives in a module of its own: `add_arguments` and, unless every one of its
+    actions has its own, `run`."""
+    try:
+        implementation = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if module.startswith("echo_edge_export"):
+            raise EchoError(
+                f"export: {error.name} is not installed here; it runs on a workstation: "
+                "pip install 'echo-edge[export]'"
+            ) from error
+        raise
+    implementation.add_arguments(parser)
+    if hasattr(implementation, "run"):
+        parser.set_defaults(run=implementation.run)

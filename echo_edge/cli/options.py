@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+import argparse
+
+from echo_edge.stream import MOST_SPEAKERS
+
+
+def add_bundle_option(parser: argparse.ArgumentParser) -> None:
+    """`--bundle DIR`, with the search order of `find_bundle` as its default."""
+    parser.add_argument(
+        "--bundle", metavar="DIR", help="default: $ECHO_EDGE_BUNDLE, the installed or shipped one"
+    )
+
+
+def add_stream_options(parser: argparse.ArgumentParser, latency_s: float, latency: str) -> None:
+    """Options of a bundle's stream; `latency` is the help on `--latency-s`."""
+    add_bundle_option(parser)
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="engine threads (default 1)"
+    )
+    parser.add_argument(
+        "--min-speakers", type=int, default=1, metavar="N", help="at least so many (default 1)"
+    )
+    parser.add_argument(
+        "--max-speakers",
+        type=int,
+        default=MOST_SPEAKERS,
+        metavar="N",
+        help=f"at most so many (default {MOST_SPEAKERS})",
+    )
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
+        "--voices", metavar="FILE", help="known voices (default: those of `speakers`, if any)"
+    )
+    known.add_argument("--no-voices", action="store_true", help="call nobody by name")
+    parser.add_argument("--latency-s", type=float, default=latency_s, metavar="S", help=latency)
+    parser.add_argument(
+        "--no-language-model",
+        action="store_true",
+        help="write what is heard, letter by letter, without the bundle's language model",
+    )
