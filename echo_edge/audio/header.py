@@ -1,6 +1,6 @@
 """What an audio file's own bytes say and libsndfile corrects, or passes over, in silence.
 
-Knows of headers only, never of samples; `audio.py` reads those.
+Knows of headers only, never of samples; `read.py` reads those.
 """
 
 import io

@@ -1,31 +1,25 @@
-"""Audio in and out: files and raw PCM to 16 kHz mono blocks, and WAV files written as they grow.
+"""Audio files and raw PCM to 16 kHz mono blocks.
 
-Knows nothing of models or results. Memory is bounded by the block, whatever the length of the
-recording, and nothing is cut short in silence: a recording that breaks off is read to the break
-and then refused.
+Memory is bounded by the block, whatever the length of the recording, and nothing is cut short in
+silence: a recording that breaks off is read to the break and then refused.
 """
 
-import os
-import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from os import PathLike
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio_header import Header, UnfinishedWav, inspect
-from echo_edge.errors import AudioError, OutputError
+from echo_edge.audio.header import Header, UnfinishedWav, inspect
+from echo_edge.audio.wav import SAMPLE_RATE
+from echo_edge.errors import AudioError
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
 Array = NDArray[np.float32]
-
-SAMPLE_RATE = 16000
 
 LOUDEST = 1e10
 """Beyond this a float32 power spectrum overflows; no audio comes near."""
@@ -34,7 +28,6 @@ _SOURCE_RATES_HZ = (1_000, 1_000_000)
 # Frames read at a time: few, because a file may have a thousand channels.
 _PIECE_FRAMES = 4096
 _COUNT_UNKNOWN = 2**62
-_WAV_MAX_DATA_BYTES = 0xFFFFFFFF - 36
 
 
 def read_blocks(path: str | PathLike[str], block_s: float = 10.0) -> Iterator[Array]:
@@ -93,89 +86,6 @@ def pcm_blocks(stream: BinaryIO, block_s: float = 0.5) -> Iterator[Array]:
                 "raw PCM: found an odd number of bytes, expected 16-bit samples: "
                 "send 16 kHz mono signed 16-bit little-endian PCM"
             )
-
-
-class WavWriter:
-    """Write a 16 kHz mono 16-bit WAV of any length, block by block; a context manager.
-
-    The file appears at `path` only when the context ends without an error: until then it is
-    `path` + `.partial`, which an error removes. Raises OutputError if it cannot be written.
-    """
-
-    def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = os.fspath(path)
-        self._partial = self._path + ".partial"
-        self._data_bytes = 0
-
-    def __enter__(self) -> Self:
-        # Replacing a device or a pipe by a file would do harm, above all as root.
-        target = Path(self._path)
-        if target.exists() and not target.is_file():
-            raise OutputError(
-                f"{self._path}: not a regular file, expected one: choose another name"
-            )
-        try:
-            self._file = open(self._partial, "wb")  # noqa: PTH123 - closed in __exit__
-            self._file.write(wav_header(0))
-        except OSError as error:
-            raise self._cannot_write(error) from error
-        return self
-
-    def write(self, samples: Array) -> None:
-        """Append float32 `[samples]`, clipped to [-1, 1]; ValueError if any is not finite."""
-        if not np.isfinite(samples).all():
-            raise ValueError(f"{self._path}: samples to write hold values that are not finite")
-        data = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-        self._data_bytes += len(data)
-        if self._data_bytes > _WAV_MAX_DATA_BYTES:
-            raise OutputError(f"{self._path}: over 37 hours, more than a WAV file holds: split it")
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise self._cannot_write(error) from error
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._file.seek(0)
-                self._file.write(wav_header(self._data_bytes))
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                Path(self._partial).replace(self._path)
-        except OSError as failure:
-            raise self._cannot_write(failure) from failure
-        finally:
-            with suppress(OSError):
-                self._file.close()
-            with suppress(OSError):
-                Path(self._partial).unlink()
-
-    def _cannot_write(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._path}: cannot be written ({error.strerror}): "
-            "choose a folder that exists, is writable and has room"
-        )
-
-
-def write_wav(path: str | PathLike[str], samples: Array) -> None:
-    """Write float32 `[samples]` at 16 kHz as `WavWriter` does, in one go; same errors."""
-    with WavWriter(path) as writer:
-        writer.write(samples)
-
-
-def wav_header(data_bytes: int) -> bytes:
-    """The 44 bytes before so many bytes of 16 kHz mono 16-bit samples."""
-    riff = struct.pack("<4sI4s", b"RIFF", 36 + data_bytes, b"WAVE")
-    pcm, channels, bits = 1, 1, 16
-    byte_rate = SAMPLE_RATE * bits // 8
-    fmt = (16, pcm, channels, SAMPLE_RATE, byte_rate, bits // 8, bits)
-    return riff + struct.pack("<4sIHHIIHH4sI", b"fmt ", *fmt, b"data", data_bytes)
 
 
 def _rest(held: list[Array]) -> Iterator[Array]:

@@ -25,7 +25,6 @@ import numpy as np
 with atheris.instrument_imports(include=["echo_edge"]):
     from echo_edge import (
         audio,
-        audio_header,  # noqa: F401
         bundle,
         bundle_source,
         keys,

@@ -423,7 +423,7 @@ class TestWavWriter:
     def test_longer_than_a_wav_can_be(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("echo_edge.audio._WAV_MAX_DATA_BYTES", 100)
+        monkeypatch.setattr("echo_edge.audio.wav._WAV_MAX_DATA_BYTES", 100)
 
         with pytest.raises(OutputError, match="more than a WAV file holds"):
             write_wav(tmp_path / "a.wav", np.zeros(51, np.float32))

@@ -1,0 +1,26 @@
+"""Audio in and out: recordings to 16 kHz mono blocks, and WAV files written as they grow.
+
+Knows nothing of models or results. Importing it imports no codec.
+"""
+
+from echo_edge.audio.read import (
+    LOUDEST,
+    duration_s,
+    pcm_blocks,
+    read_blocks,
+    resampler,
+)
+from echo_edge.audio.wav import SAMPLE_RATE, Array, WavWriter, wav_header, write_wav
+
+__all__ = [
+    "LOUDEST",
+    "SAMPLE_RATE",
+    "Array",
+    "WavWriter",
+    "duration_s",
+    "pcm_blocks",
+    "read_blocks",
+    "resampler",
+    "wav_header",
+    "write_wav",
+]
