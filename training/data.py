@@ -4,9 +4,11 @@ Every corpus is reduced to one list of `Utterance` and one flat int16 array per 
 Splits are by speaker; `check_split` proves it. Knows nothing of augmentation or batches.
 """
 
+import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from .layouts import read_rows
+from .layouts import Row, read_rows
 
 SAMPLE_RATE = 16_000
 Pcm = NDArray[np.float32]
@@ -32,6 +34,7 @@ class Utterance:
     """One stretch of one file: `n_samples` at `offset` of the split's decoded array."""
 
     id: str
+    """Unique in its split: the second one of the same name ends in `#2`."""
     speaker: str
     """Empty where unknown, `multi` for an excerpt of a meeting."""
     text: str
@@ -95,40 +98,47 @@ def _decode(path: Path) -> NDArray[np.int16]:
 
 
 def load_corpus(roots: Iterable[Path], cache: Path) -> Corpus:
-    """All utterances below `roots` (see `layouts.read_rows`), decoded once into `cache`."""
+    """All utterances below `roots` (see `layouts.read_rows`), decoded once into `cache`.
+
+    Decoded again when what the folders list has changed; who reads the old cache is not disturbed.
+    """
     listing, array = cache.with_suffix(".json"), cache.with_suffix(".pcm")
-    names = [str(root) for root in roots]
-    if not listing.exists() or json.loads(listing.read_text())["roots"] != names:
-        _build_cache(names, listing, array)
+    rows = [row for root in roots for row in read_rows(root)]
+    digest = hashlib.sha256(repr(rows).encode()).hexdigest()
+    if not listing.exists() or json.loads(listing.read_text()).get("rows") != digest:
+        utterances = _decode_rows(rows, array)
+        stored = {"rows": digest, "utterances": [asdict(u) for u in utterances]}
+        listing.write_text(json.dumps(stored))
     stored = json.loads(listing.read_text())["utterances"]
     samples = np.memmap(array, dtype=np.int16, mode="r")
     return Corpus(tuple(Utterance(**row) for row in stored), samples)
 
 
-def _build_cache(roots: list[str], listing: Path, array: Path) -> None:
-    """Decode to the end of the array, one file at a time; the listing, written last, is the proof
-    that all is there."""
+def _decode_rows(all_rows: list[Row], array: Path) -> list[Utterance]:
+    """Decode all files one behind the other into `array`, which takes its name when it is whole."""
     utterances: list[Utterance] = []
+    named: Counter[str] = Counter()
     total = 0
-    rows_of = [read_rows(Path(root)) for root in roots]  # a folder that is wrong costs no cache
-    listing.parent.mkdir(parents=True, exist_ok=True)
-    listing.unlink(missing_ok=True)
-    with array.open("wb") as out:
-        for all_rows in rows_of:
-            for path, rows in itertools.groupby(all_rows, lambda row: row.path):
-                whole = _decode(path)
-                for row in rows:
-                    start = round(row.start_s * SAMPLE_RATE)
-                    wanted = len(whole) if row.duration_s is None else row.duration_s * SAMPLE_RATE
-                    count = min(round(wanted), len(whole) - start)
-                    spoken = "" if row.source in NOT_ENGLISH else normalize_text(row.text)
-                    utterances.append(
-                        Utterance(row.id, row.speaker, spoken, row.source, total + start, count)
-                    )
-                out.write(whole.tobytes())
-                total += len(whole)
-    stored = {"roots": roots, "utterances": [asdict(u) for u in utterances]}
-    listing.write_text(json.dumps(stored))
+    array.parent.mkdir(parents=True, exist_ok=True)
+    array.with_suffix(".json").unlink(missing_ok=True)
+    new = array.with_suffix(".new")
+    with new.open("wb") as out:
+        for path, rows in itertools.groupby(all_rows, lambda row: row.path):
+            whole = _decode(path)
+            for row in rows:
+                start = round(row.start_s * SAMPLE_RATE)
+                wanted = len(whole) if row.duration_s is None else row.duration_s * SAMPLE_RATE
+                count = min(round(wanted), len(whole) - start)
+                spoken = "" if row.source in NOT_ENGLISH else normalize_text(row.text)
+                named[row.id] += 1
+                name = row.id if named[row.id] == 1 else f"{row.id}#{named[row.id]}"
+                utterances.append(
+                    Utterance(name, row.speaker, spoken, row.source, total + start, count)
+                )
+            out.write(whole.tobytes())
+            total += len(whole)
+    new.replace(array)
+    return utterances
 
 
 def load_splits(data: Path, cache: Path, more: Iterable[Path] = ()) -> tuple[Corpus, Corpus]:

@@ -17,6 +17,9 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 SHORTEST_ALONE_S = 1.0
 """Shorter stretches of one voice alone in a meeting are left out."""
 
+MIN_LOGPROB = -0.5
+"""Texts that a recogniser heard count from this mean log probability on: nearly all are right."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,15 +51,26 @@ def read_rows(root: Path) -> list[Row]:
 
 
 def _manifest(root: Path) -> Iterator[Row]:
-    """Columns utt, file, start_s, dur_s, speaker, text, source; others are ignored."""
+    """Columns utt, file, start_s, dur_s, speaker, text, source; others are ignored. Where text is
+    empty, that of `pseudo.tsv` beside it, if it is sure enough."""
     if not (root / "index.tsv").exists():
         return
+    heard = _pseudo(root / "pseudo.tsv")
     with (root / "index.tsv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield Row(
                 row["utt"], root / row["file"], float(row["start_s"]), float(row["dur_s"]),
-                row["speaker"], row["text"], row["source"],
+                row["speaker"], row["text"] or heard.get(row["utt"], ""), row["source"],
             )  # fmt: skip
+
+
+def _pseudo(path: Path) -> dict[str, str]:
+    """Utterance -> text that a recogniser heard (columns utt, text, mean_logprob), where sure."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {r["utt"]: r["text"] for r in rows if float(r["mean_logprob"]) > MIN_LOGPROB}
 
 
 def _librispeech(root: Path) -> Iterator[Row]:

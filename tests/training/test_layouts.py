@@ -98,3 +98,32 @@ def test_corpora_of_any_rate_are_decoded_into_one_cache(librispeech: Path, tmp_p
     assert digit.n_samples == pytest.approx(8000, abs=2)
     assert np.abs(corpus.pcm(digit)).max() == pytest.approx(0.25, rel=0.05)
     assert len(load_corpus(roots[:1], tmp_path / "cache").utterances) == 2
+
+
+def test_texts_that_were_heard_count_where_they_are_sure(tmp_path: Path) -> None:
+    write_audio(tmp_path / "train/a.flac", seconds=4.0)
+    header = "utt\tfile\tstart_s\tdur_s\tspeaker\ttext\tsource\n"
+    cut = ["u1\ta.flac\t0\t1\tx\t\ts", "u2\ta.flac\t1\t1\tx\t\ts", "u3\ta.flac\t2\t1\tx\tRead\ts"]
+    (tmp_path / "train/index.tsv").write_text(header + "\n".join(cut) + "\n")
+    heard = (
+        'utt\ttext\tmean_logprob\nu1\t"Quoted" text\t-0.499\nu2\tUnsure\t-0.5\nu3\tMisheard\t-0.1\n'
+    )
+    (tmp_path / "train/pseudo.tsv").write_text(heard)
+
+    assert [row.text for row in read_rows(tmp_path / "train")] == ['"Quoted" text', "", "Read"]
+
+
+def test_ids_are_unique_and_a_changed_listing_is_read_again(tmp_path: Path) -> None:
+    write_audio(tmp_path / "train/a.flac", seconds=3.0)
+    listing = tmp_path / "train/index.tsv"
+    header = "utt\tfile\tstart_s\tdur_s\tspeaker\ttext\tsource\n"
+    rows = [f"take\ta.flac\t{i}\t1\tx\tone\ts\n" for i in range(3)]
+    listing.write_text(header + "".join(rows))
+
+    before = load_corpus([tmp_path / "train"], tmp_path / "cache")
+    assert [u.id for u in before.utterances] == ["take", "take#2", "take#3"]
+
+    listing.write_text(header + "".join(rows).replace("one", "two"))
+    after = load_corpus([tmp_path / "train"], tmp_path / "cache")
+    assert [u.text for u in after.utterances] == ["two"] * 3
+    assert np.array_equal(before.samples, after.samples)

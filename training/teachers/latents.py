@@ -1,0 +1,201 @@
+"""Target latents on disk: what the frozen target encoder says of every utterance, at 50 Hz.
+
+A folder holds one split of `training.data.Corpus`: `latents.f16`, float16 `[n_windows, 1500, 512]`,
+and `windows.json`, which utterances lie where and which teacher it was. Both grow together, so a
+folder is whole at any moment, and a corpus that got more utterances only adds windows.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data import SAMPLE_RATE, Corpus, Pcm
+
+FRAME = 320
+"""Samples per latent: 50 Hz."""
+
+STEP = 640
+"""Samples per token of Echo, two latents: where utterances begin in a window."""
+
+FRAMES, WIDTH = 1500, 512
+"""Latents of a window, and their width in Whisper base."""
+
+WINDOW = FRAMES * FRAME
+"""Samples of a window: the 30 s that Whisper's encoder hears at once."""
+
+SHORTEST = SAMPLE_RATE // 5
+"""Stretches below 0.2 s are not worth latents of their own."""
+
+SAMPLED_WINDOWS = 256
+"""So many windows, evenly spaced, give mean and standard deviation: up to 384,000 latents."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One utterance, or 30 s of a longer one, in a window."""
+
+    id: str
+    """Of the utterance."""
+    skip: int
+    """Samples of the utterance before this piece: 0 but for those longer than a window."""
+    n_samples: int
+    start: int
+    """First sample in the window, a multiple of `STEP`."""
+
+
+Window = tuple[Piece, ...]
+
+
+def plan(corpus: Corpus, known: Iterable[str] = ()) -> list[Window]:
+    """Windows for all utterances but those of the ids `known`, in the order of the corpus.
+
+    A window holds neighbours of one source and speaker, padded to `STEP` and not further. An
+    utterance of more than 30 s gets windows of its own; a rest below `SHORTEST` is left out.
+    """
+    seen = set(known)
+    windows: list[Window] = []
+    filling: list[Piece] = []
+    voice: tuple[str, str] | None = None
+    for utterance in corpus.utterances:
+        if utterance.id in seen:
+            continue
+        for skip in range(0, utterance.n_samples, WINDOW):
+            count = min(WINDOW, utterance.n_samples - skip)
+            if count < SHORTEST:
+                continue
+            last = filling[-1] if filling else Piece("", 0, 0, 0)
+            start = -(-(last.start + last.n_samples) // STEP) * STEP
+            if filling and (
+                voice != (utterance.source, utterance.speaker) or start + count > WINDOW
+            ):
+                windows.append(tuple(filling))
+                filling, start = [], 0
+            filling.append(Piece(utterance.id, skip, count, start))
+            voice = (utterance.source, utterance.speaker)
+    return [*windows, tuple(filling)] if filling else windows
+
+
+class LatentStore:
+    """Target latents of one split, with the speech that they belong to.
+
+    `folder` is `CACHE/latents/SPLIT` of `training.teachers.cache`; every id in it must be an
+    utterance of `corpus`. Raises FileNotFoundError where nothing is cached, ValueError where it was
+    made from another corpus.
+    """
+
+    def __init__(self, folder: Path, corpus: Corpus) -> None:
+        listing = folder / "windows.json"
+        if not listing.exists():
+            raise FileNotFoundError(
+                f"{folder}: found no latents: make them with python -m training.teachers.cache"
+            )
+        stored = json.loads(listing.read_text(encoding="utf-8"))
+        self.teacher: dict[str, str] = stored["teacher"]
+        """Name, versions and sha256 of the model that gave the latents."""
+        self.windows: tuple[Window, ...] = tuple(
+            tuple(Piece(*piece) for piece in window) for window in stored["windows"]
+        )
+        self._corpus = corpus
+        self._utterances = {u.id: u for u in corpus.utterances}
+        self._places: dict[str, tuple[int, int, int]] = {}
+        for i, window in enumerate(self.windows):
+            for piece in window:
+                self._check(folder, piece)
+                self._places.setdefault(piece.id, (i, piece.start, piece.n_samples))
+        shape = (len(self.windows), FRAMES, WIDTH)
+        self._latents = np.memmap(folder / "latents.f16", np.float16, "r", shape=shape)
+        self.mean, self.std = self._moments()
+
+    def _check(self, folder: Path, piece: Piece) -> None:
+        utterance = self._utterances.get(piece.id)
+        if utterance is None or piece.skip + piece.n_samples > utterance.n_samples:
+            raise ValueError(
+                f"{folder}: found latents of {piece.id}, which the corpus does not hold at this "
+                "length: make them again with python -m training.teachers.cache"
+            )
+
+    def _moments(self) -> tuple[Array, Array]:
+        """Mean and standard deviation of each of the 512 dimensions, padding left out."""
+        total, squares, seen = np.zeros(WIDTH), np.zeros(WIDTH), 0
+        for i in range(0, len(self.windows), max(1, len(self.windows) // SAMPLED_WINDOWS)):
+            spoken = self._latents[i, : self.length(i) // FRAME].astype(np.float64)
+            total += spoken.sum(0)
+            squares += np.square(spoken).sum(0)
+            seen += len(spoken)
+        mean = total / max(1, seen)
+        variance = np.maximum(squares / max(1, seen) - mean**2, 1e-12)
+        return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+    def length(self, window: int) -> int:
+        """Samples of speech in a window, at most 480,000."""
+        last = self.windows[window][-1]
+        return last.start + last.n_samples
+
+    def place(self, utterance_id: str) -> tuple[int, int, int]:
+        """Window, first sample in it and number of samples of an utterance; of one longer than a
+        window, those of its first 30 s.
+
+        Raises KeyError if it has no latents.
+        """
+        return self._places[utterance_id]
+
+    def __contains__(self, utterance_id: str) -> bool:
+        return utterance_id in self._places
+
+    def cut(self, window: int, start: int, n: int) -> tuple[Pcm, Array]:
+        """PCM `[n]` and latents `[n // 320, 512]` from sample `start` of a window, both float32.
+
+        `start` is a multiple of 640. Beyond the end of the window's speech both are 0.
+        """
+        if start % STEP:
+            raise ValueError(f"start: found {start}, expected a multiple of {STEP} samples")
+        pcm = np.zeros(n, np.float32)
+        for piece in self.windows[window]:
+            first, end = max(start, piece.start), min(start + n, piece.start + piece.n_samples)
+            if first < end:
+                offset = self._utterances[piece.id].offset + piece.skip - piece.start
+                spoken = self._corpus.samples[offset + first : offset + end]
+                pcm[first - start : end - start] = spoken.astype(np.float32) / 32768.0
+        latents = np.zeros((n // FRAME, WIDTH), np.float32)
+        rows = self._latents[window, start // FRAME : min(start + n, self.length(window)) // FRAME]
+        latents[: len(rows)] = rows
+        return pcm, latents
+
+
+class LatentWriter:
+    """Adds windows to a folder; a stop costs the batch that was being added, nothing else."""
+
+    def __init__(self, folder: Path, teacher: dict[str, str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._teacher = folder, teacher
+        self._listing, self._array = folder / "windows.json", folder / "latents.f16"
+        self.windows: list[Window] = []
+        if self._listing.exists():
+            stored = json.loads(self._listing.read_text(encoding="utf-8"))
+            if stored["teacher"] == teacher:
+                self.windows = [tuple(Piece(*p) for p in window) for window in stored["windows"]]
+
+    def add(self, windows: Sequence[Window], latents: NDArray[np.float16]) -> None:
+        """Latents `[len(windows), 1500, 512]` behind those that are there, the listing last."""
+        if latents.shape != (len(windows), FRAMES, WIDTH):
+            raise ValueError(
+                f"latents: found {latents.shape}, expected {(len(windows), FRAMES, WIDTH)}"
+            )
+        with self._array.open("r+b" if self._array.exists() else "w+b") as out:
+            out.seek(len(self.windows) * FRAMES * WIDTH * 2)
+            out.truncate()
+            out.write(np.ascontiguousarray(latents, np.float16).tobytes())
+            out.flush()
+            os.fsync(out.fileno())
+        self.windows += windows
+        rows = [[astuple(piece) for piece in window] for window in self.windows]
+        new = self._listing.with_suffix(".new")
+        new.write_text(json.dumps({"teacher": self._teacher, "windows": rows}), encoding="utf-8")
+        new.replace(self._listing)
