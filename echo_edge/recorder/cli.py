@@ -1,6 +1,7 @@
 """The command `echo-edge record`."""
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -12,7 +13,8 @@ from echo_edge.cli.options import add_stream_options
 from echo_edge.errors import UsageError
 from echo_edge.recorder import controls, sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source
-from echo_edge.recorder.microphone import Microphone, input_devices, load_sounddevice
+from echo_edge.recorder.devices import input_devices, load_sounddevice
+from echo_edge.recorder.microphone import Microphone
 from echo_edge.recorder.options import Options
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recover import recover
@@ -33,11 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pause, SIGUSR2 resume, SIGTERM stop."
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--device", metavar="NAME", help="part of a microphone's name")
+    what.add_argument(
+        "--device",
+        metavar="NAME",
+        help="a microphone: its name or a part that no other has, its index, INDEX:NAME, or an "
+        "ALSA name such as hw:1,0 or plughw:CARD=USB; the default one without this",
+    )
     what.add_argument(
         "--wav", metavar="FILE", help="an audio file in its own time; - reads PCM as run does"
     )
-    what.add_argument("--list-devices", action="store_true", help="print the microphones here")
+    what.add_argument(
+        "--list-devices", action="store_true", help="print the microphones here, * the default"
+    )
     what.add_argument(
         "--recover",
         metavar="DIR",
@@ -90,10 +99,7 @@ def _add_storage_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     if args.list_devices:
-        for device in input_devices(load_sounddevice()):
-            rate, channels = device["default_samplerate"], device["max_input_channels"]
-            print(f"{device['name']}  ({rate:.0f} Hz, {channels} channels)")
-        return 0
+        return _list_devices(args.json)
     before = os.umask(0o077)  # nothing of a meeting is for others to read
     try:
         if args.recover is not None:
@@ -110,6 +116,20 @@ def run(args: argparse.Namespace) -> int:
             return recorder.run(control)
     finally:
         os.umask(before)
+
+
+def _list_devices(as_json: bool) -> int:
+    devices = input_devices(load_sounddevice())
+    for device in devices:
+        if as_json:
+            print(json.dumps(device.as_json(), ensure_ascii=False))
+        else:
+            mark = "*" if device.is_default else " "
+            print(f"{mark} {device.index:3}  {device.name}  "
+                  f"({device.channels} channels, {device.rate} Hz)")  # fmt: skip
+    if not devices:
+        print("echo-edge: no microphone was found here: plug one in", file=sys.stderr)
+    return 0
 
 
 def _recover(args: argparse.Namespace) -> int:

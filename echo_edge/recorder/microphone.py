@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import AudioError
 from echo_edge.recorder.capture import BLOCK_S, Block, BlockQueue
+from echo_edge.recorder.devices import choose, find_again, input_devices, load_sounddevice
 
 SILENT_S = 2.0
 """A device that delivers nothing for this long is gone."""
@@ -57,39 +57,50 @@ class LossMeter:
 
 
 class Microphone:
-    """An input device whose name contains `device`, or the default one.
+    """The input device that `device` names (see `devices.choose`), or the default one.
 
-    Raises AudioError if PortAudio is missing or there is no such device.
+    Raises AudioError if PortAudio is missing, or if there is no such device or more than one.
     """
 
     def __init__(self, device: str | None) -> None:
-        self._wanted = device
-        self._sounddevice = load_sounddevice()
-        self._info = find_device(self._sounddevice, device)
-        self.name = str(self._info["name"])
+        self._sounddevice = load_sounddevice(device)
+        found = input_devices(self._sounddevice)
+        self._device = choose(found, device)
+        self._beside = [each.name for each in found if each != self._device]
+        self.name = self._device.name
         self.problem: str | None = None
         self._ended_s: float | None = None
         """When the last frame was heard, on the monotonic clock."""
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Put blocks into `queue` until `stop` is set; a device that goes is waited for."""
+        is_there = True
         while not stop.is_set():
             try:
-                self._record(queue, stop)
+                if is_there:
+                    self._record(queue, stop)
             except (self._sounddevice.PortAudioError, AudioError, OSError) as error:
                 self.problem = self.problem or f"{self.name}: {str(error).splitlines()[0]}"
             if not stop.wait(RETRY_S):
-                self._look_again()
+                is_there = self._look_again()
 
-    def _look_again(self) -> None:
-        """PortAudio lists devices only once, when it starts."""
+    def _look_again(self) -> bool:
+        """Whether the same device is there. PortAudio lists devices only once, when it starts."""
         with suppress(self._sounddevice.PortAudioError):
             self._sounddevice._terminate()
         try:
             self._sounddevice._initialize()
-            self._info = find_device(self._sounddevice, self._wanted)
-        except (self._sounddevice.PortAudioError, AudioError) as error:
+            found = input_devices(self._sounddevice)
+        except self._sounddevice.PortAudioError as error:
             self.problem = f"{self.name}: not found ({str(error).splitlines()[0]})"
+            return False
+        again = find_again(found, self._device, self._beside)
+        if again is None:
+            self.problem = f"{self.name}: not found; waiting for it to come back"
+            return False
+        self._device, self.name = again, again.name
+        self._beside = [each.name for each in found if each != again]
+        return True
 
     def _record(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Until `stop`; AudioError once nothing comes any more."""
@@ -102,12 +113,12 @@ class Microphone:
 
     def _open(self, queue: BlockQueue) -> Any:
         """At 16 kHz and mono where the device can, else at its own rate and with all channels."""
-        own = (round(self._info["default_samplerate"]), int(self._info["max_input_channels"]))
+        own = (self._device.rate, self._device.channels)
         formats = dict.fromkeys([(SAMPLE_RATE, 1), (SAMPLE_RATE, own[1]), (own[0], 1), own])
         for number, (rate, channels) in enumerate(formats, 1):
             try:
                 return self._sounddevice.InputStream(
-                    device=self._info["index"],
+                    device=self._device.index,
                     samplerate=rate,
                     channels=channels,
                     dtype="float32",
@@ -136,41 +147,3 @@ class Microphone:
             queue.put(Block(data.copy(), rate, gap_s))
 
         return callback
-
-
-def load_sounddevice() -> ModuleType:
-    """The sounddevice module; AudioError if it or PortAudio is not there or does not start."""
-    try:
-        import sounddevice
-    except ModuleNotFoundError as error:
-        raise AudioError(
-            "microphone: sounddevice is not installed here: pip install 'echo-edge[mic]'"
-        ) from error
-    except Exception as error:  # it starts PortAudio, whose errors are of many kinds
-        raise AudioError(
-            f"microphone: PortAudio does not start ({str(error).splitlines()[0]}): "
-            "apt install libportaudio2, and check ~/.asoundrc"
-        ) from error
-    module: ModuleType = sounddevice
-    return module
-
-
-def find_device(sounddevice: ModuleType, name: str | None) -> dict[str, Any]:
-    """The first input device whose name contains `name`, or the default one. Raises AudioError."""
-    found = input_devices(sounddevice)
-    if name is None:
-        default = sounddevice.default.device[0]
-        matches = [each for each in found if each["index"] == default] or found
-    else:
-        matches = [each for each in found if name.lower() in each["name"].lower()]
-        matches.sort(key=lambda each: each["name"] != name)
-    if not matches:
-        names = ", ".join(repr(each["name"]) for each in found) or "none at all"
-        wanted = "an input device" if name is None else f"one called {name!r}"
-        raise AudioError(f"microphone: found {names}, expected {wanted}: plug it in, name another")
-    return matches[0]
-
-
-def input_devices(sounddevice: ModuleType) -> list[dict[str, Any]]:
-    """Devices with at least one input channel."""
-    return [dict(d) for d in sounddevice.query_devices() if d["max_input_channels"] > 0]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from echo_edge.errors import AudioError
 from echo_edge.recorder.capture import Block, BlockQueue, Converter, FileSource, PcmSource
-from echo_edge.recorder.microphone import LossMeter, find_device
+from echo_edge.recorder.microphone import LossMeter
 from echo_edge.recorder.segments import SegmentWriter, segments
 from echo_edge.recorder.writer import Writer
 
@@ -207,30 +207,3 @@ def test_missing_blocks_are_found(n_lost: int) -> None:
     lost_s = sum(meter.heard(at, 800) for at in arrivals)
 
     assert lost_s == pytest.approx(0.05 * n_lost, abs=0.03)
-
-
-class _PortAudio:
-    """As much of sounddevice as choosing a device needs."""
-
-    class default:  # noqa: N801
-        device = (2, 0)
-
-    @staticmethod
-    def query_devices() -> list[dict[str, object]]:
-        names = [("HDMI", 0), ("USB Audio: hw:1,0", 2), ("pulse", 32), ("pulse monitor", 2)]
-        return [
-            {"name": name, "index": index, "max_input_channels": channels}
-            for index, (name, channels) in enumerate(names)
-        ]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "index"), [("usb", 1), ("pulse", 2), ("monitor", 3), (None, 2), ("pulse monitor", 3)]
-)
-def test_a_device_by_part_of_its_name(wanted: str | None, index: int) -> None:
-    assert find_device(_PortAudio, wanted)["index"] == index  # type: ignore[arg-type]
-
-
-def test_no_such_device() -> None:
-    with pytest.raises(AudioError, match=r"found 'USB Audio: hw:1,0', .*, expected one called 'x'"):
-        find_device(_PortAudio, "x")  # type: ignore[arg-type]

@@ -174,7 +174,7 @@ def test_no_such_device(room: Room) -> None:
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert "'pulse'" in done.stderr
+    assert ":pulse (" in done.stderr
     assert "expected one called 'gramophone'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (room.folder / "out").exists()
@@ -189,4 +189,4 @@ def test_devices_are_listed(room: Room) -> None:
     )  # fmt: skip
 
     assert done.returncode == 0
-    assert "pulse  (" in done.stdout
+    assert "  pulse  (" in done.stdout
