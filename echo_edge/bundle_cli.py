@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -200,6 +201,9 @@ def _rollback(args: argparse.Namespace) -> int:
 
 def _report(outcome: "Outcome", done: str, args: argparse.Namespace) -> int:
     manifest, before = outcome.bundle.manifest, outcome.previous
+    if outcome.closed is not None:
+        print(f"echo-edge: {outcome.closed}: closed to other users, expected open: the user of "
+              f"a service reads the bundle: chmod o+rx {outcome.closed}", file=sys.stderr)  # fmt: skip
     if args.json:
         record = {
             "bundle": manifest.name,

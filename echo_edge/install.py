@@ -7,7 +7,8 @@ Below a root (/var/lib/echo-edge):
     lock            held while something changes
     incoming/ ...   being written; of no meaning to anyone, removed by the next run
 
-A crash at any point leaves `current` pointing at a whole bundle.
+A crash at any point leaves `current` pointing at a whole bundle. All users can read it, whatever
+the umask and the modes it came with.
 """
 
 import fcntl
@@ -27,6 +28,7 @@ from echo_edge.engines import check_engine
 from echo_edge.errors import BundleError, EchoError, OutputError
 from echo_edge.keys import TrustedKeys
 from echo_edge.manifest import Manifest, parse
+from echo_edge.readable import first_closed, make_folder, open_file, open_to_all
 from echo_edge.selftest import read_selftest, run_selftest
 from echo_edge.session import load_bundle
 
@@ -56,6 +58,8 @@ class Outcome:
     previous: Manifest | None
     changed: bool
     """False if the very same bundle was running already."""
+    closed: Path | None = None
+    """A folder that keeps other users, such as that of a service, from reading the bundle."""
 
 
 def install(source: Path | None, root: Path, policy: Policy) -> Outcome:
@@ -72,7 +76,7 @@ def install(source: Path | None, root: Path, policy: Policy) -> Outcome:
         check_board(manifest.boards)
         check_engine(manifest.engine)
         if running := _same_bundle(root, text, trusted):
-            return Outcome(running, _current(root) or "", _manifest(_other(root)), False)
+            return _outcome(running, root / (_current(root) or ""), False)
         if not policy.allow_downgrade:
             check_build(manifest.build, filter(None, (_manifest(root / s) for s in SLOTS)))
         check_space(root, sum(files.sizes.values()))
@@ -89,7 +93,7 @@ def install(source: Path | None, root: Path, policy: Policy) -> Outcome:
         _switch(slot)
         with suppress(OSError):  # it runs; what is left over is for the next run to remove
             shutil.rmtree(_old(slot))
-        return Outcome(replace(bundle, path=slot), slot.name, _manifest(_other(root)), True)
+        return _outcome(replace(bundle, path=slot), slot, True)
 
 
 def rollback(root: Path, policy: Policy) -> Outcome:
@@ -104,16 +108,20 @@ def rollback(root: Path, policy: Policy) -> Outcome:
             )
         bundle = _tested(slot, policy.keys((slot / "SIGNATURE").exists()))
         _switch(slot)
-        return Outcome(bundle, slot.name, _manifest(_other(root)), True)
+        return _outcome(bundle, slot, True)
+
+
+def _outcome(bundle: Bundle, slot: Path, changed: bool) -> Outcome:
+    open_to_all(slot)  # an earlier version may have filled it under another umask
+    return Outcome(bundle, slot.name, _manifest(_other(slot.parent)), changed, first_closed(slot))
 
 
 @contextmanager
 def _changing(root: Path) -> Iterator[None]:
     """Alone at work below `root`, on clean ground, which is left clean whatever happens."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(root / "lock", flags, 0o644)
+        make_folder(root)
+        lock = open_file(root / "lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _unwritable(root, error) from error
     try:
@@ -211,13 +219,11 @@ def _same_bundle(root: Path, text: bytes, trusted: TrustedKeys | None) -> Bundle
 
 def _copy(source: Source, folder: Path) -> None:
     """Write all files and see to it that they are on the disk."""
-    folder.mkdir()
     folders = {folder, *((folder / name).parent for name in source.sizes)}
-    for path in sorted(folders - {folder}):
-        path.mkdir()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    for path in sorted(folders):
+        make_folder(path)
     for name in sorted(source.sizes):
-        number = os.open(folder / name, flags, 0o644)
+        number = open_file(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             for block in source.blocks(name):
                 _write(number, block)

@@ -8,6 +8,7 @@
 #   apt install python3-venv libportaudio2
 #   python3 -m venv /opt/echo-edge && /opt/echo-edge/bin/pip install 'echo-edge[onnx,mic]'
 set -eu
+umask 022 # whatever root's own is: these files are for all to read
 here=$(dirname "$0")
 root=${DESTDIR:-}
 
@@ -36,6 +37,11 @@ fi
 
 if [ -z "$root" ]; then
     systemd-sysusers
+    if ! runuser -u echo-edge -- /opt/echo-edge/bin/echo-edge --version >/dev/null; then
+        echo "install.sh: the user echo-edge cannot run /opt/echo-edge/bin/echo-edge:" \
+            "chmod -R go+rX /opt/echo-edge, then $0 again" >&2
+        exit 1
+    fi
     udevadm control --reload
     systemctl daemon-reload
     systemctl enable --now echo-edge-recorder.service

@@ -1,6 +1,7 @@
 """The system service: its files are where they belong, mean something to systemd, and start what
 the command line understands."""
 
+import os
 import re
 import shlex
 import shutil
@@ -43,6 +44,20 @@ def test_install(image: Path) -> None:
         "etc/sysusers.d/echo-edge-recorder.conf",
         "etc/udev/rules.d/60-echo-edge-microphone.rules",
     ]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o000])
+def test_all_can_read_what_is_installed(tmp_path: Path, umask: int) -> None:
+    """Under any umask of root's: systemd, udev and the service's user are others."""
+    before = os.umask(umask)
+    try:
+        _install(tmp_path / "image")
+    finally:
+        os.umask(before)
+
+    modes = {p.stat().st_mode & 0o777 for p in (tmp_path / "image").rglob("*") if p.is_file()}
+    folders = {p.stat().st_mode & 0o777 for p in (tmp_path / "image").rglob("*") if p.is_dir()}
+    assert (modes, folders) == ({0o644}, {0o755})
 
 
 def test_installing_again_keeps_the_configuration(image: Path) -> None:
