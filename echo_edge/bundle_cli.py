@@ -202,8 +202,11 @@ def _rollback(args: argparse.Namespace) -> int:
 def _report(outcome: "Outcome", done: str, args: argparse.Namespace) -> int:
     manifest, before = outcome.bundle.manifest, outcome.previous
     if outcome.closed is not None:
-        print(f"echo-edge: {outcome.closed}: closed to other users, expected open: the user of "
-              f"a service reads the bundle: chmod o+rx {outcome.closed}", file=sys.stderr)  # fmt: skip
+        print(
+            f"echo-edge: {outcome.closed}: closed to other users, expected open: the user of a "
+            f"service reads the bundle: chmod o+rx {outcome.closed}",
+            file=sys.stderr,
+        )
     if args.json:
         record = {
             "bundle": manifest.name,
