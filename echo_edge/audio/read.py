@@ -1,195 +1,206 @@
-"""Audio files and raw PCM to 16 kHz mono blocks.
+"""Audio files to 16 kHz mono blocks.
 
 Memory is bounded by the block, whatever the length of the recording, and nothing is cut short in
 silence: a recording that breaks off is read to the break and then refused.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from os import PathLike
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from echo_edge.audio.header import Header, UnfinishedWav, inspect
-from echo_edge.audio.wav import SAMPLE_RATE
+from echo_edge.audio.flac import flac_streams
+from echo_edge.audio.forward import Forward
+from echo_edge.audio.kinds import HEAD_BYTES, Kind, find_kind
+from echo_edge.audio.layout import Layout, find_layout
+from echo_edge.audio.linear import linear_bytes, linear_pieces
+from echo_edge.audio.media import can_read_media, media_pieces
+from echo_edge.audio.mp3 import id3_end, mp3_streams
+from echo_edge.audio.ogg import ogg_streams
+from echo_edge.audio.pieces import Array, Cut, Piece, check_block, check_rate, to_blocks
+from echo_edge.audio.sound import COUNT_UNKNOWN, NotSound, open_sound, sound_pieces
+from echo_edge.audio.splice import Part, Stream
 from echo_edge.errors import AudioError
 
-if TYPE_CHECKING:
-    from soundfile import SoundFile
-
-Array = NDArray[np.float32]
-
-LOUDEST = 1e10
-"""Beyond this a float32 power spectrum overflows; no audio comes near."""
-
-_SOURCE_RATES_HZ = (1_000, 1_000_000)
-# Frames read at a time: few, because a file may have a thousand channels.
-_PIECE_FRAMES = 4096
-_COUNT_UNKNOWN = 2**62
+_SPLITTERS = {"ogg": ogg_streams, "flac": flac_streams, "mp3": mp3_streams}
 
 
 def read_blocks(path: str | PathLike[str], block_s: float = 10.0) -> Iterator[Array]:
     """Yield the recording as float32 `[samples]`, 16 kHz mono, nominally within -1 to 1.
 
-    Reads every format libsndfile reads, at 1 kHz to 1 MHz and with any number of channels (their
-    mean is taken). Every block but the last lasts `block_s` seconds; their concatenation does not
-    depend on it. A valid file without samples yields nothing.
+    Reads WAV, RF64, W64, AIFF, CAF, AU, FLAC, Ogg, MP3 and whatever else libsndfile reads; M4A,
+    MP4, WebM, WMA, AMR and the like where PyAV or ffmpeg is installed; at 1 kHz to 1 MHz and with
+    any number of channels (their mean is taken). Every block but the last lasts `block_s` seconds;
+    their concatenation does not depend on it. A valid file without samples yields nothing.
 
     Raises AudioError, at the first `next`, for what is not a readable audio file; and, after
-    yielding all that comes before, where the file breaks off or holds values that are not finite.
+    yielding all that could be read, where the file breaks off, is damaged or holds values that are
+    not finite.
     """
-    if not block_s > 0:
-        raise ValueError(f"block_s: found {block_s}, expected more than 0")
-    size = max(1, round(block_s * SAMPLE_RATE))
-    held: list[Array] = []
-    try:
-        for piece in _pieces(path):
-            held.append(piece)
-            if sum(map(len, held)) >= size:
-                joined = np.concatenate(held)
-                whole = len(joined) // size * size
-                yield from np.split(joined[:whole], whole // size)
-                held = [joined[whole:]]
-    except AudioError:
-        yield from _rest(held)
-        raise
-    yield from _rest(held)
+    check_block(block_s)
+    with _open(path) as file:
+        yield from to_blocks(file_pieces(file, str(path)), str(path), block_s)
 
 
 def duration_s(path: str | PathLike[str]) -> float | None:
-    """Length in seconds as the header tells it (in some MP3 a guess), None where it does not.
+    """Length in seconds as the header or the bytes tell it, None where neither does.
 
     Raises AudioError for what is not a readable audio file.
     """
-    with _open(path, inspect(path)) as sound:
-        known = sound.frames < _COUNT_UNKNOWN
-        return float(sound.frames / sound.samplerate) if known else None
+    name = str(path)
+    with _open(path) as file:
+        kind = _kind(file)
+        if (found := _linear(file, name, kind)) is not None:
+            source, layout = found
+            check_rate(layout.rate, name)
+            return linear_bytes(file, source.position, layout) / layout.frame_bytes / layout.rate
+        if kind is None or kind.reader in _SPLITTERS:
+            with suppress(NotSound):
+                return _sound_s(file, kind, name)
+        _check(file_pieces(file, name))
+        return None
 
 
-def pcm_blocks(stream: BinaryIO, block_s: float = 0.5) -> Iterator[Array]:
-    """Yield raw 16 kHz mono signed 16-bit little-endian PCM as float32 `[samples]` in [-1, 1).
-
-    Every block but the last lasts `block_s` seconds, however short the reads of the stream.
-    Raises AudioError where the stream fails, or ends in the middle of a sample.
-    """
-    if not block_s > 0:
-        raise ValueError(f"block_s: found {block_s}, expected more than 0")
-    size = 2 * max(1, round(block_s * SAMPLE_RATE))
-    while data := _read_fully(stream, size):
-        pcm = np.frombuffer(data[: len(data) & ~1], dtype="<i2")
-        if len(pcm):
-            yield pcm.astype(np.float32) / np.float32(32768)
-        if len(data) % 2:
-            raise AudioError(
-                "raw PCM: found an odd number of bytes, expected 16-bit samples: "
-                "send 16 kHz mono signed 16-bit little-endian PCM"
-            )
+def _sound_s(file: BinaryIO, kind: Kind | None, name: str) -> float | None:
+    """Length of what libsndfile decodes, None if unknown; NotSound if it does not."""
+    total_s = 0.0
+    for stream in _streams(file, kind, name):
+        with open_sound(file, stream.parts, name) as sound:
+            n_samples = sound.frames if stream.n_samples is None else stream.n_samples
+            if n_samples >= COUNT_UNKNOWN:
+                return None
+            total_s += n_samples / sound.samplerate
+    return total_s
 
 
-def _rest(held: list[Array]) -> Iterator[Array]:
-    if sum(map(len, held)):
-        yield np.concatenate(held)
+def _check(pieces: Iterator[Piece]) -> None:
+    """Raise AudioError if there is nothing to hear because it is no audio."""
+    with suppress(Cut):
+        next(pieces, None)
 
 
-def _read_fully(stream: BinaryIO, size: int) -> bytes:
-    """Read `size` bytes, fewer only at the end of the stream."""
-    data = bytearray()
-    while len(data) < size:
-        try:
-            piece = stream.read(size - len(data))
-        except OSError as error:
-            raise AudioError(f"raw PCM: the stream failed ({error.strerror})") from error
-        if piece is None:
-            raise AudioError("raw PCM: found a non-blocking stream, expected a blocking one")
-        if not piece:
-            break
-        data += piece
-    return bytes(data)
+def file_pieces(file: BinaryIO, name: str) -> Iterator[Piece]:
+    """Yield what a file holds that can be seeked in. Raises AudioError if it is no audio, and Cut
+    at the end if not all could be heard."""
+    kind = _kind(file)
+    if kind is not None and not kind.reader:
+        raise _not_audio(name, f"it is {kind.title}")
+    if kind is not None and kind.reader == "media":
+        yield from media_pieces(file, kind, name)
+    elif (found := _linear(file, name, kind)) is not None:
+        yield from linear_pieces(*found)
+    else:
+        yield from _decoded(file, kind, name)
 
 
-def _pieces(path: str | PathLike[str]) -> Iterator[Array]:
-    """Yield 16 kHz mono pieces; AudioError at the first value not finite and after a break."""
-    header = inspect(path)
-    with _open(path, header) as sound:
-        rate, n_read, damage = sound.samplerate, 0, ""
-        resample = resampler(rate)
-        while not damage:
-            frames, damage = _read_piece(sound)
-            if not len(frames):
-                break
-            yield resample(_downmix(frames, n_read / rate, rate, path), False)
-            n_read += len(frames)
-        yield resample(np.empty(0, np.float32), True)
-        if sound.frames >= _COUNT_UNKNOWN:
-            damage = ""  # a FLAC that was piped: libsndfile fails at its end, damaged or not
-        elif n_read < sound.frames and (sound.format != "MP3" or header.counts_mp3_frames):
-            damage = f"expected {sound.frames / rate:.3f} s as its header promises"
-    if header.cut or damage:
-        raise AudioError(
-            f"{path}: breaks off at {n_read / rate:.3f} s, {header.cut or damage}: "
-            "the file is incomplete; copy or record it again"
-        )
+def _kind(file: BinaryIO) -> Kind | None:
+    """The container, after any ID3v2 tag in front."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if head[:3] == b"ID3":
+        file.seek(id3_end(file))
+        head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return find_kind(head)
 
 
-def _read_piece(sound: "SoundFile") -> tuple[Array, str]:
-    """Read `[frames, channels]` and, where damage ends them, what libsndfile says of it."""
-    from soundfile import SoundFileError
+def _linear(file: BinaryIO, name: str, kind: Kind | None) -> tuple[Forward, Layout] | None:
+    """A container of plain samples, read as far as these."""
+    if kind is None or kind.reader != "linear":
+        return None
+    file.seek(0)
+    source = Forward(file, name)
+    layout = find_layout(source)
+    return (source, layout) if layout is not None and layout.encoding else None
 
-    piece = np.full((_PIECE_FRAMES, sound.channels), np.nan, np.float32)
+
+def _streams(file: BinaryIO, kind: Kind | None, name: str) -> list[Stream]:
+    """What to hand to libsndfile, one after the other."""
+    size = file.seek(0, os.SEEK_END)
+    reader = kind.reader if kind is not None else ""
+    if reader == "linear":
+        return [Stream(_sized(file, name, size))]
+    if not reader:  # as an MP3 with something in front
+        with open_sound(file, [], name) as sound:
+            reader = "mp3" if sound.format == "MP3" else ""
+    split = _SPLITTERS.get(reader)
+    return (split(file, size) if split else []) or [Stream([])]
+
+
+def _sized(file: BinaryIO, name: str, size: int) -> list[Part]:
+    """Parts of a compressed WAV; its size is told where its writer never did."""
+    file.seek(0)
+    source = Forward(file, name)
+    layout = find_layout(source)
+    if layout is None or layout.told or not layout.size_at:
+        return []
+    told = min(size - source.position, 0xFFFFFFFF).to_bytes(4, "little")
+    return [(0, layout.size_at), told, (layout.size_at + 4, size)]
+
+
+def _decoded(file: BinaryIO, kind: Kind | None, name: str) -> Iterator[Piece]:
+    """Yield all streams that libsndfile decodes, or FFmpeg the whole if it takes none."""
+    cut, n_pieces = None, 0
     try:
-        return np.asarray(sound.read(out=piece)), ""
-    except SoundFileError as error:
-        # What was decoded before the damage is there, only nothing tells how much.
-        untouched = np.isnan(piece).any(axis=1)
-        n_frames = int(untouched.argmax()) if untouched.any() else len(piece)
-        return piece[:n_frames], str(error)
+        streams = _streams(file, kind, name)
+        for number, stream in enumerate(streams, 1):
+            found = stream.cut
+            try:
+                for piece in sound_pieces(file, stream, name):
+                    n_pieces += 1
+                    yield piece
+            except Cut as damage:
+                found = damage if found is None or found.ends else found
+            if found is not None and number < len(streams):
+                found = Cut(f"stream {number} of {len(streams)}: {found}", ends=False)
+            cut = cut or found
+    except NotSound as error:
+        if n_pieces:
+            cut = cut or Cut(f"the next stream cannot be read ({error})")
+        elif kind is None or not can_read_media():
+            raise _not_audio(name, str(error)) from error
+        else:
+            yield from _other_codec(file, kind, name, str(error))
+    if cut is not None:
+        raise cut
 
 
-def resampler(rate: int) -> Callable[[Array, bool], Array]:
-    """Return `resample(samples, is_last)`, whose outputs, joined, do not depend on the pieces."""
-    if rate == SAMPLE_RATE:
-        return lambda samples, _: samples
-    import soxr
+def _other_codec(file: BinaryIO, kind: Kind, name: str, reason: str) -> Iterator[Piece]:
+    """Yield what FFmpeg makes of a container that libsndfile did not take, for this reason."""
+    n_pieces = 0
+    try:
+        for piece in media_pieces(file, kind, name):
+            n_pieces += 1
+            yield piece
+    except AudioError as error:
+        if n_pieces:
+            raise
+        raise _not_audio(name, reason) from error
 
-    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-    return lambda samples, is_last: np.asarray(stream.resample_chunk(samples, last=is_last))
 
-
-def _downmix(frames: Array, start_s: float, rate: int, path: str | PathLike[str]) -> Array:
-    """Mean over the channels of `[frames, channels]`, which must be finite."""
-    with np.errstate(all="ignore"):  # infinities are looked for below
-        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
-    wrong = ~(np.abs(mono) < LOUDEST)  # also true of NaN
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise AudioError(
-            f"{path}: found a sample of {mono[at]:g} at {start_s + at / rate:.3f} s, expected "
-            "finite values, nominally within -1 to 1: export or record the file again"
-        )
-    return mono
+def _not_audio(name: str, reason: str) -> AudioError:
+    return AudioError(
+        f"{name}: not audio that can be read ({reason}): "
+        "expected WAV, FLAC, Ogg, MP3 or another format that libsndfile or FFmpeg reads"
+    )
 
 
 @contextmanager
-def _open(path: str | PathLike[str], header: Header) -> Iterator["SoundFile"]:
-    import soundfile
-
-    with ExitStack() as stack:
-        try:
-            source: str | PathLike[str] | UnfinishedWav = path
-            if header.data_size:
-                source = stack.enter_context(UnfinishedWav(path, header.data_size))
-            sound = stack.enter_context(soundfile.SoundFile(source))
-        except (soundfile.SoundFileError, OSError) as error:
-            reason = getattr(error, "error_string", None) or str(error)
-            raise AudioError(
-                f"{path}: not audio that can be read ({reason.strip()}): "
-                "expected WAV, FLAC, Ogg, MP3 or another format that libsndfile reads"
-            ) from error
-        low, high = _SOURCE_RATES_HZ
-        if not low <= sound.samplerate <= high:
-            raise AudioError(
-                f"{path}: found a sample rate of {sound.samplerate} Hz, expected {low} to {high} Hz"
-            )
-        yield sound
+def _open(path: str | PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a regular file that is not empty; AudioError if it is anything else."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - `path` may be a plain string
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+            raise AudioError(f"{path}: found {kind}, expected an audio file")
+        if not status.st_size:
+            raise AudioError(f"{path}: found an empty file, expected audio: record it again")
+        file = open(path, "rb")  # noqa: PTH123, SIM115 - closed below
+    except OSError as error:
+        raise AudioError(
+            f"{path}: cannot be read ({error.strerror}): check the path and its permissions"
+        ) from error
+    with file:
+        yield file

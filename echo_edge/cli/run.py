@@ -30,7 +30,9 @@ Array = NDArray[np.float32]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `echo-edge run`."""
-    parser.add_argument("audio", help="any audio file; - reads 16 kHz mono s16le PCM from stdin")
+    parser.add_argument(
+        "audio", help="any audio file; - reads one, or 16 kHz mono s16le PCM, from stdin"
+    )
     parser.add_argument(
         "--format", choices=formats.FORMAT_NAMES, default="txt", help="of the result (default txt)"
     )
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     blocks: Iterator[Array]
     if args.audio == "-":
-        blocks, total_s = audio.pcm_blocks(sys.stdin.buffer), None
+        blocks, total_s = audio.stdin_blocks(sys.stdin.buffer), None
     else:
         blocks, total_s = audio.read_blocks(args.audio), audio.duration_s(args.audio)
     if args.out is not None:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import SAMPLE_RATE, duration_s, pcm_blocks, read_blocks, resampler
+from echo_edge.audio import SAMPLE_RATE, duration_s, read_blocks, resampler, stdin_blocks
 
 Array = NDArray[np.float32]
 Samples = NDArray[np.int16]
@@ -128,7 +128,7 @@ class FileSource:
 
 
 class PcmSource:
-    """Raw 16 kHz mono signed 16-bit little-endian PCM from a binary stream."""
+    """Raw 16 kHz mono signed 16-bit little-endian PCM, or any container, from a binary stream."""
 
     problem: str | None = None
 
@@ -138,7 +138,7 @@ class PcmSource:
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """See Source."""
         queue.flows.set()
-        for block in pcm_blocks(self._stream, BLOCK_S):  # type: ignore[arg-type]
+        for block in stdin_blocks(self._stream, BLOCK_S):  # type: ignore[arg-type]
             if stop.is_set():
                 return
             queue.put(Block(block[:, None], SAMPLE_RATE), wait=True)

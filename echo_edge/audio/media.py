@@ -1,0 +1,162 @@
+"""What phones, browsers and Windows record (M4A, MP4, WebM, WMA, AMR), decoded by FFmpeg.
+
+Through PyAV if it is installed, else through the `ffmpeg` on PATH. Either is given an open file and
+the one container to take it for, so that nothing in the file makes it open another file or address.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+
+import numpy as np
+
+from echo_edge.audio.forward import Forward
+from echo_edge.audio.kinds import Kind
+from echo_edge.audio.layout import find_layout
+from echo_edge.audio.linear import linear_pieces
+from echo_edge.audio.pieces import Cut, Piece
+from echo_edge.errors import AudioError
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+
+_END_TOLERANCE_S = 0.25
+"""How much earlier than its header says a track may end: an encoder's delay, a frame or two."""
+
+
+def media_pieces(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
+    """Yield the first audio track. AudioError, before anything is yielded, if that cannot be."""
+    check_media(kind, name)
+    file.seek(0)
+    return _with_pyav(file, kind, name) if _has_pyav() else _with_ffmpeg(file, kind, name)
+
+
+def can_read_media() -> bool:
+    """Whether PyAV or ffmpeg is there."""
+    return _has_pyav() or shutil.which("ffmpeg") is not None
+
+
+def check_media(kind: Kind, name: str) -> None:
+    """Raise AudioError, with what to do about it, if neither PyAV nor ffmpeg is there."""
+    if not can_read_media():
+        raise AudioError(
+            f"{name}: found {kind.title}, which FFmpeg reads, but neither ffmpeg nor PyAV: "
+            f"apt install ffmpeg (or pip install av), or convert it elsewhere: {_command(name)}"
+        )
+
+
+def _has_pyav() -> bool:
+    return find_spec("av") is not None
+
+
+def _command(name: str) -> str:
+    """The command that converts a file."""
+    stem = os.path.splitext(name)[0]  # noqa: PTH122 - `name` may be no path
+    wav = f"{stem}.wav" if f"{stem}.wav" != name else f"{stem}-converted.wav"
+    return f"ffmpeg -i {shlex.quote(name)} {shlex.quote(wav)}"
+
+
+def _refuse(kind: Kind, name: str, reason: str) -> NoReturn:
+    raise AudioError(
+        f"{name}: found {kind.title} that cannot be read ({_one_line(reason)}), expected audio: "
+        f"copy or record it again, or see what this says: {_command(name)}"
+    )
+
+
+def _one_line(text: str) -> str:
+    """What another program says, fit for a message."""
+    text = re.sub(r"^\[[^]]*\] *|/dev/fd/\d+: *", "", text)
+    return "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
+
+
+def _with_pyav(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
+    import av
+
+    try:
+        container = av.open(file, "r", format=kind.demuxer, io_open=_open_nothing)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        _refuse(kind, name, getattr(error, "strerror", None) or str(error))
+    with container:
+        if not container.streams.audio:
+            _refuse(kind, name, "it has no audio track")
+        stream = container.streams.audio[0]
+        promised_s = 0.0
+        if stream.duration and stream.time_base:
+            promised_s = float(stream.duration * stream.time_base)
+        elif len(container.streams.get()) == 1 and container.duration:
+            promised_s = container.duration / 1_000_000
+        heard_s, damage = 0.0, ""
+        try:
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except (av.FFmpegError, ValueError) as error:
+                    damage = damage or f"a packet at {heard_s:.3f} s is damaged ({error})"
+                    continue
+                for frame in frames:
+                    piece = _piece(frame)
+                    heard_s += len(piece.frames) / piece.rate
+                    yield piece
+        except (av.FFmpegError, OSError, ValueError) as error:
+            damage = damage or str(error)
+    if not heard_s and damage:
+        _refuse(kind, name, damage)
+    if heard_s < promised_s - _END_TOLERANCE_S:
+        raise Cut(f"expected {promised_s:.3f} s as its header promises")
+    if damage:
+        raise Cut(_one_line(damage), ends=False)
+
+
+def _open_nothing(*_: object) -> NoReturn:
+    raise PermissionError("a file that names another file")
+
+
+def _piece(frame: "AudioFrame") -> Piece:
+    samples = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    frames = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
+    if samples.dtype.kind == "f":
+        return Piece(frames.astype(np.float32), frame.sample_rate)
+    scale = np.float32(2 ** (8 * samples.dtype.itemsize - 1))
+    middle = 128 if samples.dtype == np.uint8 else 0
+    return Piece((frames.astype(np.float32) - middle) / scale, frame.sample_rate)
+
+
+def _with_ffmpeg(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
+    number = file.fileno()
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
+    command += ["-f", kind.demuxer, "-i", f"file:/dev/fd/{number}", "-map", "0:a:0"]
+    command += ["-f", "wav", "-c:a", "pcm_f32le", "pipe:1"]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            pass_fds=(number,),
+            process_group=0,  # Ctrl-C is for us: it finishes what was heard
+        )
+        n_pieces = 0
+        try:
+            source = Forward(cast(BinaryIO, process.stdout), name)
+            if (layout := find_layout(source)) is not None:
+                for piece in linear_pieces(source, layout):
+                    n_pieces += 1
+                    yield piece
+            process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            cast(BinaryIO, process.stdout).close()
+        said.seek(0)
+        lines = said.read(4096).decode(errors="replace").strip().splitlines()
+    if not n_pieces and (lines or process.returncode):
+        _refuse(kind, name, lines[0] if lines else f"exit code {process.returncode}")
+    if lines or process.returncode:
+        raise Cut(_one_line(lines[0] if lines else f"exit code {process.returncode}"), ends=False)

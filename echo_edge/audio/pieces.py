@@ -1,0 +1,125 @@
+"""From what readers decode, of any rate and channel count, to blocks of 16 kHz mono.
+
+Every reader yields `Piece`s and ends with `Cut` where it could not hear everything; one function,
+`to_blocks`, turns them into what the rest of the program takes.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge.audio.wav import SAMPLE_RATE
+from echo_edge.errors import AudioError
+
+Array = NDArray[np.float32]
+
+LOUDEST = 1e10
+"""Beyond this a float32 power spectrum overflows; no audio comes near."""
+
+PIECE_FRAMES = 4096
+"""Frames read at a time: few, because a file may have a thousand channels."""
+
+_SOURCE_RATES_HZ = (1_000, 1_000_000)
+
+
+class Piece(NamedTuple):
+    """Decoded audio: float32 `[frames, channels]`, nominally within -1 to 1, at `rate` Hz."""
+
+    frames: Array
+    rate: int
+
+
+class Cut(Exception):  # noqa: N818 - ends a recording as StopIteration does
+    """A recording of which a part could not be heard; the message says which part."""
+
+    def __init__(self, message: str, ends: bool = True) -> None:
+        super().__init__(message)
+        self.ends = ends
+        """Whether the audio breaks off there, rather than having a hole."""
+
+
+def to_blocks(pieces: Iterator[Piece], name: str, block_s: float) -> Iterator[Array]:
+    """Yield float32 `[samples]` at 16 kHz, blocks of `block_s` seconds; the last may be shorter.
+
+    Raises AudioError at the first value that is not finite, and after everything else where
+    `pieces` ends with `Cut`. `name` begins the message.
+    """
+    size = max(1, round(block_s * SAMPLE_RATE))
+    held: list[Array] = []
+    try:
+        for samples in _mono(pieces, name):
+            held.append(samples)
+            if sum(map(len, held)) >= size:
+                joined = np.concatenate(held)
+                whole = len(joined) // size * size
+                yield from np.split(joined[:whole], whole // size)
+                held = [joined[whole:]]
+    except AudioError:
+        yield from _rest(held)
+        raise
+    yield from _rest(held)
+
+
+def check_block(block_s: float) -> None:
+    """Raise ValueError for a length that is not positive."""
+    if not block_s > 0:
+        raise ValueError(f"block_s: found {block_s}, expected more than 0")
+
+
+def check_rate(rate: float, name: str) -> None:
+    """Raise AudioError for a sample rate that no recording has."""
+    low, high = _SOURCE_RATES_HZ
+    if not low <= rate <= high:
+        raise AudioError(f"{name}: found a sample rate of {rate} Hz, expected {low} to {high} Hz")
+
+
+def resampler(rate: int) -> Callable[[Array, bool], Array]:
+    """Return `resample(samples, is_last)`, whose outputs, joined, do not depend on the pieces."""
+    if rate == SAMPLE_RATE:
+        return lambda samples, _: samples
+    import soxr
+
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    return lambda samples, is_last: np.asarray(stream.resample_chunk(samples, last=is_last))
+
+
+def _mono(pieces: Iterator[Piece], name: str) -> Iterator[Array]:
+    """Yield 16 kHz mono; where the rate changes, as in joined files, the resampler begins anew."""
+    rate, heard_s, cut = SAMPLE_RATE, 0.0, None
+    resample, nothing = resampler(rate), np.empty(0, np.float32)
+    try:
+        for piece in pieces:
+            if piece.rate != rate:
+                yield resample(nothing, True)
+                check_rate(piece.rate, name)
+                rate, resample = piece.rate, resampler(piece.rate)
+            yield resample(_downmix(piece.frames, heard_s, rate, name), False)
+            heard_s += len(piece.frames) / rate
+    except Cut as found:
+        cut = found
+    yield resample(nothing, True)
+    if cut is not None:
+        place = f"breaks off at {heard_s:.3f} s, " if cut.ends else ""
+        what = "incomplete" if cut.ends else "damaged"
+        raise AudioError(f"{name}: {place}{cut}: the file is {what}; copy or record it again")
+
+
+def _downmix(frames: Array, start_s: float, rate: int, name: str) -> Array:
+    """Mean over the channels of `[frames, channels]`, which must be finite."""
+    with np.errstate(all="ignore"):  # infinities are looked for below
+        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+    wrong = ~(np.abs(mono) < LOUDEST)  # also true of NaN
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise AudioError(
+            f"{name}: found a sample of {mono[at]:g} at {start_s + at / rate:.3f} s, expected "
+            "finite values, nominally within -1 to 1: export or record the file again"
+        )
+    return mono
+
+
+def _rest(held: list[Array]) -> Iterator[Array]:
+    if sum(map(len, held)):
+        yield np.concatenate(held)
