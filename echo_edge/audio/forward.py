@@ -1,5 +1,7 @@
 """Bytes read forward from a file or a pipe, with a look at what comes next."""
 
+import errno
+import os
 from typing import BinaryIO
 
 from echo_edge.errors import AudioError
@@ -26,7 +28,8 @@ class Forward:
         self.position += len(data)
         if self.copy_to is not None and data:
             try:
-                self.copy_to.write(data)
+                if self.copy_to.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 raise AudioError(
                     f"{self._name}: cannot be kept in a file ({error.strerror}): give a file"

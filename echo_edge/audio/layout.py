@@ -137,7 +137,7 @@ def _wav(source: Forward, chunks: Chunks, fmt: bytes, data: bytes) -> Layout | N
                 told = None
             if chunks is W64 and size < 0:
                 told = 0
-            if told is not None and told >= 2**63:
+            if told is not None and told >= 1 << 62:
                 told = None
             encoding, rate, channels = form
             return Layout(encoding, False, rate, channels, chunks, told, size_at)

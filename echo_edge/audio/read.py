@@ -197,7 +197,7 @@ def _open(path: str | PathLike[str]) -> Iterator[BinaryIO]:
             raise AudioError(f"{path}: found {kind}, expected an audio file")
         if not status.st_size:
             raise AudioError(f"{path}: found an empty file, expected audio: record it again")
-        file = open(path, "rb")  # noqa: PTH123, SIM115 - closed below
+        file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed below
     except OSError as error:
         raise AudioError(
             f"{path}: cannot be read ({error.strerror}): check the path and its permissions"

@@ -1,5 +1,6 @@
 """What libsndfile decodes: FLAC, Ogg, MP3 and compressed WAV, read forward."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -56,7 +57,7 @@ def open_sound(file: BinaryIO, parts: list[Part], name: str) -> Iterator["SoundF
             return False
 
     spliced = Spliced(file, parts) if parts else None
-    file.seek(0)
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
         with quiet_c_stderr():
             sound = Forward(spliced or file.fileno(), closefd=False)

@@ -83,7 +83,7 @@ def _linear(source: Forward, block_s: float) -> Iterator[Array]:
         source.copy_to = file
         layout = find_layout(source)
         if layout is None or not layout.encoding:
-            _spool(source, file)
+            _spool(source)
             yield from to_blocks(file_pieces(file, _NAME), _NAME, block_s)
             return
         source.copy_to = None
@@ -95,22 +95,21 @@ def _whole(source: Forward, block_s: float) -> Iterator[Array]:
     """What can only be read when it has ended."""
     with _temporary() as file:
         source.copy_to = file
-        _spool(source, file)
+        _spool(source)
         yield from to_blocks(file_pieces(file, _NAME), _NAME, block_s)
 
 
-def _spool(source: Forward, file: BinaryIO) -> None:
+def _spool(source: Forward) -> None:
     while source.read(_COPY_BYTES):
         pass
     source.copy_to = None
-    file.flush()
 
 
 def _temporary() -> BinaryIO:
     """A file without a name."""
     folder = _SPOOL_FOLDER if os.access(_SPOOL_FOLDER, os.W_OK) else None
     try:
-        return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
+        return cast(BinaryIO, tempfile.TemporaryFile(dir=folder, buffering=0))
     except OSError as error:
         raise AudioError(
             f"{_NAME}: cannot be kept in a file ({error.strerror}): set TMPDIR, or give a file"
