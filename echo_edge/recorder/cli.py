@@ -10,7 +10,7 @@ from pathlib import Path
 
 from echo_edge.bundle import find_bundle, open_bundle
 from echo_edge.cli.options import add_stream_options
-from echo_edge.errors import UsageError
+from echo_edge.errors import AudioError, UsageError
 from echo_edge.recorder import controls, sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source
 from echo_edge.recorder.devices import input_devices, load_sounddevice
@@ -19,6 +19,7 @@ from echo_edge.recorder.options import Options
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.settings import Settings
+from echo_edge.recorder.terminal import say as complain
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
 from echo_edge.session import load
 from echo_edge.stream import StreamOptions
@@ -128,13 +129,13 @@ def _list_devices(as_json: bool) -> int:
             print(f"{mark} {device.index:3}  {device.name}  "
                   f"({device.channels} channels, {device.rate} Hz)")  # fmt: skip
     if not devices:
-        print("echo-edge: no microphone was found here: plug one in", file=sys.stderr)
+        complain("no microphone was found here: plug one in")
     return 0
 
 
 def _recover(args: argparse.Namespace) -> int:
     def say(text: str) -> None:
-        if not args.quiet:
+        if not args.quiet and sys.stderr is not None:
             print(text, file=sys.stderr)
 
     def adjust(options: Options) -> Options:
@@ -152,7 +153,7 @@ def _recover(args: argparse.Namespace) -> int:
 
 
 def _progress(share: float) -> None:
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         print(f"\r\x1b[K{share:.0%}\r" if share < 1 else "\r\x1b[K", end="", file=sys.stderr)
 
 
@@ -217,14 +218,17 @@ def _voices(args: argparse.Namespace) -> str | None:
 def _source(args: argparse.Namespace) -> Source:
     if args.wav == "-":
         # Unbuffered: a buffer that a thread is waiting on could not be closed at the end.
-        return PcmSource(open(0, "rb", buffering=0, closefd=False))
+        try:
+            return PcmSource(open(0, "rb", buffering=0, closefd=False))
+        except OSError as error:
+            raise AudioError("stdin: closed, expected PCM: give it some, or --wav FILE") from error
     if args.wav is not None:
         return FileSource(args.wav, _positive(args.pace, "--pace", zero=True))
     return Microphone(args.device)
 
 
 def _view(args: argparse.Namespace) -> View:
-    if args.quiet:
+    if args.quiet or sys.stdout is None:
         return QuietView()
     return JsonView(sys.stdout, args.tentative) if args.json else TerminalView()
 

@@ -2,10 +2,8 @@
 it tells systemd that it lives. Nothing of this uses a network."""
 
 import os
-import select
 import signal
 import socket
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from echo_edge.errors import EchoError, OutputError
+from echo_edge.recorder.terminal import Keys
 
 DELETE_REQUEST = ".delete-last"
 
@@ -30,9 +29,8 @@ class Controls:
         self.paused = False
         self.delete_min = 0.0
         """Minutes to delete; whoever does it sets it back."""
-        self._keys = keys and sys.stdin.isatty()
+        self._keys = Keys(keys)
         self._before: dict[int, Any] = {}
-        self._terminal: list[Any] = []
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -40,24 +38,18 @@ class Controls:
                 self._before[number] = signal.signal(number, self._stop)
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             self._before[number] = signal.signal(number, self._pause)
-        if self._keys:
-            import termios
-            import tty
-
-            self._terminal = termios.tcgetattr(0)
-            tty.setcbreak(0)
+        self._keys.__enter__()
         return self
 
     def poll(self) -> None:
         """Look whether a key was pressed."""
-        if self._keys and select.select([0], [], [], 0)[0]:
-            for key in os.read(0, 64).decode(errors="ignore"):
-                if key == "q":
-                    self.n_stops += 1
-                elif key == "p":
-                    self.paused = not self.paused
-                elif key == "d":
-                    self.delete_min += 1.0
+        for key in self._keys.read():
+            if key == "q":
+                self.n_stops += 1
+            elif key == "p":
+                self.paused = not self.paused
+            elif key == "d":
+                self.delete_min += 1.0
 
     def __exit__(
         self,
@@ -65,13 +57,9 @@ class Controls:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._keys.__exit__(kind, error, trace)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._terminal:
-            import termios
-
-            with suppress(termios.error):
-                termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
 
     def _stop(self, _: int, __: FrameType | None) -> None:
         self.n_stops += 1

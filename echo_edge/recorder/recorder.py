@@ -3,7 +3,6 @@ the order in which nothing is lost."""
 
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from echo_edge.recorder.capture import BlockQueue, Source
 from echo_edge.recorder.child import Child
 from echo_edge.recorder.segments import SegmentWriter
 from echo_edge.recorder.settings import Settings
+from echo_edge.recorder.terminal import say
 from echo_edge.recorder.view import Status, View, WordGroups
 from echo_edge.recorder.writer import Writer
 
@@ -152,7 +152,7 @@ class Recorder:
                     self._view.show(line | {"words": waiting + line["words"]})
                 case "nobody by name":
                     self._event("nobody by name", message=line["message"])
-                    print(f"echo-edge: {line['message']}", file=sys.stderr)
+                    say(line["message"])
                 case "error":
                     self._fail(f"no results: {line['message']}")
         self._show_words(self._groups.take_before(self._done_s - _GROUP_DONE_S))
@@ -168,7 +168,7 @@ class Recorder:
         problem = self._source.problem
         if problem is not None and not self._lost:
             self._event("device lost", reason=problem)
-            print(f"echo-edge: {problem}", file=sys.stderr)
+            say(problem)
         elif problem is None and self._lost:
             self._event("device back", device=self._source.name)
         self._lost = problem is not None
@@ -260,6 +260,10 @@ class Recorder:
         for error in (self._writer.error, self._source_error):
             if error is not None:
                 self._fail(str(error))
+        if self._source_ended and not (
+            self._writer.recorded_s or self._queue.paused or self.exit_code
+        ):
+            self._fail(f"{self._source.name}: found no audio, expected some: nothing was recorded")
         if not self._writer.ended or not (self._source_ended or source.is_alive()):
             self._fail(f"{self.folder}: recording ended with the error above: please report it")
 
@@ -299,9 +303,9 @@ class Recorder:
             self._events.write(line)
             self._events.sync()
         except OutputError as error:  # a full disk: audio matters more
-            print(f"echo-edge: {error}", file=sys.stderr)
+            say(error)
 
     def _fail(self, message: str) -> None:
         self.exit_code = self.exit_code or 1
         self._event("failed", message=message)
-        print(f"echo-edge: {message}", file=sys.stderr)
+        say(message)

@@ -12,6 +12,7 @@ import numpy as np
 
 from echo_edge import formats
 from echo_edge.recorder import lines
+from echo_edge.recorder.terminal import is_foreground
 from echo_edge.results import Word
 
 _WIDTH = 16
@@ -97,6 +98,11 @@ class _Output:
             self._file: int | None = out.fileno()
         except (OSError, ValueError):  # not a file: it never blocks
             self._file = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a line of a terminal may be drawn anew: not by a job in the background."""
+        return self._file is None or is_foreground(self._file)
 
     @property
     def waits(self) -> bool:
@@ -192,7 +198,7 @@ class TerminalView:
     def status(self, status: Status) -> None:
         """Draw the last line anew."""
         self._out.flush()
-        if self._live and not self._out.waits:
+        if self._live and self._out.is_ours and not self._out.waits:
             mark = "paused" if status.paused else "rec"
             voices = "  ".join(f"{self._called(n)} {s:.0f} s" for n, s in self._speech_s.items())
             line = (
@@ -204,8 +210,7 @@ class TerminalView:
 
     def close(self) -> None:
         """Clear the last line."""
-        if self._live:
-            self._out.write("\r\x1b[K")
+        self._out.write(self._clear())
         self._out.flush(1.0)
 
     def _coming_text(self, room: int) -> str:
@@ -223,9 +228,12 @@ class TerminalView:
         return self._names.get(speaker) or str(speaker)
 
     def _print(self, text: str) -> None:
-        clear = "\r\x1b[K" if self._live else ""
         printable = "".join(each if each.isprintable() else " " for each in text)
-        self._out.write(f"{clear}{printable}\n")
+        self._out.write(f"{self._clear()}{printable}\n")
+
+    def _clear(self) -> str:
+        """What removes the line that is drawn anew."""
+        return "\r\x1b[K" if self._live and self._out.is_ours else ""
 
 
 def clock(seconds: float) -> str:
