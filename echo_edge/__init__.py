@@ -7,6 +7,7 @@ for pcm in microphone:
 show(stream.finish())
 """
 
+from echo_edge import habits
 from echo_edge.errors import (
     AudioError,
     BundleError,
@@ -22,6 +23,8 @@ from echo_edge.stream import Stream
 from echo_edge.voices import Voice, Voiceprint, Voices
 
 __version__ = "0.1.0"
+
+habits.switch_off()
 
 __all__ = [
     "AudioError",

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge import habits
 from echo_edge.errors import EngineError
 from echo_edge.manifest import EngineSpec, GraphSpec
 
@@ -44,6 +45,7 @@ def engine_version(name: str) -> str:
     """Version of the installed library behind an engine. EngineError if it is not there."""
     _, versioned, cure = _entry(name)
     library = versioned.partition(".")[0]
+    habits.switch_off()  # again: the program may have changed its environment since our import
     try:
         return str(import_module(versioned).__version__)
     except ImportError as error:

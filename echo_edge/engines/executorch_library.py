@@ -123,7 +123,14 @@ def compile_library(compiler: str, root: Path, out: Path) -> None:
         "-Wl,--allow-shlib-undefined", "-s",
     )  # fmt: skip
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_LIMIT_S)
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=COMPILE_LIMIT_S,
+            env=os.environ | {"TMPDIR": str(out.parent)},  # nothing is written anywhere else
+        )
     except (OSError, subprocess.SubprocessError) as error:
         text = str(getattr(error, "stderr", None) or error)
         errors = [line for line in text.splitlines() if "error" in line] or text.splitlines()

@@ -5,13 +5,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO
 
 
 @contextmanager
 def quiet_stderr(is_noise: Callable[[bytes], bool] = lambda _: True) -> Iterator[None]:
     """Hold back what is written to stderr, the descriptor, while the context is open: it is C++
     that writes. Lines that are no noise are written after all; by default every line is."""
-    with tempfile.TemporaryFile() as said:
+    with _memory() as said:
         if sys.stderr is not None:  # as where the process began without one
             sys.stderr.flush()
         try:
@@ -29,3 +30,10 @@ def quiet_stderr(is_noise: Callable[[bytes], bool] = lambda _: True) -> Iterator
                 if not is_noise(line):
                     os.write(real, line)
             os.close(real)
+
+
+def _memory() -> IO[bytes]:
+    """A file without a name; in memory where the system can: the disk may be full or read-only."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    return tempfile.TemporaryFile()

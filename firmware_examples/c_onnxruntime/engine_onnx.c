@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const ee_engine_name = "onnx";
@@ -45,6 +46,9 @@ static bool holds(OrtStatus *status, const char *where, const char *verb, ee_err
 static bool load_library(const char *library, const char *minimum_version, ee_error *error)
 {
     const char *name = library ? library : "libonnxruntime.so.1";
+    /* From 1.29 on it reports to its maker and writes below ~/.cache, unless this is set when it
+     * starts: see echo_edge/habits.py. */
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     ort.library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (ort.library == NULL)
         return ee_fail(error, EE_FAILED, "engine onnx: %.300s: name the file with "
