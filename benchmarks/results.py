@@ -18,7 +18,7 @@ from echo_edge.bench.file import append_lines, read_records
 from echo_edge.bench.record import Record
 from echo_edge.bench.table import markdown, setup
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.output import save
+from echo_edge.files import save
 
 FOLDER = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks.results: begin -->", "<!-- benchmarks.results: end -->"

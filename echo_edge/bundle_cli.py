@@ -164,8 +164,8 @@ def sign_bundle(folder: Path, key_file: Path) -> dict[str, str]:
 
     Raises EchoError for a key that cannot be read, BundleError for what is no bundle.
     """
+    from echo_edge.files import save
     from echo_edge.keys import key_id, read_private_key
-    from echo_edge.output import save
     from echo_edge.signing import sign
 
     key = read_private_key(key_file)

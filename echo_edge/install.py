@@ -24,6 +24,7 @@ from pathlib import Path
 from echo_edge.bundle import Bundle, open_bundle, read_manifest
 from echo_edge.bundle_source import BLOCK_BYTES, MOST_BYTES, Source, open_source
 from echo_edge.compatible import check_board, check_build, check_fits, check_space
+from echo_edge.disk import sync_folder, write_all
 from echo_edge.engines import check_engine
 from echo_edge.errors import BundleError, EchoError, OutputError
 from echo_edge.keys import TrustedKeys
@@ -226,26 +227,12 @@ def _copy(source: Source, folder: Path) -> None:
         number = open_file(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             for block in source.blocks(name):
-                _write(number, block)
+                write_all(number, block)
             os.fsync(number)
         finally:
             os.close(number)
     for path in folders:
-        _sync_folder(path)
-
-
-def _write(number: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(number, view) :]
-
-
-def _sync_folder(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        sync_folder(path)
 
 
 def _tested(folder: Path, trusted: TrustedKeys | None) -> Bundle:
@@ -268,7 +255,7 @@ def _fill(slot: Path, incoming: Path) -> None:
     if slot.exists():
         slot.rename(_old(slot))
     incoming.rename(slot)
-    _sync_folder(slot.parent)
+    sync_folder(slot.parent)
 
 
 def _switch(slot: Path) -> None:
@@ -276,4 +263,4 @@ def _switch(slot: Path) -> None:
     root = slot.parent
     (root / "current.new").symlink_to(slot.name)
     (root / "current.new").replace(root / "current")
-    _sync_folder(root)
+    sync_folder(root)

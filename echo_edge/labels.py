@@ -78,6 +78,11 @@ class Labels:
         count = SpeakerCount(len(speakers), self._confidence)
         return Result(turns, words, duration_s, speakers, count, exclusive_turns=exclusive)
 
+    def next_exclusive(self, start: int) -> int:
+        """The first step of the turns without overlap that are to come; of those that are not here
+        yet it is `start`."""
+        return min((turn.start for turn in self._exclusive), default=start)
+
     def tentative(
         self, turns: list[VoiceTurn], words: list[tuple[Word, int | None]], duration_s: float
     ) -> Tentative:

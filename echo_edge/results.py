@@ -3,6 +3,7 @@
 Knows nothing of files or formats (`formats.py` writes them) nor of how a result was made.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -75,6 +76,25 @@ class Tentative:
 
 
 @dataclass(frozen=True)
+class Horizon:
+    """How far a stream's result is complete, in seconds: 0 where nothing is known, infinity once
+    the stream is finished."""
+
+    words_s: float = 0.0
+    """No word that is still to come starts before this."""
+    turns_s: float = 0.0
+    """No turn that is still to come starts before this, ..."""
+    turn_ends_s: float = 0.0
+    """... and none ends before this."""
+    exclusive_s: float = 0.0
+    """No turn without overlap that is still to come starts, or ends, before this."""
+
+
+END = Horizon(math.inf, math.inf, math.inf, math.inf)
+"""Nothing is to come."""
+
+
+@dataclass(frozen=True)
 class Result:
     """What became final: since the last `push`, or of a whole recording from `process`."""
 
@@ -89,6 +109,8 @@ class Result:
     """Turns without overlap: at every moment the voice that is heard most clearly, if any."""
     tentative: Tentative = field(default_factory=Tentative)
     """What comes next, as it looks now; empty once the stream is finished."""
+    horizon: Horizon = field(default_factory=Horizon)
+    """Up to when everything that came before is complete."""
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -102,7 +124,9 @@ class Result:
 
     def exclusive(self) -> "Result":
         """The same with the turns that do not overlap in place of those that do."""
-        return replace(self, turns=self.exclusive_turns)
+        until_s = self.horizon.exclusive_s
+        horizon = replace(self.horizon, turns_s=until_s, turn_ends_s=until_s)
+        return replace(self, turns=self.exclusive_turns, horizon=horizon)
 
     @property
     def names(self) -> dict[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, WavWriter
+from echo_edge.disk import cannot_write
 from echo_edge.errors import OutputError
-from echo_edge.output import check_folder
+from echo_edge.files import check_output
 from echo_edge.results import Source, Speaker, Turn
 
 Array = NDArray[np.float32]
@@ -27,11 +28,15 @@ BLOCK_SAMPLES = 1600
 def check_sources(folder: Path, n_sources: int) -> None:
     """OutputError if one of so many files could not be written there: to know before the work."""
     for number in range(1, n_sources + 1):
-        check_folder(folder / f"source_{number}.wav")
+        check_output(folder / f"source_{number}.wav", regular=True)
 
 
 class SourceWriter:
-    """`source_1.wav`, ... in one folder; a context manager. Nothing is kept after an error."""
+    """`source_1.wav`, ... in one folder; a context manager. Nothing is kept after an error, but all
+    that was written, in whole files, after Ctrl-C.
+
+    A folder that takes no more (OutputError) ends the files, not the work: `error` says so.
+    """
 
     def __init__(self, folder: Path, max_sources: int) -> None:
         self._folder = folder
@@ -39,6 +44,7 @@ class SourceWriter:
         self._energies: list[list[float]] = [[] for _ in self._paths]
         self._pending = np.zeros((max_sources, 0), np.float32)
         self._stack = ExitStack()
+        self.error: OutputError | None = None
 
     def __enter__(self) -> Self:
         folder = self._folder
@@ -48,15 +54,21 @@ class SourceWriter:
                 stack.push(self._remove_folders_after_error)
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+                raise cannot_write(folder, error) from error
             self._writers = [stack.enter_context(WavWriter(path)) for path in self._paths]
             self._stack = stack.pop_all()
         return self
 
     def write(self, sources: Array) -> None:
         """Append waveforms `[K, samples]`."""
-        for writer, samples in zip(self._writers, sources, strict=True):
-            writer.write(samples)
+        if self.error is not None:
+            return
+        try:
+            for writer, samples in zip(self._writers, sources, strict=True):
+                writer.write(samples)
+        except OutputError as error:
+            self.error = error
+            return
         self._pending = np.concatenate([self._pending, sources], axis=1)
         whole = self._pending.shape[1] // BLOCK_SAMPLES * BLOCK_SAMPLES
         blocks = self._pending[:, :whole].reshape(len(sources), -1, BLOCK_SAMPLES)
@@ -70,7 +82,13 @@ class SourceWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        failed = self.error
+        if failed is not None:
+            self._stack.__exit__(type(failed), failed, failed.__traceback__)
+        elif kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._stack.__exit__(None, None, None)
+        else:
+            self._stack.__exit__(kind, error, trace)
 
     def _remove_folders_after_error(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
@@ -80,7 +98,9 @@ class SourceWriter:
 
     def of(self, speakers: Sequence[Speaker]) -> tuple[Source, ...]:
         """After the context, where all but the last file are one speaker's each: whose is whose.
-        The last one, of nobody, is removed if it is empty."""
+        The last one, of nobody, is removed if it is empty. None after an error."""
+        if self.error is not None:
+            return ()
         *paths, others = map(str, self._paths)
         sources = [
             Source(path, speaker.id, speaker.name)
@@ -96,7 +116,10 @@ class SourceWriter:
         self, turns: tuple[Turn, ...], speakers: tuple[Speaker, ...] = ()
     ) -> tuple[Source, ...]:
         """After the context: remove the files of empty slots; the rest, each with the speaker whose
-        turns hold most of its energy, and with the name that `speakers` give."""
+        turns hold most of its energy, and with the name that `speakers` give. None after an
+        error."""
+        if self.error is not None:
+            return ()
         people = {speaker.id: speaker.name for speaker in speakers}
         energies = np.array(self._energies)
         total = float(energies.sum())

@@ -17,7 +17,7 @@ from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.held import Held, JoinRules
 from echo_edge.labels import Labels
-from echo_edge.results import Result, Tentative
+from echo_edge.results import END, Horizon, Result, Tentative
 from echo_edge.transcript import open_transcript
 from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder
 from echo_edge.voices import Voiceprint, Voices
@@ -241,7 +241,19 @@ class Stream:
 
     def _result(self) -> Result:
         result = self._labels.take(self._heard_s, everything=self._finished)
-        return replace(result, tentative=self._tentative)
+        return replace(result, tentative=self._tentative, horizon=self._horizon())
+
+    def _horizon(self) -> Horizon:
+        if self._finished or self._held is not None:
+            return END if self._finished else Horizon()
+        decided = self._diarization.decided
+        exclusive = self._labels.next_exclusive(self._exclusive.next_start(decided))
+        return Horizon(
+            self._words.next_s(self._heard_s),
+            self._turns.next_start(decided) * self._step_s,
+            self._turns.next_end(decided) * self._step_s,
+            exclusive * self._step_s,
+        )
 
 
 def _link_rules(decoding: Mapping[str, float], options: StreamOptions) -> LinkRules:

@@ -66,6 +66,10 @@ class MixtureWords:
     def join(self, groups: Sequence[int]) -> None:
         """Words that are put aside have no voice yet."""
 
+    def next_s(self, end_s: float) -> float:
+        """No word that is still to come starts before this; the audio so far ends at `end_s`."""
+        return min(self._voices.next_s, self._asr.next_s(end_s))
+
     def peek(self, undecided: Activity, end_s: float) -> list[VoicedWord]:
         """The words to come, as they look now; nothing changes."""
         return self._voices.peek(self._asr.peek(end_s), undecided)
@@ -76,7 +80,7 @@ class Listener:
 
     def __init__(self, frontend: GraphStream, encoder: GraphStream, asr: AsrDecoder) -> None:
         self._frontend, self._encoder, self._asr = frontend, encoder, asr
-        self.peek, self.finish = asr.peek, asr.finish
+        self.peek, self.finish, self.next_s = asr.peek, asr.finish, asr.next_s
 
     def push(self, pcm: Array, end_s: float) -> list[Word]:
         """Words completed by one more chunk `[samples]`; nothing ends after `end_s`."""
@@ -137,6 +141,11 @@ class _Slot:
             self.voices.add(self._listener.finish(end_s))
         self._listener = None
 
+    def next_s(self, start_s: float, end_s: float) -> float:
+        """No word that is still to come starts before this; the next chunk begins at `start_s`."""
+        heard_s = start_s if self._listener is None else self._listener.next_s(end_s)
+        return min(self.voices.next_s, heard_s)
+
     def peek(self, end_s: float) -> list[Word]:
         """Words that are not final."""
         return self._listener.peek(end_s) if self._listener is not None else []
@@ -178,8 +187,7 @@ class SourceWords:
     def hear_sources(self, sources: Array, held: Sequence[int], end_s: float) -> None:
         """The next separated waveforms `[K, samples]`, a chunk or, at first, less; the voice that
         each slot holds; the end of the audio."""
-        n_missing = self._chunk - sources.shape[1]
-        sources = np.pad(sources, ((0, 0), (n_missing, 0)))
+        sources = np.pad(sources, ((0, 0), (self._chunk - sources.shape[1], 0)))
         power = np.square(sources).mean(axis=1)
         self._loudest = max(FADE * self._loudest, power.max())
         start_s = self._n_chunks * self._chunk_s - self._delay_s
@@ -221,6 +229,11 @@ class SourceWords:
         """Voices of one group are one voice, numbered as the group is."""
         for slot in self._slots:
             slot.holders.join(groups)
+
+    def next_s(self, end_s: float) -> float:
+        """No word that is still to come starts before this; the audio so far ends at `end_s`."""
+        start_s = min(max(self._n_chunks * self._chunk_s - self._delay_s, 0.0), end_s)
+        return min(slot.next_s(start_s, end_s) for slot in self._slots)
 
     def peek(self, undecided: Activity, end_s: float) -> list[VoicedWord]:
         """The words to come, as they look now, the latest without a voice; nothing changes."""

@@ -1,6 +1,7 @@
 """Decided activity to turns, and words to the voice that was active: one step before labels."""
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -52,6 +53,14 @@ class TurnBuilder:
                 self._close(voice, done)
         return done
 
+    def next_start(self, decided: int) -> int:
+        """No turn to come starts before this step; so many steps are decided."""
+        return min((turn.start for turn in self._open.values()), default=decided)
+
+    def next_end(self, decided: int) -> int:
+        """No turn to come ends before this step; so many steps are decided."""
+        return min((turn.last + 1 for turn in self._open.values()), default=decided)
+
     def peek(self, undecided: Activity) -> list[VoiceTurn]:
         """The turns that would follow if this were decided and the last; nothing changes."""
         ahead = TurnBuilder(self._rules)
@@ -93,6 +102,10 @@ class ExclusiveTurnBuilder:
             while self._now is not None and self._now[1].last < step - self._rules.gap_steps:
                 self._pass_on(done)
         return done
+
+    def next_start(self, decided: int) -> int:
+        """No turn to come starts before this step; so many steps are decided."""
+        return decided if self._now is None else self._now[1].start
 
     def finish(self) -> list[VoiceTurn]:
         """The turn still open at the end."""
@@ -144,6 +157,11 @@ class WordVoices:
     def add(self, words: list[Word]) -> None:
         """Words that need a voice."""
         self._waiting += words
+
+    @property
+    def next_s(self) -> float:
+        """Start of the first word that waits; infinity if none does."""
+        return self._waiting[0].start_s if self._waiting else math.inf
 
     def decide(self, activity: Activity) -> None:
         """Remember decided steps, which follow those before or start anew."""

@@ -4,19 +4,18 @@ docs/voices.md describes the file. Whoever changes it holds a lock beside it mea
 two changes at once none is lost. A file that is not as described is refused and left as it is.
 """
 
-import fcntl
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
-from echo_edge.errors import EchoError, UsageError, VoicesError
+from echo_edge.disk import locked
+from echo_edge.errors import EchoError, OutputError, UsageError, VoicesError
+from echo_edge.files import save
 from echo_edge.manifest_json import Rule, convert, matching, one_of, read_json
 from echo_edge.voices import MOST_PEOPLE, Voice, Voiceprint, Voices, checked_name, name_key
 
@@ -92,17 +91,24 @@ def update_voices(path: str | os.PathLike[str], change: Change) -> Voices:
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(target):
+        with locked(target.with_name(f".{target.name}.lock"), LOCK_S):
             before = read_voices(target) if os.path.lexists(target) else Voices()
             after = change(before)
             if after != before:
-                _replace(target, _render(after))
+                save(_render(after), target, private=True)
             return after
+    except TimeoutError:
+        raise VoicesError(
+            f"{path}: somebody else has been changing it for {LOCK_S:g} s, nothing was changed: "
+            "try again"
+        ) from None
     except OSError as error:
         raise VoicesError(
             f"{target}: cannot be written ({error.strerror}), nothing was changed: choose a folder "
             "that can be written to and has room"
         ) from error
+    except OutputError as error:
+        raise VoicesError(f"{error}; nothing was changed") from error
 
 
 def _parse(text: bytes, where: str) -> Voices:
@@ -138,7 +144,7 @@ def _name(text: str, here: str) -> str:
     return name
 
 
-def _render(voices: Voices) -> bytes:
+def _render(voices: Voices) -> str:
     """One person a line: a file that can be looked at."""
     people = [
         {
@@ -150,50 +156,4 @@ def _render(voices: Voices) -> bytes:
     ]
     lines = ",\n  ".join(json.dumps(each, ensure_ascii=False) for each in people)
     head = f' "schema": "{SCHEMA}",\n "checkpoint_sha256": "{voices.checkpoint_sha256 or ""}",\n'
-    return f'{{\n{head} "people": [\n  {lines}\n ]\n}}\n'.encode()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, which ends with its holder whatever happens."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
-    try:
-        deadline_s = time.monotonic() + LOCK_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline_s:
-                    raise VoicesError(
-                        f"{path}: somebody else has been changing it for {LOCK_S:g} s, nothing was "
-                        "changed: try again"
-                    ) from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put `data` in the place of `path`: before a crash or an error the old, after it the new."""
-    partial = path.with_name(f"{path.name}.partial")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(partial, flags, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            os.fchmod(descriptor, 0o600)  # also where a crash had left it
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    return f'{{\n{head} "people": [\n  {lines}\n ]\n}}\n'

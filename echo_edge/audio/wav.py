@@ -2,16 +2,16 @@
 
 import os
 import struct
-from contextlib import suppress
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.disk import cannot_write
 from echo_edge.errors import OutputError
+from echo_edge.files import WholeFile
 
 Array = NDArray[np.float32]
 
@@ -23,41 +23,34 @@ _WAV_MAX_DATA_BYTES = 0xFFFFFFFF - 36
 class WavWriter:
     """Write a 16 kHz mono 16-bit WAV of any length, block by block; a context manager.
 
-    The file appears at `path` only when the context ends without an error: until then it is
-    `path` + `.partial`, which an error removes. Raises OutputError if it cannot be written.
+    A `files.WholeFile`: it appears at `path` only when the context ends without an error. Raises
+    OutputError if it cannot be written, or is no regular file.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = os.fspath(path)
-        self._partial = self._path + ".partial"
+        self._file = WholeFile(path, regular=True)
         self._data_bytes = 0
 
     def __enter__(self) -> Self:
-        # Replacing a device or a pipe by a file would do harm, above all as root.
-        target = Path(self._path)
-        if target.exists() and not target.is_file():
-            raise OutputError(
-                f"{self._path}: not a regular file, expected one: choose another name"
-            )
+        self._file.__enter__()
         try:
-            self._file = open(self._partial, "wb")  # noqa: PTH123 - closed in __exit__
             self._file.write(wav_header(0))
-        except OSError as error:
-            raise self._cannot_write(error) from error
+        except OutputError:
+            self._file.withdraw()
+            raise
         return self
 
     def write(self, samples: Array) -> None:
         """Append float32 `[samples]`, clipped to [-1, 1]; ValueError if any is not finite."""
         if not np.isfinite(samples).all():
-            raise ValueError(f"{self._path}: samples to write hold values that are not finite")
+            raise ValueError(f"{self._file.name}: samples hold values that are not finite")
         data = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        if self._data_bytes + len(data) > _WAV_MAX_DATA_BYTES:
+            raise OutputError(
+                f"{self._file.name}: over 37 hours, more than a WAV file holds: split it"
+            )
+        self._file.write(data)
         self._data_bytes += len(data)
-        if self._data_bytes > _WAV_MAX_DATA_BYTES:
-            raise OutputError(f"{self._path}: over 37 hours, more than a WAV file holds: split it")
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise self._cannot_write(error) from error
 
     def __exit__(
         self,
@@ -65,27 +58,13 @@ class WavWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
-                self._file.seek(0)
-                self._file.write(wav_header(self._data_bytes))
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                Path(self._partial).replace(self._path)
-        except OSError as failure:
-            raise self._cannot_write(failure) from failure
-        finally:
-            with suppress(OSError):
-                self._file.close()
-            with suppress(OSError):
-                Path(self._partial).unlink()
-
-    def _cannot_write(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._path}: cannot be written ({error.strerror}): "
-            "choose a folder that exists, is writable and has room"
-        )
+        if kind is None:
+            try:
+                os.pwrite(self._file.number, wav_header(self._data_bytes), 0)
+            except OSError as failure:
+                self._file.withdraw()
+                raise cannot_write(self._file.name, failure) from failure
+        self._file.__exit__(kind, error, trace)
 
 
 def write_wav(path: str | PathLike[str], samples: Array) -> None:

@@ -15,7 +15,7 @@ from echo_edge.bench.page import page
 from echo_edge.bench.run import MOST_AUDIO_S, Plan, first_minute, measure, open_bundles
 from echo_edge.bench.table import facts, table
 from echo_edge.errors import UsageError
-from echo_edge.output import check_folder, save
+from echo_edge.files import check_no_input, check_output, is_same, save
 from echo_edge.session import MOST_THREADS
 
 DAY_S = 86_400.0
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     _check_usage(args)
     old = read_records(args.compare) if args.compare else []
     if args.html:
-        check_folder(args.html)  # to fail now rather than after minutes
+        check_output(args.html)  # to fail now rather than after minutes
     if args.json:
         append_lines(args.json, [])
     if args.source:
@@ -159,13 +159,13 @@ def run(args: argparse.Namespace) -> int:
         records = measure(plan)
     if args.json:  # before anything is printed: nobody may be reading
         append_lines(args.json, [json.dumps(record, allow_nan=False) for record in records])
-    print(table(records))
-    print(facts(records), end="")
     comparison = compare(records, old, allowed, args.allow_invalid) if old else None
-    if comparison:
-        print(f"\n{comparison.text()}", end="")
     if args.html:
         save(page(records, comparison), args.html)
+    print(table(records))
+    print(facts(records), end="")
+    if comparison:
+        print(f"\n{comparison.text()}", end="")
     return 1 if comparison and comparison.problems else 0
 
 
@@ -177,9 +177,13 @@ def _check_usage(args: argparse.Namespace) -> None:
             "--from: found an option of a measurement, expected --html or --compare beside it at "
             "most: leave one out"
         )
+    for output in (args.html, args.json):
+        if output and args.audio:
+            check_no_input(output, [args.audio])
     for option in ("json", "source", "compare"):
         other = getattr(args, option)
-        if args.html and other and os.path.realpath(args.html) == os.path.realpath(other):
+        same = other and os.path.realpath(args.html or "") == os.path.realpath(other)
+        if args.html and other and (same or is_same(args.html, other)):
             raise UsageError(f"--html: found {args.html}, expected a file that holds no records")
 
 

@@ -1,8 +1,6 @@
 """Files of records: one JSON object a line, appended whole or not at all, checked when read."""
 
-import errno
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +8,8 @@ from typing import Any, NoReturn
 
 from echo_edge.bench.record import Record
 from echo_edge.bench.schema import AGAIN, check
-from echo_edge.errors import EchoError, OutputError
+from echo_edge.disk import append_whole
+from echo_edge.errors import EchoError
 
 MOST_BYTES = 1 << 28
 
@@ -20,25 +19,7 @@ def append_lines(path: str, lines: Iterable[str]) -> None:
 
     Without lines this only finds out whether there could be some.
     """
-    target = Path(path)
-    data = "".join(f"{line}\n" for line in lines).encode()
-    existed = target.exists()
-    try:
-        with target.open("ab", buffering=0) as file:
-            regular = target.is_file()
-            size = file.tell() if regular else 0
-            if file.write(data) < len(data):  # the disk is full: take the part back
-                file.truncate(size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if regular:
-                os.fsync(file.fileno())
-        if not (existed or data):
-            target.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}): "
-            "choose a folder that exists, is writable and has room"
-        ) from error
+    append_whole(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def read_records(path: str) -> list[Record]:

@@ -1,32 +1,48 @@
 """The command `echo-edge`. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification
-refused. An error is one line on stderr; a traceback is a bug.
+refused; 130, 143 and 129 after Ctrl-C, SIGTERM and SIGHUP. An error is one line on stderr; a
+traceback is a bug.
 """
 
 import argparse
 import importlib
-import os
 import sys
 from typing import NoReturn
 
 from echo_edge import __version__
+from echo_edge.cli.stop import EndAtOnce, Stopped
+from echo_edge.cli.streams import say, standard_streams
 from echo_edge.errors import EchoError, UsageError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    with standard_streams() as streams:
+        try:
+            code = _main(arguments)
+        except SystemExit:  # --help, --version
+            if streams.error() is None:
+                raise
+            code = 0
+        lost = streams.error()
+        if lost is None:
+            return code
+        if not streams.reader_has_gone:  # as after `| head`, who has had enough
+            say(lost)
+        return code or lost.exit_code
+
+
+def _main(arguments: list[str]) -> int:
     try:
-        args = _parser(arguments).parse_args(arguments)
-        return int(args.run(args))
+        with EndAtOnce():
+            args = _parser(arguments).parse_args(arguments)
+            return int(args.run(args))
     except EchoError as error:
-        print(f"echo-edge: {error}", file=sys.stderr)
+        say(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("echo-edge: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except KeyboardInterrupt as end:
+        say("interrupted")
+        return end.exit_code if isinstance(end, Stopped) else 130
 
 
 class _Parser(argparse.ArgumentParser):

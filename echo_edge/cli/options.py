@@ -12,7 +12,9 @@ def add_bundle_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_stream_options(parser: argparse.ArgumentParser, latency_s: float, latency: str) -> None:
+def add_stream_options(
+    parser: argparse.ArgumentParser, latency_s: float | None, latency: str
+) -> None:
     """Options of a bundle's stream; `latency` is the help on `--latency-s`."""
     add_bundle_option(parser)
     parser.add_argument(

@@ -2,30 +2,35 @@
 
 import argparse
 import math
+import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import audio, formats, output
+from echo_edge import audio, formats
 from echo_edge.bundle import find_bundle
 from echo_edge.cli.options import add_stream_options
-from echo_edge.cli.progress import show_progress
-from echo_edge.errors import AudioError
-from echo_edge.results import Result, Source
+from echo_edge.cli.process import Work
+from echo_edge.cli.stop import EndSoon
+from echo_edge.cli.streams import say
+from echo_edge.cli.text_output import TextOutput
+from echo_edge.disk import AnyPath
+from echo_edge.errors import UsageError
+from echo_edge.files import check_no_input, check_output
 from echo_edge.session import Session, load
-from echo_edge.sources import SourceWriter, check_sources
-from echo_edge.stream import Stream
+from echo_edge.text import Text
 from echo_edge.voices import Voices
 from echo_edge.voices_file import find_voices, read_voices
 
 Array = NDArray[np.float32]
+
+BLOCK_S = 1.0
+"""Of a file, between two looks whether to stop."""
+LIVE_LATENCY_S = 2.0
+"""Of standard input, as of `record`: what has no end cannot wait for it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,121 +59,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "where they take turns; takes about twice the time",
     )
     add_stream_options(
-        parser, math.inf, "hold decisions back at most this long (default: decide at the end)"
+        parser,
+        None,
+        "hold decisions back at most this long (default: a file's to its end, which may be better; "
+        f"{LIVE_LATENCY_S:g} for -, whose text comes while it is spoken)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    blocks: Iterator[Array]
-    if args.audio == "-":
-        blocks, total_s = audio.stdin_blocks(sys.stdin.buffer), None
-    else:
-        blocks, total_s = audio.read_blocks(args.audio), audio.duration_s(args.audio)
+    if args.latency_s is None:
+        args.latency_s = LIVE_LATENCY_S if args.audio == "-" else math.inf
+    voices_file = None if args.no_voices else find_voices(args.voices)
+    _check_outputs(args, voices_file)
+    with EndSoon() as stop:
+        blocks, total_s = _open(args.audio, stop)
+        with load(find_bundle(args.bundle), args.threads) as session:
+            voices = None if voices_file is None else _known_voices(voices_file, session)
+            with TextOutput(args.out, _text(args, voices)) as text:
+                work = Work(args, session, stop, text, voices, total_s)
+                work.do(blocks)
+    for problem in work.problems[:-1]:
+        say(problem)
+    if work.problems:
+        raise work.problems[-1]
+    if stop.number and work.whole is not None:
+        say(f"interrupted: what was heard, {work.whole.duration_s:.1f} s, is written")
+    return stop.exit_code
+
+
+def _check_outputs(args: argparse.Namespace, voices: Path | None) -> None:
+    """Whether --out can be written and neither it nor --separate would destroy an input."""
+    inputs: list[AnyPath | int] = [0 if args.audio == "-" else args.audio]
+    inputs += [] if voices is None else [voices]
     if args.out is not None:
-        output.check_folder(args.out)  # to fail now rather than after the work
-    started = time.monotonic()
-    with load(find_bundle(args.bundle), args.threads) as session:
-        result, broken = _process(session, blocks, total_s, args)
-        text = formats.render(
-            result,
-            args.format,
-            audio=formats.AudioInfo(args.audio, result.duration_s, audio.SAMPLE_RATE),
-            bundle=formats.bundle_info(session),
-            timing=_timing(time.monotonic() - started, result.duration_s),
-        )
-    if args.out is not None:
-        output.save(text, args.out)
-    else:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    if broken is not None:  # what could be read has been processed and written
-        raise broken
-    return 0
+        check_output(args.out, inputs)
+    if args.separate is not None:
+        for number in range(1, args.max_speakers + 2):
+            path = args.separate / f"source_{number}.wav"
+            check_no_input(path, inputs)
+            if args.out is not None and os.path.realpath(path) == os.path.realpath(args.out):
+                raise UsageError(
+                    f"--out: found {args.out}, where a voice is written: choose another name"
+                )
 
 
-def _process(
-    session: Session, blocks: Iterator[Array], total_s: float | None, args: argparse.Namespace
-) -> tuple[Result, AudioError | None]:
-    """The whole result and, if the audio broke off, the error that says where."""
-    hear = partial(_hear, session, blocks, total_s, args)
-    sources: tuple[Source, ...] = ()
-    if args.separate is None:
-        _, whole, broken = hear()
-    elif args.audio == "-" or math.isfinite(args.latency_s):
-        writer = SourceWriter(args.separate, session.bundle.manifest.separation.max_sources)
-        with writer:
-            _, whole, broken = hear(writer.write)
-        sources = writer.keep(whole.turns, whole.speakers)
-    else:  # a file is heard again when all voices are known; the folder is made, or refused, now
-        with SourceWriter(args.separate, 0):
-            check_sources(args.separate, args.max_speakers + 1)
-            stream, whole, broken = hear()
-            sources = _separate(session, stream, whole, total_s, args)
-    whole = replace(whole, sources=sources)
-    return whole.exclusive() if args.exclusive else whole, broken
-
-
-def _hear(
-    session: Session,
-    blocks: Iterator[Array],
-    total_s: float | None,
-    args: argparse.Namespace,
-    on_sources: Callable[[Array], None] | None = None,
-) -> tuple[Stream, Result, AudioError | None]:
-    """A finished stream, its whole result and, if the audio broke off, the error."""
-    stream = session.stream(
-        args.latency_s,
-        min_speakers=args.min_speakers,
-        max_speakers=args.max_speakers,
-        language_model=not args.no_language_model,
-        transcribe_sources=args.transcribe_sources,
-        voices=None if args.no_voices else _known_voices(args.voices, session),
-        on_sources=on_sources,
-    )
-    parts: list[Result] = []
-    broken: AudioError | None = None
+def _open(path: str, stop: EndSoon) -> tuple[Iterator[Array], float | None]:
+    """Blocks of the audio, which a first signal ends, and its length if it is known."""
+    if path != "-":
+        return _until(stop, audio.read_blocks(path, BLOCK_S)), audio.duration_s(path)
     try:
-        for block in blocks:
-            parts.append(stream.push(block))
-            show_progress(parts[-1].duration_s, total_s)
-    except AudioError as error:
-        broken = error
-    if not parts:
-        raise broken or AudioError(f"{args.audio}: holds no samples, expected speech")
-    parts.append(stream.finish())
-    show_progress(None, total_s)
-    return stream, Result.joined(parts), broken
+        number = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # a caller in Python put something else there
+        return audio.stdin_blocks(sys.stdin.buffer), None
+    return audio.stdin_blocks(stop.input(number)), None
 
 
-def _separate(
-    session: Session, stream: Stream, whole: Result, total_s: float | None, args: argparse.Namespace
-) -> tuple[Source, ...]:
-    """A file for every speaker and, if there is more, the rest, of as much as was heard before."""
-
-    def again() -> Iterator[Array]:
-        with suppress(AudioError):  # it breaks off where it did before, which is said at the end
-            yield from audio.read_blocks(args.audio)
-
-    done = 0
-    writer = SourceWriter(args.separate, len(whole.speakers) + 1)
-    with writer:
-        for voices in session.separate(stream, whole, again()):
-            writer.write(voices)
-            done += voices.shape[1]
-            show_progress(done / audio.SAMPLE_RATE, total_s)
-    show_progress(None, total_s)
-    return writer.of(whole.speakers)
+def _until(stop: EndSoon, blocks: Iterator[Array]) -> Iterator[Array]:
+    for block in blocks:
+        yield block
+        if stop.number:
+            return
 
 
-def _known_voices(named: str | None, session: Session) -> Voices | None:
-    path = find_voices(named)
-    if path is None:
-        return None
+def _text(args: argparse.Namespace, voices: Voices | None) -> Text | None:
+    """The text as it grows; None if it comes at the end."""
+    if args.format == "rttm" and voices is not None and args.out is None:
+        return None  # a name that is found late must be in the first line too
+    return formats.open_text(args.format, args.audio)
+
+
+def _known_voices(path: Path, session: Session) -> Voices:
     voices = read_voices(path)
     voices.check_checkpoint(session.bundle.manifest.source.checkpoint_sha256, str(path))
     return voices
-
-
-def _timing(wall_s: float, duration_s: float) -> formats.Timing:
-    return formats.Timing(wall_s / duration_s if duration_s else None, wall_s)

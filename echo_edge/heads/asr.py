@@ -30,6 +30,10 @@ class Spelled:
 class Search(Protocol):
     """From log-posteriors to words: `BestPath` here, or `BeamSearch` with a language model."""
 
+    @property
+    def next_frame(self) -> int:
+        """No word that is still to come begins before this frame."""
+
     def push(self, logprobs: Array) -> Iterator[Spelled]:
         """Words that became final with one more frame `[tokens]` or `[phones]`."""
 
@@ -65,6 +69,10 @@ class AsrDecoder:
         logprobs = self._graph.run(latents=latents)[self._output][0]
         found = [spelled for frame in logprobs for spelled in self._search.push(frame)]
         return [self._word(spelled, end_s) for spelled in found]
+
+    def next_s(self, end_s: float) -> float:
+        """No word that is still to come begins before this; the audio so far ends at `end_s`."""
+        return min(max(self._start_s + self._search.next_frame * self._frame_s, 0.0), end_s)
 
     def peek(self, end_s: float) -> list[Word]:
         """The words that are not final, as they look now."""
@@ -104,6 +112,11 @@ class BestPath:
         self._frame = 0
         self._previous = 0
         self._word = _Letters()
+
+    @property
+    def next_frame(self) -> int:
+        """The first frame of the word being spelled, if any; else of those to come."""
+        return self._word.first if self._word.characters else self._frame
 
     def push(self, logprobs: Array) -> Iterator[Spelled]:
         """The word that is complete after one more frame `[tokens]`, if any."""

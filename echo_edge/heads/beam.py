@@ -90,6 +90,12 @@ class BeamSearch:
         root.kept = True
         return root
 
+    @property
+    def next_frame(self) -> int:
+        """The earliest first sound of the spellings; it may become later, never earlier."""
+        firsts = (node.frame for node in self._root.children.values())
+        return min(firsts, default=self._frame)
+
     def push(self, logprobs: Array) -> Iterator[Spelled]:
         """Words that became final with one more frame `[phones]`."""
         said: list[float] = logprobs.tolist()

@@ -141,6 +141,11 @@ class DiarizationDecoder:
         self.clusters.join(groups)
 
     @property
+    def decided(self) -> int:
+        """How many steps are decided."""
+        return self._decided
+
+    @property
     def undecided(self) -> Activity:
         """What the windows so far say of the steps that are not decided."""
         return self._mean_votes(self._decided, self._done)

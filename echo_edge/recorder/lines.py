@@ -8,7 +8,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from echo_edge import output
+from echo_edge import files
 from echo_edge.errors import OutputError
 from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
 
@@ -84,7 +84,7 @@ def read_lines(path: Path) -> list[Line]:
 
 def replace_lines(path: Path, lines: list[Line]) -> None:
     """Put `lines` in the place of a file, at once: before a crash the old, after it the new."""
-    output.save("".join(map(dump, lines)), path)
+    files.save("".join(map(dump, lines)), path)
 
 
 def turn_line(turn: Turn) -> Line:

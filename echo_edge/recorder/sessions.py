@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from echo_edge import output
+from echo_edge import files
 from echo_edge.errors import OutputError
 from echo_edge.recorder.segments import segments, sync_folder
 
@@ -67,7 +67,7 @@ def new_session(out: Path, about: dict[str, Any], now: datetime) -> Path:
             raise OutputError(
                 f"{folder}: cannot be made ({error.strerror}): make room or choose another folder"
             ) from error
-        output.save(json.dumps({"schema": SCHEMA} | about, indent=1) + "\n", folder / ABOUT)
+        files.save(json.dumps({"schema": SCHEMA} | about, indent=1) + "\n", folder / ABOUT)
         sync_folder(folder)
         sync_folder(out)
         return folder

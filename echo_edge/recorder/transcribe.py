@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from echo_edge import formats, output
+from echo_edge import files, formats
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle import find_bundle
 from echo_edge.errors import EchoError
@@ -172,7 +172,7 @@ def write_results(folder: Path, session: Session, busy_s: float) -> None:
             bundle=formats.bundle_info(session),
             timing=formats.Timing(busy_s / duration_s if duration_s else None, busy_s),
         )
-        output.save(text, folder / f"result.{name}")
+        files.save(text, folder / f"result.{name}")
 
 
 def follow(

@@ -16,8 +16,8 @@ from echo_edge import manifest as m
 from echo_edge.bench.accuracy import Labelled, read_labelled, score
 from echo_edge.bench.measure import LATENCY_S
 from echo_edge.errors import EchoError
+from echo_edge.files import save
 from echo_edge.manifest import GraphSpec
-from echo_edge.output import save
 from echo_edge.session import Session, load
 
 from .model import Echo

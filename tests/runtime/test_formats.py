@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_edge.errors import UsageError
+from echo_edge.files import save
 from echo_edge.formats import (
     FORMAT_NAMES,
     AudioInfo,
@@ -27,7 +28,6 @@ from echo_edge.formats import (
     to_txt,
     to_vtt,
 )
-from echo_edge.output import save
 from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
 
 AUDIO = AudioInfo("/tmp/a b/my talk.wav", 12.5, 16000)  # noqa: S108 - only a name

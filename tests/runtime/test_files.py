@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echo_edge.errors import OutputError
-from echo_edge.output import save
+from echo_edge.files import save
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:

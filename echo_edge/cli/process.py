@@ -1,0 +1,168 @@
+"""The work of `run`: audio through a stream, its text and its voices as they come."""
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_edge import audio, formats
+from echo_edge.cli.progress import show_progress
+from echo_edge.cli.stop import EndSoon, Stopped
+from echo_edge.cli.text_output import TextOutput
+from echo_edge.errors import AudioError, EchoError, OutputError
+from echo_edge.results import Result
+from echo_edge.session import Session
+from echo_edge.sources import SourceWriter, check_sources
+from echo_edge.stream import Stream
+from echo_edge.voices import Voices
+
+Array = NDArray[np.float32]
+
+
+@dataclass
+class Work:
+    """One recording. What goes wrong after something was heard is kept in `problems`, and what can
+    still be done is done."""
+
+    args: argparse.Namespace
+    session: Session
+    stop: EndSoon
+    text: TextOutput
+    voices: Voices | None
+    total_s: float | None
+    """Length of the recording, None if it is not known."""
+    problems: list[EchoError] = field(default_factory=list)
+    whole: Result | None = None
+    started_s: float = field(default_factory=time.monotonic)
+
+    def do(self, blocks: Iterator[Array]) -> None:
+        """All of it. Raises EchoError, or Stopped, only where nothing was heard."""
+        if self.args.separate is None:
+            self._hear(blocks)
+        elif self.args.audio == "-" or math.isfinite(self.args.latency_s):
+            self._hear_and_separate(blocks)
+        else:
+            self._hear_then_separate(blocks)
+        self._finish_text()
+
+    def _hear(
+        self, blocks: Iterator[Array], on_sources: Callable[[Array], None] | None = None
+    ) -> tuple[Stream, Result]:
+        """A finished stream and its whole result, whose text is written but for its end."""
+        args = self.args
+        stream = self.session.stream(
+            args.latency_s,
+            min_speakers=args.min_speakers,
+            max_speakers=args.max_speakers,
+            language_model=not args.no_language_model,
+            transcribe_sources=args.transcribe_sources,
+            voices=self.voices,
+            on_sources=on_sources,
+        )
+        parts: list[Result] = []
+        try:
+            for block in blocks:
+                self._take(stream.push(block), parts)
+                if self.text.reader_has_gone:
+                    break
+        except AudioError as error:
+            if not self.stop.number:  # which may end the audio anywhere
+                self.problems.append(error)
+        if not parts:
+            if self.stop.number:
+                raise Stopped(self.stop.number)
+            if self.problems:
+                raise self.problems.pop()
+            raise AudioError(f"{args.audio}: holds no samples, expected speech")
+        self._take(stream.finish(), parts)
+        show_progress(None, None)
+        whole = Result.joined(parts)
+        self._keep(whole)
+        return stream, whole
+
+    def _take(self, part: Result, parts: list[Result]) -> None:
+        if parts and not (parts[-1].turns or parts[-1].words or parts[-1].exclusive_turns):
+            parts.pop()  # a day without speech takes no memory
+        parts.append(part)
+        self.text.push(part.exclusive() if self.args.exclusive else part)
+        coming = " ".join(word.text for word in part.tentative.words)
+        show_progress(part.duration_s, self.total_s, coming)
+
+    def _keep(self, whole: Result) -> None:
+        """From here on this is the result, whatever happens."""
+        self.whole = whole.exclusive() if self.args.exclusive else whole
+        self.text.render = self._render
+
+    def _render(self) -> str:
+        assert self.whole is not None  # noqa: S101 - see _keep
+        heard_s, wall_s = self.whole.duration_s, time.monotonic() - self.started_s
+        return formats.render(
+            self.whole,
+            self.args.format,
+            audio=formats.AudioInfo(self.args.audio, heard_s, audio.SAMPLE_RATE),
+            bundle=formats.bundle_info(self.session),
+            timing=formats.Timing(wall_s / heard_s if heard_s else None, wall_s),
+        )
+
+    def _finish_text(self) -> None:
+        if not self.text.finished:
+            try:
+                self.text.finish()
+            except OutputError as error:
+                self.problems.append(error)
+
+    def _hear_and_separate(self, blocks: Iterator[Array]) -> None:
+        """As many voices as the bundle separates at once, while they are heard."""
+        max_sources = self.session.bundle.manifest.separation.max_sources
+        writer = SourceWriter(self.args.separate, max_sources)
+        try:
+            with writer:
+                _, whole = self._hear(blocks, writer.write)
+            sources = writer.keep(whole.turns, whole.speakers)
+            self._keep(replace(whole, sources=sources))
+        except OutputError as error:
+            if self.whole is None:
+                raise
+            self.problems.append(error)
+        if writer.error is not None:
+            self.problems.append(writer.error)
+
+    def _hear_then_separate(self, blocks: Iterator[Array]) -> None:
+        """A file is heard again when all voices are known; the folder is made, or refused, now."""
+        with SourceWriter(self.args.separate, 0):
+            check_sources(self.args.separate, self.args.max_speakers + 1)
+            stream, whole = self._hear(blocks)
+            if self.args.format != "json":  # which names the files
+                self._finish_text()
+            if self.stop.number:
+                return
+            try:
+                self._separate(stream, whole)
+            except OutputError as error:
+                self.problems.append(error)
+
+    def _separate(self, stream: Stream, whole: Result) -> None:
+        """A file for every speaker and, if there is more, the rest, of as much as was heard."""
+
+        def again() -> Iterator[Array]:
+            with suppress(AudioError):  # it breaks off where it did before
+                yield from audio.read_blocks(self.args.audio, 1.0)
+
+        done = 0
+        writer = SourceWriter(self.args.separate, len(whole.speakers) + 1)
+        with writer:
+            for voices in self.session.separate(stream, whole, again()):
+                writer.write(voices)
+                done += voices.shape[1]
+                show_progress(done / audio.SAMPLE_RATE, self.total_s, "(voices)")
+                if self.stop.number or writer.error is not None:
+                    break
+        show_progress(None, None)
+        self._keep(replace(whole, sources=writer.of(whole.speakers)))
+        if writer.error is not None:
+            self.problems.append(writer.error)
