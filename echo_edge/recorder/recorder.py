@@ -6,14 +6,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import EchoError, OutputError
-from echo_edge.recorder import controls, lines, sessions
+from echo_edge.recorder import controls, lines, retention, sessions
 from echo_edge.recorder.capture import BlockQueue, Source
 from echo_edge.recorder.child import Child
+from echo_edge.recorder.clock import ClockWatch, PassedTime
 from echo_edge.recorder.segments import SegmentWriter
 from echo_edge.recorder.settings import Settings
 from echo_edge.recorder.terminal import say
@@ -45,13 +47,19 @@ class Recorder:
             raise OutputError(
                 f"{settings.out}: another recorder writes there: stop it or choose another folder"
             )
-        about = {
-            "started_utc": utc_now().isoformat(),
+        now = utc_now()
+        self._passed = PassedTime(settings.out, now.timestamp())
+        self._clock = ClockWatch(now.timestamp())
+        about: dict[str, object] = {
+            "started_utc": now.isoformat(),
             "source": source.name,
             "options": asdict(settings.options),
         }
+        if self._passed.jumped_s:
+            jump = {"at_s": 0.0, "by_s": round(self._passed.jumped_s, 3)}
+            about[sessions.JUMPS] = [jump]
         self._locks = [held]
-        self.folder = sessions.new_session(settings.out, about, utc_now())
+        self.folder = sessions.new_session(settings.out, about, now)
         self._locks.append(sessions.lock(self.folder) or 0)
         self._events = lines.LineWriter(self.folder / lines.EVENTS)
         self._queue = BlockQueue()
@@ -83,6 +91,8 @@ class Recorder:
                 self._tick(control)
             self._end_audio(thread)
             self._event("stop")
+            with suppress(OSError):
+                self._save_passed()
             self._finish_results(control)
         finally:
             if self._child is not None:
@@ -123,6 +133,7 @@ class Recorder:
             self._clean_up()
         if now_s - self._disk_checked_s >= 1.0:
             self._disk_checked_s = now_s
+            self._watch_clock()
             self._watch_disk(control)
         self._show_status()
         if time.monotonic() - self._writer.alive_s < _STUCK_S:
@@ -165,6 +176,8 @@ class Recorder:
         if self._queue.flows.is_set() and not self._started:
             self._started = True
             self._event("start", session=self.folder.name, source=self._source.name)
+            if self._passed.jumped_s:
+                self._event("clock jumped", by_s=round(self._passed.jumped_s, 3))
         problem = self._source.problem
         if problem is not None and not self._lost:
             self._event("device lost", reason=problem)
@@ -221,17 +234,31 @@ class Recorder:
         """What is too old or too much goes; a file that cannot be deleted stops no recording."""
         out, limits = self._settings.out, self._settings.limits
         try:
-            for name in sessions.clean_up(out, self.folder, limits, self._utc_now().timestamp()):
+            self._save_passed()
+            for name in retention.clean_up(out, self.folder, limits, self._passed.age_s):
                 self._event("retention", deleted=name)
-        except OSError as error:
+        except (OSError, OutputError) as error:
             self._fail(f"{out}: old recordings cannot be deleted ({error}): delete them yourself")
+
+    def _save_passed(self) -> None:
+        out = self._settings.out
+        self._passed.advance(self._utc_now().timestamp())
+        self._passed.save([each.name for each in sessions.sessions(out)], self.folder.name)
+
+    def _watch_clock(self) -> None:
+        """A clock that was set changes no time of the session, but explains its `utc`s."""
+        by_s = self._clock.jumped_s(self._utc_now().timestamp())
+        if by_s:
+            self._event("clock jumped", by_s=round(by_s, 3))
+            with suppress(OutputError):
+                sessions.note_jump(self.folder, self._writer.recorded_s, by_s)
 
     def _watch_disk(self, control: controls.Controls) -> None:
         """Low on room: first results wait, then old audio goes if that was asked for, then stop."""
         out, limits = self._settings.out, self._settings.limits
         free = sessions.free_bytes(out)
         while limits.rotate and free < limits.least_free_bytes / 2:
-            oldest = sessions.delete_oldest(out, self.folder)
+            oldest = retention.delete_oldest(out, self.folder, self._passed.age_s)
             if oldest is None:
                 break
             self._event("retention", deleted=oldest)

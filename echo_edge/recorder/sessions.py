@@ -13,21 +13,23 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from echo_edge import files
 from echo_edge.errors import OutputError
-from echo_edge.recorder.segments import segments, sync_folder
+from echo_edge.recorder.clock import AHEAD_S
+from echo_edge.recorder.segments import sync_folder
 
 SCHEMA = "echo-edge.recording/1"
 ABOUT = "session.json"
 RESULT = "result.json"
+JUMPS = "clock_jumps"
 
-_NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+_NAME = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
+_TIME = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Limits:
     """What may be deleted, and when recording must stop."""
 
     keep_days: float | None = None
-    """Sessions that ended longer ago go, results included."""
+    """Sessions that ended longer ago go, results included; days that passed, not the clock's."""
     keep_bytes: int | None = None
     """Beyond this much audio in the folder the oldest goes, results stay."""
     least_free_bytes: int = 256 * 2**20
@@ -55,8 +57,15 @@ def make_folder(path: Path) -> None:
 
 
 def new_session(out: Path, about: dict[str, Any], now: datetime) -> Path:
-    """Make the folder of a session that begins now. Raises OutputError."""
-    base = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    """Make the folder of a session that begins `now`, by the clock. Raises OutputError.
+
+    Its name sorts after those that are there: with a clock that was set back it is the newest
+    name's second and one more, unless that name is of a clock that was ahead.
+    """
+    base = now.astimezone(UTC).strftime(_TIME)
+    newest = next((p.name[:16] for p in reversed(sessions(out)) if not _was_ahead(p)), base)
+    if base < newest:
+        base = (datetime.strptime(newest, _TIME) + timedelta(seconds=1)).strftime(_TIME)
     for name in (base, *(f"{base}-{n}" for n in range(2, 1000))):
         folder = out / name
         try:
@@ -74,6 +83,24 @@ def new_session(out: Path, about: dict[str, Any], now: datetime) -> Path:
     raise OutputError(f"{out}: found 999 sessions of one second, expected fewer: set the clock")
 
 
+def note_jump(folder: Path, at_s: float, by_s: float) -> None:
+    """Write into `session.json` that the clock was set. Raises OutputError."""
+    about = read_about(folder)
+    jumps = [*about.get(JUMPS, []), {"at_s": round(at_s, 3), "by_s": round(by_s, 3)}]
+    output.save(json.dumps(about | {JUMPS: jumps}, indent=1) + "\n", folder / ABOUT)
+
+
+def _was_ahead(folder: Path) -> bool:
+    """Whether the clock was far ahead when a session began; damaged ones cannot say so."""
+    try:
+        return any(
+            jump["at_s"] == 0.0 and jump["by_s"] > AHEAD_S
+            for jump in read_about(folder).get(JUMPS, [])
+        )
+    except (OutputError, TypeError, KeyError):
+        return False
+
+
 def read_about(folder: Path) -> dict[str, Any]:
     """What `session.json` says; OutputError if this is no session."""
     try:
@@ -89,8 +116,10 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def sessions(out: Path) -> list[Path]:
-    """The sessions of a folder, oldest first."""
-    return sorted(p for p in out.iterdir() if _NAME.fullmatch(p.name) and (p / ABOUT).is_file())
+    """The sessions of a folder, by name: oldest first, where the clock was right."""
+    found = ((_NAME.fullmatch(path.name), path) for path in out.iterdir())
+    named = [(each[1], int(each[2] or 1), p) for each, p in found if each and (p / ABOUT).is_file()]
+    return [path for *_, path in sorted(named)]
 
 
 def lock(folder: Path) -> int | None:
@@ -111,44 +140,3 @@ def free_bytes(folder: Path) -> int:
     """Room on the disk of `folder` for a user who is not root."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
-
-
-def clean_up(out: Path, current: Path, limits: Limits, now_s: float) -> list[str]:
-    """Delete what is too old or too much; what was deleted. Never touches what is being written."""
-    deleted = []
-    if limits.keep_days is not None:
-        for folder in sessions(out):
-            # By the newest file: the clock may have been wrong when the session began.
-            newest_s = max(path.stat().st_mtime for path in folder.iterdir())
-            if folder != current and now_s - newest_s > 86400 * limits.keep_days:
-                shutil.rmtree(folder)
-                deleted.append(folder.name)
-    if limits.keep_bytes is not None:
-        audio = _audio_files(out, current)
-        written = segments(current)[-1:]
-        total = sum(path.stat().st_size for path in (*audio, *(each.path for each in written)))
-        excess = total - limits.keep_bytes
-        while excess > 0 and audio:
-            excess -= audio[0].stat().st_size
-            deleted.append(_remove(audio.pop(0)))
-    return deleted
-
-
-def delete_oldest(out: Path, current: Path) -> str | None:
-    """Delete the oldest segment but the one being written; its name, None if there is no other."""
-    audio = _audio_files(out, current)
-    return _remove(audio[0]) if audio else None
-
-
-def _audio_files(out: Path, current: Path) -> list[Path]:
-    """Segments that may go, oldest first; the current session comes last whatever its name says,
-    for the clock may have been set back, and without the segment that is being written."""
-    others = [
-        segment for folder in sessions(out) if folder != current for segment in segments(folder)
-    ]
-    return [segment.path for segment in (*others, *segments(current)[:-1])]
-
-
-def _remove(path: Path) -> str:
-    path.unlink(missing_ok=True)
-    return f"{path.parent.name}/{path.name}"

@@ -98,8 +98,13 @@ def test_a_clock_that_is_set_back_changes_no_time(tmp_path: Path, wav: Path) -> 
     assert record(recorder) == 0
 
     assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
-    times = [line["at_s"] for line in lines.read_lines(recorder.folder / lines.EVENTS)]
-    assert times == [0.0, 3.0]
+    events = lines.read_lines(recorder.folder / lines.EVENTS)
+    assert [x["at_s"] for x in events if x["type"] != "clock jumped"] == [0.0, 3.0]
+    jumps = [x["by_s"] for x in events if x["type"] == "clock jumped"]
+    assert jumps
+    assert all(by_s / -3600.0 == pytest.approx(round(by_s / -3600.0), abs=0.01) for by_s in jumps)
+    about = sessions.read_about(recorder.folder)
+    assert [x["by_s"] for x in about["clock_jumps"]] == jumps
 
 
 def test_two_sessions_of_one_second(tmp_path: Path) -> None:

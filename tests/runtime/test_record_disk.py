@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,38 +79,6 @@ def test_low_disk_with_rotation_deletes_the_oldest_audio(
     assert [(folder / "result.json").exists() for folder in old] == [True, True]
     assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
     assert events_of(recorder.folder).count("retention") == 3
-
-
-def test_retention(tmp_path: Path) -> None:
-    old, middle, current = (_session_of(tmp_path, hour, 0.5) for hour in (1, 2, 3))
-    now_s = time.time()
-    for path in old.iterdir():
-        os.utime(path, (now_s - 9 * 86400, now_s - 9 * 86400))
-    size = segments(middle)[0].path.stat().st_size
-
-    assert sessions.clean_up(tmp_path, current, Limits(keep_days=10), now_s) == []
-    assert sessions.clean_up(tmp_path, current, Limits(keep_days=8), now_s) == [old.name]
-    limits = Limits(keep_bytes=3 * size)
-    assert sessions.clean_up(tmp_path, current, limits, now_s) == [
-        f"{middle.name}/audio-000000000000.wav"
-    ]
-    # However little may be kept: not what is being written, and never a result.
-    sessions.clean_up(tmp_path, current, Limits(keep_bytes=1), now_s)
-    assert [len(segments(folder)) for folder in (middle, current)] == [0, 1]
-    assert (middle / "result.json").exists()
-
-
-def test_a_clock_set_back_does_not_make_the_running_session_the_oldest(tmp_path: Path) -> None:
-    current, old = _session_of(tmp_path, 1, 0.1), _session_of(tmp_path, 2, 0.1)
-
-    gone = [sessions.delete_oldest(tmp_path, current) for _ in range(4)]
-
-    assert [name.split("/")[0] if name else None for name in gone] == [
-        old.name,
-        old.name,
-        current.name,
-        None,
-    ]
 
 
 @pytest.fixture
