@@ -29,17 +29,33 @@ def mel_filters(config: EchoConfig) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0.0).float()
 
 
-def _dft_kernels(config: EchoConfig) -> Tensor:
-    """Hann-windowed DFT as convolution kernels `[2 * bins, win_length]`: cosines, then sines."""
+def hann_window(config: EchoConfig) -> Tensor:
+    """The analysis window `[win_length]`, float64."""
     n = torch.arange(config.win_length, dtype=torch.float64)
-    window = 0.5 - 0.5 * torch.cos(2 * math.pi * n / config.win_length)
+    return 0.5 - 0.5 * torch.cos(2 * math.pi * n / config.win_length)
+
+
+def dft(config: EchoConfig) -> Tensor:
+    """The DFT of one frame `[2 * bins, win_length]`, float64: cosines, then sines."""
+    n = torch.arange(config.win_length, dtype=torch.float64)
     k = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64)[:, None]
     angle = 2 * math.pi * k * n / config.n_fft
-    return torch.cat([torch.cos(angle), -torch.sin(angle)]) * window
+    return torch.cat([torch.cos(angle), -torch.sin(angle)])
+
+
+def without_offset(kernels: Tensor, window: Tensor) -> Tensor:
+    """Windowed kernels `[rows, win_length]` of a frame whose mean, weighted by the window, is taken
+    away first: a high-pass that is free, for it changes constants only.
+
+    An offset of the microphone (I2S ones have up to 5 % of full scale) fills the lowest mel bands
+    and hides voices. The weighted mean, unlike the plain one, takes nothing from above 80 Hz.
+    """
+    return kernels - kernels.sum(dim=1, keepdim=True) * (window / window.sum())
 
 
 class Frontend(nn.Module):
-    """Log-mel features and complex spectrum of PCM, causal: frame t ends at sample (t+1) * hop."""
+    """Log-mel features and complex spectrum of PCM without its offset, causal: frame t ends at
+    sample (t+1) * hop."""
 
     mean: Tensor
     std: Tensor
@@ -51,8 +67,9 @@ class Frontend(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(config.n_mels))
         self.register_buffer("std", torch.ones(config.n_mels))
-        kernels = _dft_kernels(config).float()[:, None, :]
-        self.register_buffer("kernels", kernels, persistent=False)
+        window = hann_window(config)
+        kernels = without_offset(dft(config) * window, window).float()
+        self.register_buffer("kernels", kernels[:, None, :], persistent=False)
         self.register_buffer("filters", mel_filters(config), persistent=False)
 
     def spectrum(self, pcm: Tensor) -> Tensor:
@@ -84,7 +101,8 @@ class Frontend(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Spectrum back to PCM: inverse DFT, dual window, overlap-add. Exact for an untouched spectrum.
+    """Spectrum back to PCM: inverse DFT, dual window, overlap-add. Exact, but for what the frontend
+    takes away (below 80 Hz), for an untouched spectrum.
 
     Dual window: w(n) / sum_k w(n + k hop)^2 (Griffin & Lim 1984, eq. 6).
     """
@@ -94,15 +112,13 @@ class Synthesis(nn.Module):
     def __init__(self, config: EchoConfig) -> None:
         super().__init__()
         self.config = config
-        n = torch.arange(config.win_length, dtype=torch.float64)
-        window = 0.5 - 0.5 * torch.cos(2 * math.pi * n / config.win_length)
+        window = hann_window(config)
         hops = math.ceil(config.win_length / config.hop_length)
         padded = F.pad(window, (0, hops * config.hop_length - config.win_length))
         weight = padded.view(hops, config.hop_length).square().sum(0).repeat(hops)
-        k = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64)[:, None]
-        angle = 2 * math.pi * k * n / config.n_fft
+        k = torch.arange(config.n_fft // 2 + 1)[:, None]
         twice = torch.where((k == 0) | (k == config.n_fft // 2), 1.0, 2.0)
-        inverse = torch.stack([torch.cos(angle), -torch.sin(angle)], dim=1) * twice[:, None, :]
+        inverse = dft(config).unflatten(0, (2, -1)).transpose(0, 1) * twice[:, None, :]
         dual = window / weight[: config.win_length]
         kernels = (inverse.flatten(0, 1) / config.n_fft * dual).float()
         padding = hops * config.hop_length - config.win_length
