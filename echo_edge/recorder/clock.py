@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from echo_edge import output
+from echo_edge import files
 from echo_edge.errors import OutputError
 
 STATE = ".clock.json"
@@ -129,7 +129,7 @@ class PassedTime:
         self._state.sessions = {name: known.get(name, self.passed_s) for name in sessions}
         self._state.sessions[current] = self.passed_s
         with suppress(OutputError):
-            output.save(json.dumps(asdict(self._state), indent=1) + "\n", self._path)
+            files.save(json.dumps(asdict(self._state), indent=1) + "\n", self._path)
 
     def _jump(self, by_s: float) -> None:
         self.jumped_s = by_s if abs(by_s) >= JUMP_S else 0.0

@@ -87,7 +87,7 @@ def note_jump(folder: Path, at_s: float, by_s: float) -> None:
     """Write into `session.json` that the clock was set. Raises OutputError."""
     about = read_about(folder)
     jumps = [*about.get(JUMPS, []), {"at_s": round(at_s, 3), "by_s": round(by_s, 3)}]
-    output.save(json.dumps(about | {JUMPS: jumps}, indent=1) + "\n", folder / ABOUT)
+    files.save(json.dumps(about | {JUMPS: jumps}, indent=1) + "\n", folder / ABOUT)
 
 
 def _was_ahead(folder: Path) -> bool:
