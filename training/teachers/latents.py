@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, Corpus, Pcm
+from training.data import SAMPLE_RATE, Corpus, Pcm, Utterance
 
 FRAME = 320
 """Samples per latent: 50 Hz."""
@@ -82,6 +82,25 @@ def plan(corpus: Corpus, known: Iterable[str] = ()) -> list[Window]:
     return [*windows, tuple(filling)] if filling else windows
 
 
+def speech(
+    corpus: Corpus, utterances: dict[str, Utterance], window: Window, start: int, n: int
+) -> Pcm:
+    """Samples `[n]` of a window from `start` on; 0 between its pieces and beyond its end."""
+    pcm = np.zeros(n, np.float32)
+    for piece in window:
+        first, end = max(start, piece.start), min(start + n, piece.start + piece.n_samples)
+        if first < end:
+            offset = utterances[piece.id].offset + piece.skip - piece.start
+            spoken = corpus.samples[offset + first : offset + end]
+            pcm[first - start : end - start] = spoken.astype(np.float32) / 32768.0
+    return pcm
+
+
+def length(window: Window) -> int:
+    """Samples of speech in a window, at most 480,000."""
+    return window[-1].start + window[-1].n_samples
+
+
 class LatentStore:
     """Target latents of one split, with the speech that they belong to.
 
@@ -135,8 +154,7 @@ class LatentStore:
 
     def length(self, window: int) -> int:
         """Samples of speech in a window, at most 480,000."""
-        last = self.windows[window][-1]
-        return last.start + last.n_samples
+        return length(self.windows[window])
 
     def place(self, utterance_id: str) -> tuple[int, int, int]:
         """Window, first sample in it and number of samples of an utterance; of one longer than a
@@ -156,13 +174,7 @@ class LatentStore:
         """
         if start % STEP:
             raise ValueError(f"start: found {start}, expected a multiple of {STEP} samples")
-        pcm = np.zeros(n, np.float32)
-        for piece in self.windows[window]:
-            first, end = max(start, piece.start), min(start + n, piece.start + piece.n_samples)
-            if first < end:
-                offset = self._utterances[piece.id].offset + piece.skip - piece.start
-                spoken = self._corpus.samples[offset + first : offset + end]
-                pcm[first - start : end - start] = spoken.astype(np.float32) / 32768.0
+        pcm = speech(self._corpus, self._utterances, self.windows[window], start, n)
         latents = np.zeros((n // FRAME, WIDTH), np.float32)
         rows = self._latents[window, start // FRAME : min(start + n, self.length(window)) // FRAME]
         latents[: len(rows)] = rows

@@ -20,7 +20,8 @@ from training.teachers.latents import (
 
 LENGTHS = (
     ("a", "x", 100_000), ("b", "x", 641), ("c", "x", 30_000), ("d", "y", 50_000),
-    ("e", "y", 470_000), ("f", "y", 1_000_000), ("g", "y", 20_000), ("h", "y", WINDOW + 100), ("i", "z", 0),
+    ("e", "y", 470_000), ("f", "y", 1_000_000), ("g", "y", 20_000),
+    ("h", "y", WINDOW + 100), ("i", "z", 0),
 )  # fmt: skip
 """Utterance, speaker, samples."""
 
