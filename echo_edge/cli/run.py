@@ -92,8 +92,6 @@ def _check_outputs(args: argparse.Namespace, voices: Path | None) -> None:
     """Whether --out can be written and neither it nor --separate would destroy an input."""
     inputs: list[AnyPath | int] = [0 if args.audio == "-" else args.audio]
     inputs += [] if voices is None else [voices]
-    if args.out is not None:
-        check_output(args.out, inputs)
     if args.separate is not None:
         for number in range(1, args.max_speakers + 2):
             path = args.separate / f"source_{number}.wav"
@@ -102,6 +100,8 @@ def _check_outputs(args: argparse.Namespace, voices: Path | None) -> None:
                 raise UsageError(
                     f"--out: found {args.out}, where a voice is written: choose another name"
                 )
+    if args.out is not None:
+        check_output(args.out, inputs)
 
 
 def _open(path: str, stop: EndSoon) -> tuple[Iterator[Array], float | None]:

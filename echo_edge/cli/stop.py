@@ -4,10 +4,14 @@ Exit codes are those of a shell: 128 and the number of the signal, so 130 after 
 SIGTERM, 129 after SIGHUP. A signal that is ignored, as under nohup, stays ignored.
 """
 
+import array
+import fcntl
 import io
 import os
 import select
 import signal
+import stat
+import termios
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -95,11 +99,13 @@ class EndSoon(_Handlers):
 
 
 class _Input(io.RawIOBase):
-    """A descriptor that ends when another can be read."""
+    """A descriptor that ends when another can be read, after what is in its pipe by then."""
 
     def __init__(self, number: int, waker: int) -> None:
         super().__init__()
         self._number, self._waker = number, waker
+        self._left: int | None = None
+        """Bytes until the end, once there is one."""
 
     def readable(self) -> bool:
         """It is."""
@@ -113,12 +119,27 @@ class _Input(io.RawIOBase):
         """The next bytes, as many as there are; 0 at the end."""
         view = memoryview(buffer).cast("B")
         while True:
-            ready = select.select([self._number, self._waker], [], [])[0]
-            if self._waker in ready:
-                return 0
+            if self._left is None:
+                ready = select.select([self._number, self._waker], [], [])[0]
+                if self._waker in ready:
+                    self._left = _waiting(self._number)
+            size = len(view) if self._left is None else min(len(view), self._left)
             try:
-                data = os.read(self._number, len(view))
+                data = os.read(self._number, size)
             except BlockingIOError:
-                continue
+                if self._left is None:
+                    continue
+                data = b""
+            if self._left is not None:
+                self._left -= len(data)
             view[: len(data)] = data
             return len(data)
+
+
+def _waiting(number: int) -> int:
+    """Bytes that were written to a pipe and not read yet; 0 for what is no pipe."""
+    if not stat.S_ISFIFO(os.fstat(number).st_mode):
+        return 0
+    size = array.array("i", [0])
+    fcntl.ioctl(number, termios.FIONREAD, size)
+    return size[0]

@@ -67,9 +67,9 @@ class Streams:
 
     @property
     def reader_has_gone(self) -> bool:
-        """Whether nobody reads standard output any more."""
+        """Whether nobody reads standard output any more, or it is no longer waited for."""
         error = self.sink.error if self.sink is not None else None
-        return error is not None and error.errno == errno.EPIPE
+        return error is not None and error.errno in (errno.EPIPE, errno.EINTR)
 
     def error(self) -> OutputError | None:
         """That something could not be written to standard output."""
