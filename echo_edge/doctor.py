@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
-from echo_edge import board
+from echo_edge import board, habits
 from echo_edge.bundle import find_bundle
 from echo_edge.cli.options import add_bundle_option
 from echo_edge.engines import ENGINES, engine_version
@@ -67,6 +67,7 @@ def examine(bundle: str | None) -> Iterator[Check]:
     for name in ENGINES:
         yield _engine(name)
     yield from _bundle(bundle, available_mib)
+    yield _telemetry()
     yield _board()
     yield from _speed()
 
@@ -96,6 +97,14 @@ def _engine(name: str) -> Check:
     except EchoError as error:
         return Check("missing", "engine", str(error).removeprefix("engine "), needed=False)
     return Check("ok", "engine", f"{name}: {ENGINES[name][1]} {version}", needed=False)
+
+
+def _telemetry() -> Check:
+    """Of the libraries, after they were used."""
+    if habits.telemetry_is_off():
+        return Check("ok", "telemetry", "of onnxruntime: off", needed=False)
+    detail = f"of onnxruntime: on, it was imported before echo_edge: set {habits.TELEMETRY}=1"
+    return Check("problem", "telemetry", detail, needed=False)
 
 
 def _bundle(explicit: str | None, available_mib: int | None) -> Iterator[Check]:

@@ -1,4 +1,5 @@
-"""The C library's `stderr`, silenced for a moment: libmpg123 writes to it and cannot be stopped.
+"""The C library's `stderr`, silenced for a while: libmpg123, PortAudio, ALSA and JACK write to it
+and cannot be stopped.
 
 The stream, not the descriptor: what Python and other threads write to descriptor 2 in the meantime
 is seen as ever.

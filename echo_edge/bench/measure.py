@@ -178,11 +178,10 @@ def checkout() -> tuple[str | None, bool | None]:
     if not (root / ".git").exists():
         return None, None
     answers = []
+    git = ("git", "--no-optional-locks", "-C", str(root))  # it would renew its index by the way
     for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "echo_edge")):
         try:
-            done = subprocess.run(
-                ("git", "-C", str(root), *command), capture_output=True, text=True, check=True
-            )
+            done = subprocess.run((*git, *command), capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError):  # no git, or not the owner's checkout
             return None, None
         answers.append(done.stdout.strip())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE
+from echo_edge.audio.quiet import quiet_c_stderr
 from echo_edge.errors import AudioError
 from echo_edge.recorder.capture import BLOCK_S, Block, BlockQueue
 from echo_edge.recorder.devices import choose, find_again, input_devices, load_sounddevice
@@ -75,14 +76,15 @@ class Microphone:
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Put blocks into `queue` until `stop` is set; a device that goes is waited for."""
         is_there = True
-        while not stop.is_set():
-            try:
-                if is_there:
-                    self._record(queue, stop)
-            except (self._sounddevice.PortAudioError, AudioError, OSError) as error:
-                self.problem = self.problem or f"{self.name}: {str(error).splitlines()[0]}"
-            if not stop.wait(RETRY_S):
-                is_there = self._look_again()
+        with quiet_c_stderr():  # PortAudio, ALSA and JACK explain themselves there at length
+            while not stop.is_set():
+                try:
+                    if is_there:
+                        self._record(queue, stop)
+                except (self._sounddevice.PortAudioError, AudioError, OSError) as error:
+                    self.problem = self.problem or f"{self.name}: {str(error).splitlines()[0]}"
+                if not stop.wait(RETRY_S):
+                    is_there = self._look_again()
 
     def _look_again(self) -> bool:
         """Whether the same device is there. PortAudio lists devices only once, when it starts."""

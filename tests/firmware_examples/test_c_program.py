@@ -144,20 +144,3 @@ def test_no_audio_and_no_microphone(run: Run, tmp_path: Path) -> None:
     assert "microphone hw:7,0:" in microphone.stderr
     assert "odd number of bytes" in odd.stderr
     assert all(len(x.stderr.splitlines()) == 1 for x in (missing, microphone, odd))
-
-
-@pytest.mark.parametrize("said", [None, "0", "1"])
-def test_the_engine_writes_nothing_into_home(
-    said: str | None, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """onnxruntime keeps a device id there, unless it is stopped, or runs where these are set."""
-    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
-    if said is not None:
-        monkeypatch.setenv("ORT_DISABLE_TELEMETRY", said)
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    done = run("-", pcm=bytes(32000))
-
-    assert (done.returncode, done.stderr, list(tmp_path.rglob("*"))) == (0, "", [])

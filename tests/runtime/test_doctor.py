@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_edge import board, doctor
+from echo_edge import board, doctor, habits
 from echo_edge.cli import main
 
 
@@ -180,3 +180,21 @@ def test_available_memory(tmp_path: Path, meminfo: str, mib: int | None) -> None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text(meminfo)
     assert board.available_mib(tmp_path) == mib
+
+
+@pytest.mark.parametrize(
+    ("came_in_time", "status", "detail"),
+    [(True, "ok", ": off"), (False, "problem", ": on, it was")],
+)
+def test_telemetry_of_the_engine(
+    null_bundle: Path,
+    diagnose,
+    monkeypatch: pytest.MonkeyPatch,
+    came_in_time: bool,
+    status: str,
+    detail: str,
+) -> None:
+    monkeypatch.setattr(habits, "_came_in_time", came_in_time)
+    code, checks = diagnose("--bundle", str(null_bundle))
+    assert (code, checks["telemetry"]["status"]) == (0, status)
+    assert checks["telemetry"]["detail"].startswith(f"of onnxruntime{detail}")

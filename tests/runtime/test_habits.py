@@ -120,3 +120,44 @@ def test_onnxruntime_has_the_habit_that_we_switch_off(tmp_path: Path) -> None:
 
     _run("import onnxruntime", tmp_path)
     assert "deviceid" in _written(tmp_path)
+
+
+def test_what_portaudio_and_alsa_say_of_themselves_is_not_seen(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They print to C's stderr as they open a device and from threads of their own; what Python
+    says at the same time is seen."""
+    import ctypes
+    import threading
+    from types import SimpleNamespace
+
+    from echo_edge.recorder import microphone
+    from echo_edge.recorder.capture import BlockQueue
+    from echo_edge.recorder.devices import Device
+
+    libc, stop = ctypes.CDLL(None), threading.Event()
+    libc.fputs.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
+
+    class Stream:
+        active = True
+
+        def __init__(self, **_: object) -> None:
+            libc.fputs(b"ALSA lib pcm.c: Unknown PCM\n", ctypes.c_void_p.in_dll(libc, "stderr"))
+            os.write(2, b"from Python\n")
+            stop.set()
+
+        def __enter__(self) -> "Stream":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    sound = SimpleNamespace(InputStream=Stream, PortAudioError=OSError)
+    device = Device(0, "room", 1, 16000, is_default=True)
+    monkeypatch.setattr(microphone, "load_sounddevice", lambda _: sound)
+    monkeypatch.setattr(microphone, "input_devices", lambda _: [device])
+    monkeypatch.setattr(microphone, "choose", lambda *_: device)
+
+    microphone.Microphone(None).run(BlockQueue(), stop)
+
+    assert capfd.readouterr().err == "from Python\n"
