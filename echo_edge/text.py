@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Mapping
+from operator import itemgetter
 
 from echo_edge.captions import Line, Lines, Ordered, continues, follows, turn_line
 from echo_edge.results import END, Horizon, Result, Turn, Word
@@ -100,7 +101,7 @@ class PlainText(Text):
         self._said: dict[str | None, list[Word]] = {}
         self._lines = Lines(follows)
         self._turns: Ordered[Turn] = Ordered(lambda turn: (turn.end_s, *by_start(turn)))
-        self._out: Ordered[tuple[float, bool, Line]] = Ordered(lambda placed: placed[:2])
+        self._out: Ordered[tuple[tuple[float, bool, float, str], Line]] = Ordered(itemgetter(0))
         self._empty = True
 
     def _push(self, part: Result, horizon: Horizon) -> str:
@@ -110,12 +111,13 @@ class PlainText(Text):
         for word in words:
             self._said.setdefault(word.speaker, []).append(word)
         lines = self._lines.push(words, horizon.words_s)
-        self._out.add((line.start_s, False, line) for line in lines)
+        self._out.add(((line.start_s, False, 0.0, ""), line) for line in lines)
         for turn in self._turns.take(horizon.words_s):
             if self._is_silent(turn):
-                self._out.add([(turn.end_s, True, turn_line(turn, "(no words)"))])
+                place = turn.end_s, True, turn.start_s, turn.speaker
+                self._out.add([(place, turn_line(turn, "(no words)"))])
         until_s = min(horizon.words_s, horizon.turn_ends_s, self._lines.first_s)
-        text = "".join(self._line(line) for _, _, line in self._out.take(until_s))
+        text = "".join(self._line(line) for _, line in self._out.take(until_s))
         self._empty = self._empty and not text
         return text
 
