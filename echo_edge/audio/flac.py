@@ -20,7 +20,8 @@ _TAIL_BYTES = 1 << 17
 def flac_streams(file: BinaryIO, size: int) -> list[Stream]:
     """Split at every header, the lengths in the headers made right."""
     starts = list(_heads(file, size))
-    return [_stream(file, *ends) for ends in zip(starts, [*starts[1:], size], strict=True)]
+    ends = [*starts[1:], size]
+    return [_stream(file, *part) for part in zip(starts, ends, strict=False)]
 
 
 def _heads(file: BinaryIO, size: int) -> Iterator[int]:

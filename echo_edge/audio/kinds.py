@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from echo_edge.audio.layout import find_magic
-from echo_edge.audio.mp3 import parse_frame
+from echo_edge.audio.mp3 import parse_frame, told_frames
 
 HEAD_BYTES = 8192
 """Enough for every look, three frames of MP3 included."""
@@ -58,15 +58,20 @@ def find_kind(head: bytes) -> Kind | None:
     for magic, kind in _AT_0.items():
         if head.startswith(magic) and (magic != b"ID3" or _is_id3(head)):
             return kind
-    if _n_frames(head, _mpeg_bytes) >= 3:
+    if _has_index(head) or _n_frames(head, _mpeg_bytes) >= 3:
         return Kind("MP3", "mp3", "mp3")
     if _n_frames(head, _adts_bytes) >= 3:
         return Kind("AAC", "media", "aac")
     if head[:1] == b"G" and len(head) > 564 and head[188] == head[376] == head[564] == 0x47:
         return Kind("MPEG transport stream", "media", "mpegts")
-    if len(head) >= 64 and _TEXT.issuperset(head[:512]):
+    if len(head) >= 64 and is_text(head[:512]):
         return Kind("text", "")
     return None
+
+
+def is_text(data: bytes) -> bool:
+    """Whether these bytes are printable ASCII."""
+    return _TEXT.issuperset(data)
 
 
 def _is_id3(head: bytes) -> bool:
@@ -78,6 +83,12 @@ def _n_frames(head: bytes, measure: Callable[[bytes], int]) -> int:
     while n_frames < 3 and (n_bytes := measure(head[at : at + 8])):
         at, n_frames = at + n_bytes, n_frames + 1
     return n_frames
+
+
+def _has_index(head: bytes) -> bool:
+    """Whether an MP3 begins with the index that most have."""
+    frame = parse_frame(head[:4])
+    return frame is not None and told_frames(head, frame) is not None
 
 
 def _mpeg_bytes(head: bytes) -> int:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from echo_edge.audio.forward import Forward
-from echo_edge.audio.layout import NO_CHUNKS, W64_TAILS, Chunks, Layout
+from echo_edge.audio.layout import NO_CHUNKS, W64_TAILS, Chunks, Layout, find_layout, find_magic
 from echo_edge.audio.pieces import PIECE_FRAMES, Array, Cut, Piece
 
 _WRAP = 1 << 32
@@ -24,11 +24,18 @@ def linear_pieces(source: Forward, layout: Layout, piece_frames: int = 0) -> Ite
     """Yield the samples that follow the head which `find_layout` read.
 
     They end where the header says, unless something follows that is no chunk: a writer that was
-    killed, or whose 32 bits did not do, tells less than there is. Raises Cut where there is less
-    than the header tells.
+    killed, or whose 32 bits did not do, tells less than there is. Containers that follow are read
+    too. Raises Cut where there is less than a header tells.
     """
+    following: Layout | None = layout
+    while following is not None:
+        yield from _samples(source, following, piece_frames or PIECE_FRAMES)
+        following = _following(source, following)
+
+
+def _samples(source: Forward, layout: Layout, piece_frames: int) -> Iterator[Piece]:
     size = layout.frame_bytes
-    want = size * (piece_frames or PIECE_FRAMES)
+    want = size * piece_frames
     held, done, limit = b"", 0, layout.told
     while True:
         if limit is not None and done == limit:
@@ -50,6 +57,23 @@ def linear_pieces(source: Forward, layout: Layout, piece_frames: int = 0) -> Ite
         raise Cut(f"expected {seconds:.3f} s as its header promises")
 
 
+def _following(source: Forward, layout: Layout) -> Layout | None:
+    """The container that follows another and its last chunks, read as far as its samples."""
+    pads = (layout.told or 0) % 2, 0
+    while True:
+        for pad in pads:
+            if find_magic(source.peek(pad + 16)[pad:]):
+                source.skip(pad)
+                found = find_layout(source)
+                return found if found is not None and found.encoding else None
+        if layout.chunks is NO_CHUNKS or not _is_chunk(source, pads[0], layout.chunks):
+            return None
+        source.skip(pads[0])
+        _, _, step = layout.chunks.read(source.read(layout.chunks.head_bytes))
+        source.skip(step)
+        pads = 0, 0
+
+
 def linear_bytes(file: BinaryIO, start: int, layout: Layout) -> int:
     """Bytes of whole frames that `linear_pieces` will read, `start` being the first of them; those
     that the header promises if there are fewer."""
@@ -65,7 +89,7 @@ def _ends(source: Forward, layout: Layout) -> bool:
     """Whether chunks or a tag follow, rather than more samples."""
     for pad in sorted({(layout.told or 0) % 2, 0}, reverse=True):
         rest = source.peek(pad + 129)[pad:]
-        if not rest or (rest[:3] == b"TAG" and len(rest) == 128):
+        if not rest or (rest[:3] == b"TAG" and len(rest) == 128) or find_magic(rest):
             return True
         if layout.chunks is not NO_CHUNKS and _is_chunk(source, pad, layout.chunks):
             return True

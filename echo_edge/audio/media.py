@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
@@ -20,7 +20,8 @@ from echo_edge.audio.forward import Forward
 from echo_edge.audio.kinds import Kind
 from echo_edge.audio.layout import find_layout
 from echo_edge.audio.linear import linear_pieces
-from echo_edge.audio.pieces import Cut, Piece
+from echo_edge.audio.pieces import Cut, Piece, joined
+from echo_edge.audio.splice import Spliced
 from echo_edge.errors import AudioError
 
 if TYPE_CHECKING:
@@ -28,13 +29,26 @@ if TYPE_CHECKING:
 
 _END_TOLERANCE_S = 0.25
 """How much earlier than its header says a track may end: an encoder's delay, a frame or two."""
+_MAX_BOXES = 100_000
+_WINDOW_BYTES = 1 << 20
+_JOINED = {
+    "matroska": b"\x1a\x45\xdf\xa3",
+    "asf": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+}
+"""What begins a file, and is looked for within one."""
 
 
-def media_pieces(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
-    """Yield the first audio track. AudioError, before anything is yielded, if that cannot be."""
+def media_pieces(
+    file: BinaryIO, kind: Kind, name: str, parts: Sequence[tuple[int, int]] = ()
+) -> Iterator[Piece]:
+    """Yield the first audio track, of each of the `parts` where they are known, each a first byte
+    and the one after the last. AudioError, before anything is yielded, if that cannot be."""
     check_media(kind, name)
-    file.seek(0)
-    return _with_pyav(file, kind, name) if _has_pyav() else _with_ffmpeg(file, kind, name)
+    decode = _with_pyav if _has_pyav() else _with_ffmpeg
+    starts = list(_movies(file) if kind.demuxer == "mov" else _marks(file, kind.demuxer))
+    ends = [*starts[1:], file.seek(0, os.SEEK_END)]
+    parts = parts or list(zip(starts, ends, strict=True))
+    yield from joined([decode(file, part, kind, name) for part in parts])
 
 
 def can_read_media() -> bool:
@@ -49,6 +63,40 @@ def check_media(kind: Kind, name: str) -> None:
             f"{name}: found {kind.title}, which FFmpeg reads, but neither ffmpeg nor PyAV: "
             f"apt install ffmpeg (or pip install av), or convert it elsewhere: {_command(name)}"
         )
+
+
+def _movies(file: BinaryIO) -> Iterator[int]:
+    """Where joined MP4 files begin, of which FFmpeg reads the first."""
+    size, at = file.seek(0, os.SEEK_END), 0
+    yield 0
+    for _ in range(_MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        n_bytes = int.from_bytes(head[:4], "big")
+        if n_bytes == 1:
+            n_bytes = int.from_bytes(head[8:], "big")
+        if at and head[4:8] == b"ftyp":
+            yield at
+        if len(head) < 8 or n_bytes < 8 or at + n_bytes > size:
+            return
+        at += n_bytes
+
+
+def _marks(file: BinaryIO, demuxer: str) -> Iterator[int]:
+    """Where joined WebM or WMA files begin, of which FFmpeg reads some."""
+    yield 0
+    mark, at = _JOINED.get(demuxer, b""), 0
+    while mark:
+        file.seek(at)
+        window = file.read(_WINDOW_BYTES)
+        found = 0
+        while (found := window.find(mark, found + 1)) >= 0:
+            head = window[found : found + 64]
+            if demuxer != "matroska" or b"webm" in head or b"matroska" in head:
+                yield at + found
+        if len(window) < _WINDOW_BYTES:
+            return
+        at += len(window) - 64
 
 
 def _has_pyav() -> bool:
@@ -71,16 +119,16 @@ def _refuse(kind: Kind, name: str, reason: str) -> NoReturn:
 
 def _one_line(text: str) -> str:
     """What another program says, fit for a message."""
-    text = re.sub(r"^\[[^]]*\] *|/dev/fd/\d+: *", "", text)
+    text = re.sub(r"^\[[^]]*\] *|\S*/dev/fd/\d+: *", "", text)
     return "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
 
 
-def _with_pyav(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
+def _with_pyav(file: BinaryIO, part: tuple[int, int], kind: Kind, name: str) -> Iterator[Piece]:
     import av
 
     try:
-        container = av.open(file, "r", format=kind.demuxer, io_open=_open_nothing)
-    except (av.FFmpegError, OSError, ValueError) as error:
+        container = av.open(Spliced(file, [part]), "r", format=kind.demuxer, io_open=_open_nothing)
+    except Exception as error:  # as many kinds as PyAV has
         _refuse(kind, name, getattr(error, "strerror", None) or str(error))
     with container:
         if not container.streams.audio:
@@ -96,14 +144,15 @@ def _with_pyav(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
-                except (av.FFmpegError, ValueError) as error:
-                    damage = damage or f"a packet at {heard_s:.3f} s is damaged ({error})"
+                except Exception as error:
+                    reason = getattr(error, "strerror", None) or str(error)
+                    damage = damage or f"a packet at {heard_s:.3f} s is damaged ({reason})"
                     continue
                 for frame in frames:
                     piece = _piece(frame)
                     heard_s += len(piece.frames) / piece.rate
                     yield piece
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except Exception as error:  # an IndexError too, of a track that begins later
             damage = damage or str(error)
     if not heard_s and damage:
         _refuse(kind, name, damage)
@@ -128,10 +177,11 @@ def _piece(frame: "AudioFrame") -> Piece:
     return Piece((frames.astype(np.float32) - middle) / scale, frame.sample_rate)
 
 
-def _with_ffmpeg(file: BinaryIO, kind: Kind, name: str) -> Iterator[Piece]:
+def _with_ffmpeg(file: BinaryIO, part: tuple[int, int], kind: Kind, name: str) -> Iterator[Piece]:
     number = file.fileno()
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
-    command += ["-f", kind.demuxer, "-i", f"file:/dev/fd/{number}", "-map", "0:a:0"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe,subfile"]
+    place = f"subfile,,start,{part[0]},end,{part[1]},,:file:/dev/fd/{number}"
+    command += ["-f", kind.demuxer, "-i", place, "-map", "0:a:0"]
     command += ["-f", "wav", "-c:a", "pcm_f32le", "pipe:1"]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(

@@ -94,7 +94,7 @@ def mp3_streams(file: BinaryIO, size: int) -> list[Stream]:
             if is_sync and here == at:
                 cut = Cut("expected the rest of its last MP3 frame")
             break
-        told = _told_frames(window.get(here, 200), frame)
+        told = told_frames(window.get(here, 200), frame)
         stream = found[-1][0] if found else None
         if (
             stream is None
@@ -149,11 +149,14 @@ def _skip_id3(window: "_Window", at: int) -> int:
     return at
 
 
-def _told_frames(data: bytes, frame: Frame) -> int | None:
-    """The number of frames that an index tells, 0 if it tells none; None for a frame of audio."""
-    mark = data[frame.index_at : frame.index_at + 12]
+def told_frames(data: bytes, frame: Frame) -> int | None:
+    """The number of frames that an index tells, 0 if it is of no use; None for a frame of audio."""
+    mark = data[frame.index_at : frame.index_at + 144]
     if mark[:4] in (b"Xing", b"Info"):
-        return int.from_bytes(mark[8:12], "big") if len(mark) == 12 and mark[7] & 1 else 0
+        padding = int.from_bytes(mark[141:144], "big")  # at the start and at the end, 12 bits each
+        if mark[7:8] == b"\x0f" and (padding >> 12) + (padding & 0xFFF) > 4 * frame.n_samples:
+            return 0  # no encoder pads so much, and the decoder would drop it
+        return int.from_bytes(mark[8:12], "big") if len(mark) >= 12 and mark[7] & 1 else 0
     if data[36:40] == b"VBRI":
         return 0
     return None

@@ -62,6 +62,29 @@ def to_blocks(pieces: Iterator[Piece], name: str, block_s: float) -> Iterator[Ar
     yield from _rest(held)
 
 
+def joined(streams: list[Iterator[Piece]]) -> Iterator[Piece]:
+    """Yield the streams of a file, one after the other, all of them whatever is missing of one.
+
+    Raises Cut for the first of which something is missing.
+    """
+    cut = None
+    for number, stream in enumerate(streams, 1):
+        found = None
+        try:
+            yield from stream
+        except Cut as error:
+            found = error
+        except AudioError:
+            if number == 1:
+                raise
+            found = Cut("it cannot be read", ends=False)
+        if found is not None and len(streams) > 1:
+            found = Cut(f"stream {number} of {len(streams)}: {found}", ends=number == len(streams))
+        cut = cut or found
+    if cut is not None:
+        raise cut
+
+
 def check_block(block_s: float) -> None:
     """Raise ValueError for a length that is not positive."""
     if not block_s > 0:

@@ -19,7 +19,15 @@ from echo_edge.audio.linear import linear_bytes, linear_pieces
 from echo_edge.audio.media import can_read_media, media_pieces
 from echo_edge.audio.mp3 import id3_end, mp3_streams
 from echo_edge.audio.ogg import ogg_streams
-from echo_edge.audio.pieces import Array, Cut, Piece, check_block, check_rate, to_blocks
+from echo_edge.audio.pieces import (
+    Array,
+    Cut,
+    Piece,
+    check_block,
+    check_rate,
+    joined,
+    to_blocks,
+)
 from echo_edge.audio.sound import COUNT_UNKNOWN, NotSound, open_sound, sound_pieces
 from echo_edge.audio.splice import Part, Stream
 from echo_edge.errors import AudioError
@@ -142,36 +150,24 @@ def _sized(file: BinaryIO, name: str, size: int) -> list[Part]:
 
 def _decoded(file: BinaryIO, kind: Kind | None, name: str) -> Iterator[Piece]:
     """Yield all streams that libsndfile decodes, or FFmpeg the whole if it takes none."""
-    cut, n_pieces = None, 0
+    streams: list[Stream] = []
     try:
         streams = _streams(file, kind, name)
-        for number, stream in enumerate(streams, 1):
-            found = stream.cut
-            try:
-                for piece in sound_pieces(file, stream, name):
-                    n_pieces += 1
-                    yield piece
-            except Cut as damage:
-                found = damage if found is None or found.ends else found
-            if found is not None and number < len(streams):
-                found = Cut(f"stream {number} of {len(streams)}: {found}", ends=False)
-            cut = cut or found
+        yield from joined([sound_pieces(file, stream, name) for stream in streams])
     except NotSound as error:
-        if n_pieces:
-            cut = cut or Cut(f"the next stream cannot be read ({error})")
-        elif kind is None or not can_read_media():
+        if kind is None or not can_read_media():
             raise _not_audio(name, str(error)) from error
-        else:
-            yield from _other_codec(file, kind, name, str(error))
-    if cut is not None:
-        raise cut
+        parts = [part for stream in streams for part in stream.parts if isinstance(part, tuple)]
+        yield from _other_codec(file, parts if kind.reader == "ogg" else [], kind, name, str(error))
 
 
-def _other_codec(file: BinaryIO, kind: Kind, name: str, reason: str) -> Iterator[Piece]:
+def _other_codec(
+    file: BinaryIO, parts: list[tuple[int, int]], kind: Kind, name: str, reason: str
+) -> Iterator[Piece]:
     """Yield what FFmpeg makes of a container that libsndfile did not take, for this reason."""
     n_pieces = 0
     try:
-        for piece in media_pieces(file, kind, name):
+        for piece in media_pieces(file, kind, name, parts):
             n_pieces += 1
             yield piece
     except AudioError as error:
@@ -181,9 +177,10 @@ def _other_codec(file: BinaryIO, kind: Kind, name: str, reason: str) -> Iterator
 
 
 def _not_audio(name: str, reason: str) -> AudioError:
+    more = "" if can_read_media() else ", and FFmpeg more: apt install ffmpeg, or pip install av"
     return AudioError(
         f"{name}: not audio that can be read ({reason}): "
-        "expected WAV, FLAC, Ogg, MP3 or another format that libsndfile or FFmpeg reads"
+        f"expected WAV, FLAC, Ogg, MP3 or another format that libsndfile reads{more}"
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COUNT_UNKNOWN = 2**62
 
 
-class NotSound(Exception):  # noqa: N818 - another decoder may take it
+class NotSound(AudioError):  # noqa: N818 - another decoder may take it
     """libsndfile does not take it; the message is its reason."""
 
 
@@ -27,6 +27,12 @@ def sound_pieces(file: BinaryIO, stream: Stream, name: str) -> Iterator[Piece]:
 
     Raises NotSound before anything is yielded, and Cut where not all could be decoded.
     """
+    yield from _decoded(file, stream, name)
+    if stream.cut is not None:
+        raise stream.cut
+
+
+def _decoded(file: BinaryIO, stream: Stream, name: str) -> Iterator[Piece]:
     with open_sound(file, stream.parts, name) as sound:
         rate, n_read, damage = sound.samplerate, 0, ""
         n_drop = max(0, sound.frames - stream.n_samples) if stream.n_samples is not None else 0
@@ -57,12 +63,15 @@ def open_sound(file: BinaryIO, parts: list[Part], name: str) -> Iterator["SoundF
             return False
 
     spliced = Spliced(file, parts) if parts else None
-    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    if spliced is None:
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
         with quiet_c_stderr():
             sound = Forward(spliced or file.fileno(), closefd=False)
     except (soundfile.SoundFileError, OSError) as error:
         reason = getattr(error, "error_string", None) or str(error)
+        if "not a regular file" in reason:  # said of some files in which it finds nothing
+            reason = "nothing to decode"
         raise NotSound(reason.strip().rstrip(".")) from error
     with sound:
         check_rate(sound.samplerate, name)

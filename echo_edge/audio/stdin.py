@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from echo_edge.audio.forward import Forward
-from echo_edge.audio.kinds import HEAD_BYTES, Kind, find_kind
+from echo_edge.audio.kinds import HEAD_BYTES, Kind, find_kind, is_text
 from echo_edge.audio.layout import find_layout
 from echo_edge.audio.linear import linear_pieces
 from echo_edge.audio.media import check_media
@@ -72,7 +72,7 @@ def _kind(source: Forward) -> Kind | None:
     """The container; more than 16 bytes are waited for only if these may begin one."""
     head = source.peek(16)
     kind = find_kind(head)
-    if kind is None and (head[:1] in (b"\xff", b"G") or head.isascii()):
+    if kind is None and (head[:1] in (b"\xff", b"G") or is_text(head)):
         kind = find_kind(source.peek(HEAD_BYTES))
     return kind
 

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ALSA name such as hw:1,0 or plughw:CARD=USB; the default one without this",
     )
     what.add_argument(
-        "--wav", metavar="FILE", help="an audio file in its own time; - reads PCM as run does"
+        "--wav", metavar="FILE", help="an audio file in its own time; - reads stdin as run does"
     )
     what.add_argument(
         "--list-devices", action="store_true", help="print the microphones here, * the default"

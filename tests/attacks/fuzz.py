@@ -124,6 +124,12 @@ def fuzz_audio(data: bytes) -> None:
         _is_one_line(error)
 
 
+def fuzz_heard(data: bytes) -> None:
+    import heard  # needs PyAV and ffmpeg
+
+    heard.fuzz_heard(data)
+
+
 def _is_one_line(error: Exception) -> None:
     assert str(error).isprintable(), str(error)
 
@@ -138,6 +144,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "truth": fuzz_truth,
     "language": fuzz_language,
     "audio": fuzz_audio,
+    "heard": fuzz_heard,
 }
 
 keys.generate(WORK / "fuzz", None)
@@ -166,6 +173,8 @@ def _seeds(target: str) -> list[bytes]:
         return [b"talk 1 ada 0.50 1.50 one two\ntalk 1 ben 1.25 2.00 three\n"]
     if target == "language":
         return [_language(zipfile.ZIP_STORED), _language(zipfile.ZIP_DEFLATED)]
+    if target == "heard":
+        return [bytes(random.Random(number).randbytes(64)) for number in range(64)]
     return [_wav(), *_encoded()]
 
 

@@ -1,6 +1,7 @@
 """A short run of each target of `fuzz.py`; tests/attacks/README.md has the long ones."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 TARGETS = (
     "manifest", "signature", "statement", "tar", "onnx", "npy", "truth", "language", "audio",
+    "heard",
 )  # fmt: skip
 
 
@@ -17,6 +19,10 @@ def test_a_thousand_inputs(
     target: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pytest.importorskip("atheris", reason="needs pip install atheris")
+    if target == "heard":
+        pytest.importorskip("av", reason="needs pip install av")
+        if shutil.which("ffmpeg") is None:
+            pytest.skip("needs ffmpeg")
     script = Path(__file__).with_name("fuzz.py")
 
     # The peak memory that libFuzzer looks at begins with that of whoever started it, on Linux: not
