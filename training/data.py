@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from .held_out import HeldOut, demo_texts
 from .layouts import Row, read_rows
 
 SAMPLE_RATE = 16_000
@@ -145,12 +146,21 @@ def load_splits(data: Path, cache: Path, more: Iterable[Path] = ()) -> tuple[Cor
     """Training corpus (`data/train`, `more` corpora in any known layout and, where it was made,
     `cache/tts`) and development corpus (`data/dev`).
 
-    Raises ValueError if they share a speaker.
+    Texts of training that are held out are left empty: such speech is for its voice. Raises
+    ValueError if the splits share a speaker.
     """
     roots = [data / "train", *more, *(path for path in [cache / "tts"] if path.exists())]
     train, dev = load_corpus(roots, cache / "train"), load_corpus([data / "dev"], cache / "dev")
     check_split(train, dev)
-    return train, dev
+    held_out = held_out_texts(data)
+    kept = tuple(replace(u, text="") if held_out.has(u.text) else u for u in train.utterances)
+    return Corpus(kept, train.samples), dev
+
+
+def held_out_texts(data: Path) -> HeldOut:
+    """Of the development split below `data` and of the demo: no such text is trained on."""
+    texts = [row.text for row in read_rows(data / "dev")]
+    return HeldOut(normalize_text(text) for text in (*texts, *demo_texts()))
 
 
 def check_split(train: Corpus, dev: Corpus) -> None:

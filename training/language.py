@@ -23,7 +23,7 @@ from echo_edge.language import START, LanguageModel, load_language_model
 from echo_edge_export.config import PHONES
 
 from .align import Lexicon, pronounce
-from .data import load_splits, normalize_text
+from .data import held_out_texts, load_splits, normalize_text
 
 DISCOUNT = 0.75
 SENTENCE_ENDS = re.compile(r"[.!?;:]+|\n\s*\n")
@@ -150,7 +150,9 @@ def main() -> None:
     args = parser.parse_args()
     train, dev = load_splits(args.data, args.cache)
     spoken = [u.text.split() for u in train.utterances if u.text] * args.repeat
-    written = (s for path in args.text for s in sentences(read_books(path)))
+    held_out = held_out_texts(args.data)
+    books = (s for path in args.text for s in sentences(read_books(path)))
+    written = (sentence for sentence in books if not held_out.has(" ".join(sentence)))
     words, after = count((*spoken, *written))
     arrays = estimate(vocabulary(words, args.size), after, args.least)
     args.out.parent.mkdir(parents=True, exist_ok=True)

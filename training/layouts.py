@@ -8,7 +8,7 @@
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class Row:
     speaker: str
     text: str
     source: str
+    licence: str = field(default="", repr=False)
+    """Of the audio, as its corpus states it."""
 
 
 def read_rows(root: Path) -> list[Row]:
@@ -51,8 +53,8 @@ def read_rows(root: Path) -> list[Row]:
 
 
 def _manifest(root: Path) -> Iterator[Row]:
-    """Columns utt, file, start_s, dur_s, speaker, text, source; others are ignored. Where text is
-    empty, that of `pseudo.tsv` beside it, if it is sure enough."""
+    """Columns utt, file, start_s, dur_s, speaker, text, source and, if there, licence. Where text
+    is empty, that of `pseudo.tsv` beside it, if it is sure enough."""
     if not (root / "index.tsv").exists():
         return
     heard = _pseudo(root / "pseudo.tsv")
@@ -61,6 +63,7 @@ def _manifest(root: Path) -> Iterator[Row]:
             yield Row(
                 row["utt"], root / row["file"], float(row["start_s"]), float(row["dur_s"]),
                 row["speaker"], row["text"] or heard.get(row["utt"], ""), row["source"],
+                row.get("licence") or "",
             )  # fmt: skip
 
 
@@ -81,7 +84,7 @@ def _librispeech(root: Path) -> Iterator[Row]:
             for path in (listing.parent / f"{name}.flac", listing.parent / f"{name}.wav"):
                 if path.exists():
                     speaker = f"librispeech_{name.split('-')[0]}"
-                    yield Row(name, path, 0.0, None, speaker, text, "librispeech")
+                    yield Row(name, path, 0.0, None, speaker, text, "librispeech", "CC-BY-4.0")
                     break
 
 
@@ -91,7 +94,7 @@ def _voxceleb(root: Path) -> Iterator[Row]:
         speaker, video = path.parent.parent.name, path.parent.name
         if re.fullmatch(r"id\d{5}", speaker):
             name = f"{speaker}-{video}-{path.stem}"
-            yield Row(name, path, 0.0, None, speaker, "", "voxceleb")
+            yield Row(name, path, 0.0, None, speaker, "", "voxceleb", "CC-BY-4.0")
 
 
 def _audiomnist(root: Path) -> Iterator[Row]:
@@ -102,7 +105,14 @@ def _audiomnist(root: Path) -> Iterator[Row]:
             digit, speaker, _ = found.groups()
             name = f"audiomnist_{path.stem}"
             yield Row(
-                name, path, 0.0, None, f"audiomnist_{speaker}", DIGITS[int(digit)], "audiomnist"
+                name,
+                path,
+                0.0,
+                None,
+                f"audiomnist_{speaker}",
+                DIGITS[int(digit)],
+                "audiomnist",
+                "MIT",
             )
 
 
@@ -112,11 +122,13 @@ def _ami(root: Path) -> Iterator[Row]:
     rttms = {path.stem: path for path in root.rglob("*.rttm")}
     for path in root.rglob("*.Mix-Headset.wav"):
         meeting = path.name.split(".")[0]
-        yield Row(meeting, path, 0.0, None, "multi", "", "ami")
+        yield Row(meeting, path, 0.0, None, "multi", "", "ami", "CC-BY-4.0")
         if meeting in rttms:
             for start_s, end_s, speaker in alone(read_rttm(rttms[meeting])):
                 name = f"{meeting}_{round(100 * start_s):07d}"
-                yield Row(name, path, start_s, end_s - start_s, f"ami_{speaker}", "", "ami")
+                yield Row(
+                    name, path, start_s, end_s - start_s, f"ami_{speaker}", "", "ami", "CC-BY-4.0"
+                )
 
 
 def read_rttm(path: Path) -> list[tuple[float, float, str]]:

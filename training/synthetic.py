@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from .data import SAMPLE_RATE, Pcm, normalize_text
+from .data import SAMPLE_RATE, Pcm, held_out_texts, normalize_text
 from .layouts import read_rows
 
 ESPEAK_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
@@ -27,7 +27,8 @@ NATURAL_SHARE = 0.35
 
 
 def sentences(data: Path) -> list[str]:
-    """Training transcripts and timed dialogue text, 3 to 16 words each; never development text."""
+    """Training transcripts and timed dialogue text, 3 to 16 words each, none of it held out."""
+    held_out = held_out_texts(data)
     texts = [normalize_text(row.text) for row in read_rows(data / "train")]
     with (data / "timing" / "primock57_turns.tsv").open(encoding="utf-8", newline="") as lines:
         texts += [
@@ -35,7 +36,8 @@ def sentences(data: Path) -> list[str]:
             for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
             for part in row["text"].replace("?", ".").split(".")
         ]
-    return sorted({text for text in texts if 3 <= len(text.split()) <= 16})
+    fit = {text for text in texts if 3 <= len(text.split()) <= 16}
+    return sorted(text for text in fit if not held_out.has(text))
 
 
 def espeak(text: str, voice: str, pitch: int, words_per_minute: int) -> Pcm:

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 
 from training.data import load_corpus
+from training.held_out import HeldOut
 from training.layouts import alone, read_rows
+from training.sources import sources, table
 
 
 def write_audio(path: Path, seconds: float = 1.0, rate: int = 16_000, channels: int = 1) -> None:
@@ -127,3 +129,29 @@ def test_ids_are_unique_and_a_changed_listing_is_read_again(tmp_path: Path) -> N
     after = load_corpus([tmp_path / "train"], tmp_path / "cache")
     assert [u.text for u in after.utterances] == ["two"] * 3
     assert np.array_equal(before.samples, after.samples)
+
+
+def test_sources_are_summed_by_licence(tmp_path: Path) -> None:
+    write_audio(tmp_path / "train/a.flac", seconds=8.0)
+    header = "utt\tfile\tstart_s\tdur_s\tspeaker\ttext\tsource\tlicence\n"
+    cut = [
+        "u1\ta.flac\t0\t3600\tx\tRead\tlong\tCC0",
+        "u2\ta.flac\t1\t1800\ty\t\tlong\tCC0",
+        "u3\ta.flac\t2\t36\tmulti\tone two three four five\tmeeting\t",
+        "u4\ta.flac\t3\t36\tz\tmarhaba\tarabic_commands\tMIT",
+    ]
+    (tmp_path / "train/index.tsv").write_text(header + "\n".join(cut) + "\n")
+
+    found = sources(read_rows(tmp_path / "train"), HeldOut(["one two three four five"]))
+
+    assert table(found).splitlines()[2:] == [
+        "| long | 1.50 | 1.00 | 2 | 2 | CC0 |",
+        "| meeting | 0.01 | 0.00 | 1 | 0 | not stated |",
+        "| arabic_commands | 0.01 | 0.00 | 1 | 1 | MIT |",
+        "| all | 1.52 | 1.00 | 4 | 3 |  |",
+    ]
+
+
+def test_lengths_of_whole_files_are_looked_up(librispeech: Path) -> None:
+    (((_, licence), heard),) = sources(read_rows(librispeech), HeldOut([])).items()
+    assert (licence, heard.seconds, heard.with_text) == ("CC-BY-4.0", 2.0, 2.0)

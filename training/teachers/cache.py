@@ -2,46 +2,72 @@
 
     python -m training.teachers.cache --data DATA --cache runs/cache --teachers runs/teachers
 
-`CACHE/latents/SPLIT` gets Whisper's latents (`latents.LatentStore`). A run that was stopped goes on
-where it was; a corpus that got more utterances gets only theirs; a folder is whole at any moment.
+`CACHE/latents/SPLIT` gets Whisper's latents (`latents.LatentStore`), `CACHE/voices/SPLIT` CAM++'s
+embeddings (`voices.VoiceStore`), `CACHE/turns/SPLIT` the segmentation's posteriors of recordings
+nobody labelled (`turns.TurnStore`). A run that was stopped goes on where it was; a corpus that got
+more utterances gets only theirs; a folder is whole at any moment.
 """
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, Corpus, load_splits
+from training.data import SAMPLE_RATE, Corpus, Pcm, load_splits
 
+from . import latents, segmentation, voices
+from .campplus import EMBEDDING, CamPlusPlus
 from .fetch import describe
-from .latents import LatentWriter, length, plan, speech
 from .whisper import Whisper
+from .windows import Window, WindowFile, length, speech
 
-WINDOWS = 8
-"""Encoded and written at once."""
+Run = Callable[[Sequence[Pcm]], NDArray[np.float32]]
+
+KINDS = ("latents", "voices", "turns")
+
+
+def add(corpus: Corpus, file: WindowFile, windows: list[Window], run: Run, batch: int) -> None:
+    """Write what `run` says of each window, `batch` at once, and how fast it goes."""
+    utterances = {u.id: u for u in corpus.utterances}
+    seconds, started, said = 0.0, time.monotonic(), time.monotonic()
+    for i in range(0, len(windows), batch):
+        some = windows[i : i + batch]
+        heard = [speech(corpus, utterances, window, 0, length(window)) for window in some]
+        file.add(some, run(heard).astype(np.float16))
+        seconds += sum(map(length, some)) / SAMPLE_RATE
+        if time.monotonic() - said > 60:
+            said = time.monotonic()
+            rate = seconds / (said - started)
+            place = f"{file.folder}: {i + len(some)} of {len(windows)}"
+            print(f"{place}, {rate:.0f} x real time", flush=True)
+    print(f"{file.folder}: {len(file.windows)} windows, {len(windows)} of them new", flush=True)
 
 
 def cache_latents(corpus: Corpus, folder: Path, teachers: Path, bf16: bool) -> None:
-    """Whisper's latents of every utterance that has none yet."""
-    teacher = describe(teachers, "whisper-base") | {"bf16": str(bf16), "torch": torch.__version__}
-    writer = LatentWriter(folder, teacher)
-    windows = plan(corpus, {piece.id for window in writer.windows for piece in window})
-    utterances = {u.id: u for u in corpus.utterances}
+    """Whisper's latents of every utterance."""
+    teacher = describe(teachers, "whisper-base") | {"bf16": str(bf16)}
+    file = WindowFile(folder, "latents.f16", (latents.FRAMES, latents.WIDTH), teacher)
     whisper = Whisper(teachers / "whisper-base", bf16)
-    seconds, started = 0.0, time.monotonic()
-    for i in range(0, len(windows), WINDOWS):
-        some = windows[i : i + WINDOWS]
-        heard = [speech(corpus, utterances, window, 0, length(window)) for window in some]
-        writer.add(some, whisper.latents(heard).astype(np.float16))
-        seconds += sum(map(length, some)) / SAMPLE_RATE
-        if i // WINDOWS % 10 == 9:
-            rate = seconds / (time.monotonic() - started)
-            print(
-                f"{folder}: {i + len(some)} of {len(windows)}, {rate:.0f} x real time", flush=True
-            )
-    print(f"{folder}: {len(writer.windows)} windows, {len(windows)} of them new", flush=True)
+    add(corpus, file, latents.plan(corpus, file.ids()), whisper.latents, 8)
+
+
+def cache_voices(corpus: Corpus, folder: Path, teachers: Path) -> None:
+    """CAM++'s embedding of every utterance of one voice."""
+    file = WindowFile(folder, "voices.f16", (EMBEDDING,), describe(teachers, "campplus"))
+    model = CamPlusPlus(teachers / "campplus")
+    add(corpus, file, voices.plan(corpus, file.ids()), model.embed, 64)
+
+
+def cache_turns(corpus: Corpus, folder: Path, teachers: Path) -> None:
+    """The segmentation's posteriors of recordings nobody labelled."""
+    shape = (segmentation.STEPS, segmentation.CLASSES)
+    file = WindowFile(folder, "turns.f16", shape, describe(teachers, "segmentation"))
+    model = segmentation.Segmentation(teachers / "segmentation")
+    add(corpus, file, segmentation.plan(corpus, file.ids()), model.posteriors, 32)
 
 
 def main() -> None:
@@ -52,12 +78,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--teachers", type=Path, default=Path("runs/teachers"))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bf16", action="store_true", help="layers in bfloat16: needs AMX to pay")
+    parser.add_argument("--only", nargs="*", choices=KINDS, default=KINDS)
+    parser.add_argument("--bf16", action="store_true", help="latents in bfloat16: pays with AMX")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     train, dev = load_splits(args.data, args.cache, args.more)
-    for name, corpus in (("dev", dev), ("train", train)):
-        cache_latents(corpus, args.cache / "latents" / name, args.teachers, args.bf16)
+    for split, corpus in (("dev", dev), ("train", train)):
+        if "latents" in args.only:
+            folder = args.cache / "latents" / split
+            cache_latents(corpus, folder, args.teachers, args.bf16)
+        if "voices" in args.only:
+            cache_voices(corpus, args.cache / "voices" / split, args.teachers)
+        if "turns" in args.only:
+            cache_turns(corpus, args.cache / "turns" / split, args.teachers)
 
 
 if __name__ == "__main__":

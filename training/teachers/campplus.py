@@ -57,7 +57,7 @@ class CamPlusPlus:
 
     @torch.inference_mode()
     def embed(self, speech: Sequence[Pcm]) -> NDArray[np.float32]:
-        """L2-normalised embeddings `[len(speech), 192]` of crops of one length, 0.2 s at least."""
-        mel = torch.from_numpy(np.stack([features(pcm) for pcm in speech]))
-        embedding = self.model(mel)
-        return torch.nn.functional.normalize(embedding).numpy()
+        """L2-normalised embeddings `[len(speech), 192]` of crops of any length, 0.2 s at least."""
+        crops = [torch.from_numpy(features(pcm))[None] for pcm in speech]
+        embeddings = torch.cat([self.model(crop) for crop in crops])
+        return torch.nn.functional.normalize(embeddings).numpy()

@@ -1,20 +1,18 @@
 """Target latents on disk: what the frozen target encoder says of every utterance, at 50 Hz.
 
 A folder holds one split of `training.data.Corpus`: `latents.f16`, float16 `[n_windows, 1500, 512]`,
-and `windows.json`, which utterances lie where and which teacher it was. Both grow together, so a
-folder is whole at any moment, and a corpus that got more utterances only adds windows.
+and `windows.json`, which utterances lie where and which teacher it was (`windows.WindowFile`).
 """
 
-import json
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.data import SAMPLE_RATE, Corpus, Pcm
+
+from .windows import Piece, Window, WindowFile, length, speech
 
 FRAME = 320
 """Samples per latent: 50 Hz."""
@@ -35,22 +33,6 @@ SAMPLED_WINDOWS = 256
 """So many windows, evenly spaced, give mean and standard deviation: up to 384,000 latents."""
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One utterance, or 30 s of a longer one, in a window."""
-
-    id: str
-    """Of the utterance."""
-    skip: int
-    """Samples of the utterance before this piece: 0 but for those longer than a window."""
-    n_samples: int
-    start: int
-    """First sample in the window, a multiple of `STEP`."""
-
-
-Window = tuple[Piece, ...]
 
 
 def plan(corpus: Corpus, known: Iterable[str] = ()) -> list[Window]:
@@ -82,25 +64,6 @@ def plan(corpus: Corpus, known: Iterable[str] = ()) -> list[Window]:
     return [*windows, tuple(filling)] if filling else windows
 
 
-def speech(
-    corpus: Corpus, utterances: dict[str, Utterance], window: Window, start: int, n: int
-) -> Pcm:
-    """Samples `[n]` of a window from `start` on; 0 between its pieces and beyond its end."""
-    pcm = np.zeros(n, np.float32)
-    for piece in window:
-        first, end = max(start, piece.start), min(start + n, piece.start + piece.n_samples)
-        if first < end:
-            offset = utterances[piece.id].offset + piece.skip - piece.start
-            spoken = corpus.samples[offset + first : offset + end]
-            pcm[first - start : end - start] = spoken.astype(np.float32) / 32768.0
-    return pcm
-
-
-def length(window: Window) -> int:
-    """Samples of speech in a window, at most 480,000."""
-    return window[-1].start + window[-1].n_samples
-
-
 class LatentStore:
     """Target latents of one split, with the speech that they belong to.
 
@@ -110,35 +73,18 @@ class LatentStore:
     """
 
     def __init__(self, folder: Path, corpus: Corpus) -> None:
-        listing = folder / "windows.json"
-        if not listing.exists():
-            raise FileNotFoundError(
-                f"{folder}: found no latents: make them with python -m training.teachers.cache"
-            )
-        stored = json.loads(listing.read_text(encoding="utf-8"))
-        self.teacher: dict[str, str] = stored["teacher"]
-        """Name, versions and sha256 of the model that gave the latents."""
-        self.windows: tuple[Window, ...] = tuple(
-            tuple(Piece(*piece) for piece in window) for window in stored["windows"]
-        )
+        stored = WindowFile(folder, "latents.f16", (FRAMES, WIDTH))
+        self.teacher = stored.teacher
+        """Name, licence and versions of the model that gave the latents."""
+        self.windows: tuple[Window, ...] = tuple(stored.windows)
         self._corpus = corpus
-        self._utterances = {u.id: u for u in corpus.utterances}
+        self._utterances = stored.utterances(corpus)
         self._places: dict[str, tuple[int, int, int]] = {}
         for i, window in enumerate(self.windows):
             for piece in window:
-                self._check(folder, piece)
                 self._places.setdefault(piece.id, (i, piece.start, piece.n_samples))
-        shape = (len(self.windows), FRAMES, WIDTH)
-        self._latents = np.memmap(folder / "latents.f16", np.float16, "r", shape=shape)
+        self._latents = stored.rows()
         self.mean, self.std = self._moments()
-
-    def _check(self, folder: Path, piece: Piece) -> None:
-        utterance = self._utterances.get(piece.id)
-        if utterance is None or piece.skip + piece.n_samples > utterance.n_samples:
-            raise ValueError(
-                f"{folder}: found latents of {piece.id}, which the corpus does not hold at this "
-                "length: make them again with python -m training.teachers.cache"
-            )
 
     def _moments(self) -> tuple[Array, Array]:
         """Mean and standard deviation of each of the 512 dimensions, padding left out."""
@@ -179,35 +125,3 @@ class LatentStore:
         rows = self._latents[window, start // FRAME : min(start + n, self.length(window)) // FRAME]
         latents[: len(rows)] = rows
         return pcm, latents
-
-
-class LatentWriter:
-    """Adds windows to a folder; a stop costs the batch that was being added, nothing else."""
-
-    def __init__(self, folder: Path, teacher: dict[str, str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._teacher = folder, teacher
-        self._listing, self._array = folder / "windows.json", folder / "latents.f16"
-        self.windows: list[Window] = []
-        if self._listing.exists():
-            stored = json.loads(self._listing.read_text(encoding="utf-8"))
-            if stored["teacher"] == teacher:
-                self.windows = [tuple(Piece(*p) for p in window) for window in stored["windows"]]
-
-    def add(self, windows: Sequence[Window], latents: NDArray[np.float16]) -> None:
-        """Latents `[len(windows), 1500, 512]` behind those that are there, the listing last."""
-        if latents.shape != (len(windows), FRAMES, WIDTH):
-            raise ValueError(
-                f"latents: found {latents.shape}, expected {(len(windows), FRAMES, WIDTH)}"
-            )
-        with self._array.open("r+b" if self._array.exists() else "w+b") as out:
-            out.seek(len(self.windows) * FRAMES * WIDTH * 2)
-            out.truncate()
-            out.write(np.ascontiguousarray(latents, np.float16).tobytes())
-            out.flush()
-            os.fsync(out.fileno())
-        self.windows += windows
-        rows = [[astuple(piece) for piece in window] for window in self.windows]
-        new = self._listing.with_suffix(".new")
-        new.write_text(json.dumps({"teacher": self._teacher, "windows": rows}), encoding="utf-8")
-        new.replace(self._listing)

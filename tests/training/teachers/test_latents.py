@@ -12,11 +12,9 @@ from training.teachers.latents import (
     WIDTH,
     WINDOW,
     LatentStore,
-    LatentWriter,
-    Piece,
-    Window,
     plan,
 )
+from training.teachers.windows import Piece, Window, WindowFile
 
 LENGTHS = (
     ("a", "x", 100_000), ("b", "x", 641), ("c", "x", 30_000), ("d", "y", 50_000),
@@ -34,6 +32,10 @@ def corpus() -> Corpus:
         offset += n
     rng = np.random.default_rng(0)
     return Corpus(tuple(utterances), rng.integers(-9999, 9999, offset).astype(np.int16))
+
+
+def writer_to(folder: Path, teacher: dict[str, str]) -> WindowFile:
+    return WindowFile(folder, "latents.f16", (FRAMES, WIDTH), teacher)
 
 
 def latents_of(windows: list[Window], first: int = 0) -> np.ndarray:
@@ -69,7 +71,7 @@ def test_every_piece_begins_on_the_grid_within_40_ms_of_the_one_before(corpus: C
 
 def test_what_was_written_is_cut_at_any_place(corpus: Corpus, tmp_path: Path) -> None:
     windows = plan(corpus)
-    writer = LatentWriter(tmp_path, {"name": "counting"})
+    writer = writer_to(tmp_path, {"name": "counting"})
     writer.add(windows[:3], latents_of(windows[:3]))
     writer.add(windows[3:], latents_of(windows[3:], first=3))
 
@@ -102,7 +104,7 @@ def test_mean_and_deviation_leave_padding_out(corpus: Corpus, tmp_path: Path) ->
     latents = rng.normal(3, 2, (2, FRAMES, WIDTH)).astype(np.float16)
     spoken = np.concatenate([latents[0, :407], latents[1, :156]]).astype(np.float64)
     latents[0, 407:], latents[1, 156:] = 1000, 1000
-    LatentWriter(tmp_path, {}).add(windows, latents)
+    writer_to(tmp_path, {}).add(windows, latents)
 
     store = LatentStore(tmp_path, corpus)
 
@@ -115,12 +117,12 @@ def test_a_stop_between_latents_and_listing_costs_only_that_batch(
     corpus: Corpus, tmp_path: Path
 ) -> None:
     windows = plan(corpus)
-    LatentWriter(tmp_path, {"v": "1"}).add(windows[:2], latents_of(windows[:2]))
+    writer_to(tmp_path, {"v": "1"}).add(windows[:2], latents_of(windows[:2]))
     with (tmp_path / "latents.f16").open("ab") as half_written:
         half_written.write(b"x" * 12_345)
 
     assert LatentStore(tmp_path, corpus).windows == tuple(windows[:2])
-    again = LatentWriter(tmp_path, {"v": "1"})
+    again = writer_to(tmp_path, {"v": "1"})
     again.add(windows[2:3], latents_of(windows[2:3], first=2))
 
     store = LatentStore(tmp_path, corpus)
@@ -132,9 +134,9 @@ def test_a_stop_between_latents_and_listing_costs_only_that_batch(
 
 def test_another_version_of_the_teacher_begins_anew(corpus: Corpus, tmp_path: Path) -> None:
     windows = plan(corpus)
-    LatentWriter(tmp_path, {"v": "1"}).add(windows[:2], latents_of(windows[:2]))
+    writer_to(tmp_path, {"v": "1"}).add(windows[:2], latents_of(windows[:2]))
 
-    writer = LatentWriter(tmp_path, {"v": "2"})
+    writer = writer_to(tmp_path, {"v": "2"})
     assert not writer.windows
     writer.add(windows[4:5], latents_of(windows[4:5], first=4))
 
@@ -144,14 +146,14 @@ def test_another_version_of_the_teacher_begins_anew(corpus: Corpus, tmp_path: Pa
 
 
 def test_what_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="found no latents"):
+    with pytest.raises(FileNotFoundError, match="found nothing there"):
         LatentStore(tmp_path, corpus)
-    writer = LatentWriter(tmp_path, {})
+    writer = writer_to(tmp_path, {})
     with pytest.raises(ValueError, match=r"found \(2, 1500, 512\), expected \(1, 1500, 512\)"):
         writer.add(plan(corpus)[:1], latents_of(plan(corpus)[:2]))
     writer.add(plan(corpus)[:1], latents_of(plan(corpus)[:1]))
     with pytest.raises(ValueError, match="found 320, expected a multiple of 640"):
         LatentStore(tmp_path, corpus).cut(0, 320, 640)
     shorter = Corpus(corpus.utterances[1:], corpus.samples)
-    with pytest.raises(ValueError, match="latents of a, which the corpus does not hold"):
+    with pytest.raises(ValueError, match="found a, which the corpus does not hold"):
         LatentStore(tmp_path, shorter)

@@ -1,0 +1,79 @@
+"""What a model has heard: hours, speakers and licence of every source, as a table for its card.
+
+python -m training.sources --data DATA --more DIR ...
+"""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import soundfile
+
+from .data import NOT_ENGLISH, UNKNOWN_SPEAKER, held_out_texts, normalize_text
+from .held_out import HeldOut
+from .layouts import Row, read_rows
+
+
+@dataclass
+class Heard:
+    """Of one source and licence."""
+
+    seconds: float = 0.0
+    with_text: float = 0.0
+    """Seconds of English speech whose text is trained on."""
+    utterances: int = 0
+    speakers: set[str] = field(default_factory=set)
+    """Known ones, synthetic voices too."""
+
+
+def sources(rows: Iterable[Row], held_out: HeldOut) -> dict[tuple[str, str], Heard]:
+    """(source, licence) -> what was heard of it."""
+    found: dict[tuple[str, str], Heard] = {}
+    for row in rows:
+        heard = found.setdefault((row.source, row.licence or "not stated"), Heard())
+        seconds = row.duration_s
+        if seconds is None:
+            info = soundfile.info(row.path)
+            seconds = info.frames / info.samplerate
+        text = "" if row.source in NOT_ENGLISH else normalize_text(row.text)
+        heard.seconds += seconds
+        heard.utterances += 1
+        heard.with_text += seconds if text and not held_out.has(text) else 0.0
+        if row.speaker not in UNKNOWN_SPEAKER:
+            heard.speakers.add(row.speaker)
+    return found
+
+
+def table(found: dict[tuple[str, str], Heard]) -> str:
+    """Markdown, the longest source first, the sum last."""
+    lines = ["| source | hours | with text | utterances | voices | licence |"]
+    lines.append("|---|---|---|---|---|---|")
+    for (source, licence), h in sorted(found.items(), key=lambda item: -item[1].seconds):
+        lines.append(_line(source, h, licence))
+    total = Heard(
+        sum(h.seconds for h in found.values()),
+        sum(h.with_text for h in found.values()),
+        sum(h.utterances for h in found.values()),
+        set().union(*(h.speakers for h in found.values())),
+    )
+    return "\n".join([*lines, _line("all", total, "")])
+
+
+def _line(source: str, h: Heard, licence: str) -> str:
+    hours = f"{h.seconds / 3600:.2f} | {h.with_text / 3600:.2f}"
+    return f"| {source} | {hours} | {h.utterances} | {len(h.speakers)} | {licence} |"
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
+    args = parser.parse_args()
+    rows = [row for root in (args.data / "train", *args.more) for row in read_rows(root)]
+    print(table(sources(rows, held_out_texts(args.data))))
+
+
+if __name__ == "__main__":
+    main()
