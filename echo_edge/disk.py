@@ -14,6 +14,8 @@ from echo_edge.errors import OutputError
 
 AnyPath = str | PathLike[str]
 
+CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What a file system answers that has no such thing."""
 CURE = "choose a folder that exists, is writable and has room"
 
 
@@ -34,7 +36,7 @@ def append_whole(path: AnyPath, data: bytes) -> None:
         try:
             write_all(number, data)
             if stat.S_ISREG(os.fstat(number).st_mode):
-                os.fsync(number)
+                sync(number)
         finally:
             os.close(number)
         if not (existed or data):
@@ -79,13 +81,26 @@ def locked(path: AnyPath, wait_s: float) -> Iterator[None]:
         os.close(number)
 
 
-def sync_folder(path: AnyPath) -> None:
-    """Put the names of a folder's files on the disk, where its file system can."""
-    number = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(number: int) -> bool:
+    """Put what was written to a descriptor on the disk; False where its file system cannot, as FAT
+    cannot with folders and some network shares with files. OSError where it could and failed."""
     try:
         os.fsync(number)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+        if error.errno not in CANNOT:
             raise
+        return False
+    return True
+
+
+def sync_folder(path: AnyPath) -> bool:
+    """Put the names of a folder's files on the disk; False where that cannot be. OSError."""
+    number = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return sync(number)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return False
     finally:
         os.close(number)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from echo_edge.disk import AnyPath, cannot_write, sync_folder, write_all
+from echo_edge.disk import AnyPath, cannot_write, sync, sync_folder, write_all
 from echo_edge.errors import OutputError, UsageError
 
 
@@ -79,7 +79,7 @@ class WholeFile:
         try:
             self._make_empty()
             if stat.S_ISREG(os.fstat(self._number).st_mode):
-                os.fsync(self._number)
+                sync(self._number)
             if self._partial:
                 self._take_place(self._partial)
             self._close()
@@ -183,7 +183,7 @@ class WholeFile:
             while data := os.pread(self._number, 1 << 20, done):
                 done += os.pwrite(target, data, done)
             os.ftruncate(target, size)
-            os.fsync(target)
+            sync(target)
         finally:
             os.close(target)
 

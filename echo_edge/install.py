@@ -24,7 +24,7 @@ from pathlib import Path
 from echo_edge.bundle import Bundle, open_bundle, read_manifest
 from echo_edge.bundle_source import BLOCK_BYTES, MOST_BYTES, Source, open_source
 from echo_edge.compatible import check_board, check_build, check_fits, check_space
-from echo_edge.disk import sync_folder, write_all
+from echo_edge.disk import sync, sync_folder, write_all
 from echo_edge.engines import check_engine
 from echo_edge.errors import BundleError, EchoError, OutputError
 from echo_edge.keys import TrustedKeys
@@ -228,7 +228,7 @@ def _copy(source: Source, folder: Path) -> None:
         try:
             for block in source.blocks(name):
                 write_all(number, block)
-            os.fsync(number)
+            sync(number)
         finally:
             os.close(number)
     for path in folders:

@@ -19,6 +19,7 @@ from echo_edge.recorder.options import Options
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.settings import Settings
+from echo_edge.recorder.storage import lock
 from echo_edge.recorder.terminal import say as complain
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
 from echo_edge.session import load
@@ -160,9 +161,10 @@ def _progress(share: float) -> None:
 def _delete_last(out: Path, minutes: float) -> int:
     if not out.is_dir():
         raise UsageError(f"--out: found no folder {out}, expected that of a recorder")
-    held = sessions.lock(out)
+    held = lock(out)
     if held is not None:
-        os.close(held)
+        held.close()
+    if held is not None and held.excludes:  # else nobody knows whether one runs: it will answer
         raise UsageError(
             f"--delete-last: found no recorder at {out}, expected a running one: "
             "delete the session's folder instead"

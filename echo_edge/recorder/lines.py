@@ -10,6 +10,7 @@ from typing import Any
 
 from echo_edge import files
 from echo_edge.errors import OutputError
+from echo_edge.recorder.storage import sync_file
 from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
 
 Line = dict[str, Any]
@@ -32,14 +33,15 @@ class LineWriter:
 
     def write(self, line: Line) -> None:
         """Append one line, or nothing of it."""
-        data = dump(line).encode()
-        size = os.fstat(self._file).st_size
+        data, size = dump(line).encode(), None
         try:
+            size = os.fstat(self._file).st_size
             if os.write(self._file, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file, size)
+            if size is not None:
+                with suppress(OSError):
+                    os.ftruncate(self._file, size)
             raise self._cannot_write(error) from error
         self._synced = False
 
@@ -47,7 +49,7 @@ class LineWriter:
         """After this, what was written survives a power cut."""
         if not self._synced:
             try:
-                os.fdatasync(self._file)
+                sync_file(self._file, set())
             except OSError as error:
                 raise self._cannot_write(error) from error
             self._synced = True

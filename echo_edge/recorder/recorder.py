@@ -2,29 +2,25 @@
 the order in which nothing is lost."""
 
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import EchoError, OutputError
-from echo_edge.recorder import controls, lines, retention, sessions
-from echo_edge.recorder.capture import BlockQueue, Source
-from echo_edge.recorder.child import Child
-from echo_edge.recorder.clock import ClockWatch, PassedTime
-from echo_edge.recorder.segments import SegmentWriter
+from echo_edge.recorder import controls, lines, sessions
+from echo_edge.recorder.capture import QUEUE_S, BlockQueue, Source
+from echo_edge.recorder.recording import Recording
+from echo_edge.recorder.results import LiveResults
 from echo_edge.recorder.settings import Settings
 from echo_edge.recorder.terminal import say
-from echo_edge.recorder.view import Status, View, WordGroups
+from echo_edge.recorder.view import Status, View
 from echo_edge.recorder.writer import Writer
 
 TICK_S = 0.1
-_GROUP_DONE_S = 3.0
-"""No word is expected to join a group this long after its end."""
 _CLEAN_UP_S = 60.0
 _STUCK_S = 20.0
 """A writer that does nothing for this long is stuck: systemd may restart us."""
@@ -40,38 +36,19 @@ class Recorder:
         settings: Settings,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._source, self._view, self._settings, self._utc_now = source, view, settings, utc_now
-        sessions.make_folder(settings.out)
-        held = sessions.lock(settings.out)
-        if held is None:
-            raise OutputError(
-                f"{settings.out}: another recorder writes there: stop it or choose another folder"
-            )
-        now = utc_now()
-        self._passed = PassedTime(settings.out, now.timestamp())
-        self._clock = ClockWatch(now.timestamp())
-        about: dict[str, object] = {
-            "started_utc": now.isoformat(),
-            "source": source.name,
-            "options": asdict(settings.options),
-        }
-        if self._passed.jumped_s:
-            jump = {"at_s": 0.0, "by_s": round(self._passed.jumped_s, 3)}
-            about[sessions.JUMPS] = [jump]
-        self._locks = [held]
-        self.folder = sessions.new_session(settings.out, about, now)
-        self._locks.append(sessions.lock(self.folder) or 0)
-        self._events = lines.LineWriter(self.folder / lines.EVENTS)
+        self._source, self._view, self._settings = source, view, settings
+        self._recording = Recording(settings, source.name, utc_now)
         self._queue = BlockQueue()
-        segments = SegmentWriter(self.folder, max(1, round(settings.segment_s * SAMPLE_RATE)))
-        self._writer = Writer(self._queue, segments)
-        self._child: Child | None = None
+        self._writer = Writer(self._queue, self._recording.segment_writer(), self._recording)
+        self._results = LiveResults(settings, view)
         self._stop = threading.Event()
         self._source_error: EchoError | None = None
         self._source_ended = False
-        self._groups = WordGroups()
-        self._done_s = 0.0
         self._started = self._lost = False
+        self._away: str | None = None
+        self._n_failures = 0
+        self._transcribed = self.folder
+        self._lacks = set[str]()
         self._losses = (0.0, 0)
         self._disk_checked_s = self._cleaned_s = -math.inf
         self._held = False
@@ -79,12 +56,10 @@ class Recorder:
 
     def run(self, control: controls.Controls) -> int:
         """Record; the exit code: 0, 1 if anything failed, 3 if the bundle was refused."""
-        settings = self._settings
         thread = threading.Thread(target=self._run_source, name="source", daemon=True)
         self._writer.thread.start()
         thread.start()
-        if settings.transcribe:
-            self._start_child()
+        self._start_results()
         controls.notify("READY=1")
         try:
             while not control.n_stops and self._writer.thread.is_alive():
@@ -92,23 +67,25 @@ class Recorder:
             self._end_audio(thread)
             self._event("stop")
             with suppress(OSError):
-                self._save_passed()
+                self._recording.count_time()
             self._finish_results(control)
         finally:
-            if self._child is not None:
-                self._child.end()
+            self._results.close()
             self._view.close()
-            self._events.close()
-            for descriptor in self._locks:
-                os.close(descriptor)
+            self._recording.close()
         return self.exit_code
 
-    def _start_child(self) -> None:
-        settings = self._settings
-        try:
-            self._child = Child(self.folder, settings.bundle, settings.command)
-        except OSError as error:
-            self._fail(f"no results: the transcriber does not start ({error}); audio is recorded")
+    @property
+    def folder(self) -> Path:
+        """Of the session; another one once storage was replaced."""
+        return self._recording.folder
+
+    def _start_results(self) -> None:
+        if self._settings.transcribe:
+            try:
+                self._results.start(self.folder)
+            except OSError as error:
+                self._fail(f"no results: the transcriber does not start ({error}); audio is kept")
 
     def _run_source(self) -> None:
         try:
@@ -124,7 +101,8 @@ class Recorder:
         control.poll()
         self._take_results()
         self._watch_source()
-        self._watch_child()
+        self._watch_storage()
+        self._watch_results()
         self._pause(control.paused)
         self._delete(control)
         now_s = time.monotonic()
@@ -134,50 +112,33 @@ class Recorder:
         if now_s - self._disk_checked_s >= 1.0:
             self._disk_checked_s = now_s
             self._watch_clock()
-            self._watch_disk(control)
+            with suppress(OSError):  # the writer finds out what is wrong
+                self._watch_disk(control)
         self._show_status()
         if time.monotonic() - self._writer.alive_s < _STUCK_S:
             controls.notify("WATCHDOG=1")
         self._writer.thread.join(TICK_S)
 
     def _show_status(self) -> None:
-        writer, problem = self._writer, self._source.problem
-        lag_s = max(0.0, writer.recorded_s - self._done_s) if self._child is not None else 0.0
+        writer, problem = self._writer, self._writer.away or self._source.problem
+        lag_s = max(0.0, writer.recorded_s - self._results.done_s) if self._results.come else 0.0
         paused = self._queue.paused
         self._view.status(Status(writer.recorded_s, lag_s, writer.peak, paused, problem))
 
     def _take_results(self) -> None:
-        if self._child is None:
-            return
-        while not self._child.lines.empty():
-            line = self._child.lines.get()
-            match line["type"]:
-                case "progress":
-                    self._done_s = line["done_s"]
-                case "turn" | "speaker":
-                    self._view.show(line)
-                case "word":
-                    self._show_words(self._groups.add(lines.to_word(line)))
-                case "tentative":
-                    waiting = [lines.word_line(word) for word in self._groups.open]
-                    self._view.show(line | {"words": waiting + line["words"]})
-                case "nobody by name":
-                    self._event("nobody by name", message=line["message"])
-                    say(line["message"])
-                case "error":
-                    self._fail(f"no results: {line['message']}")
-        self._show_words(self._groups.take_before(self._done_s - _GROUP_DONE_S))
-
-    def _show_words(self, group: lines.Line | None) -> None:
-        if group is not None:
-            self._view.show(group)
+        for line in self._results.take():
+            if line["type"] == "error":
+                self._fail(f"no results: {line['message']}")
+            else:
+                self._event(line["type"], message=line["message"])
+                say(line["message"])
 
     def _watch_source(self) -> None:
         if self._queue.flows.is_set() and not self._started:
             self._started = True
             self._event("start", session=self.folder.name, source=self._source.name)
-            if self._passed.jumped_s:
-                self._event("clock jumped", by_s=round(self._passed.jumped_s, 3))
+            if self._recording.passed.jumped_s:
+                self._event("clock jumped", by_s=round(self._recording.passed.jumped_s, 3))
         problem = self._source.problem
         if problem is not None and not self._lost:
             self._event("device lost", reason=problem)
@@ -190,15 +151,32 @@ class Recorder:
             self._losses = losses
             self._event("overrun", lost_s=round(losses[0], 3), n_overruns=losses[1])
 
-    def _watch_child(self) -> None:
-        child = self._child
-        if child is None or child.exit_code is None:
+    def _watch_storage(self) -> None:
+        """Storage that is away is said once, and once that it is back and where."""
+        for lack in sorted(self._recording.lacks - self._lacks):
+            self._lacks.add(lack)
+            self._event("storage lacks", message=lack)
+        writer, was_away = self._writer, self._away
+        failed = writer.n_failures != self._n_failures
+        self._away, self._n_failures = writer.away, writer.n_failures
+        if failed and not was_away:
+            reason = self._away or writer.problem
+            say(f"{reason}; {writer.held_s:.1f} s are in memory, at most {QUEUE_S:.0f} s wait")
+            self._event("storage away", reason=reason)
+        if (failed or was_away) and not self._away:
+            self._event("storage back", session=self.folder.name)
+            say(f"{self.folder}: storage is back, recording goes on there")
+        if self.folder != self._transcribed and not self._away:
+            self._transcribed = self.folder
+            self._start_results()
+
+    def _watch_results(self) -> None:
+        code = self._results.exit_code()
+        if code is None:
             return
-        child.wait(1.0)
         self._take_results()
-        self._child = None
-        child.end()
-        code = child.exit_code or 1
+        self._results.close()
+        code = code or 1
         self.exit_code = code if code in (1, 3) else 1
         self._fail(
             f"{self.folder}: the transcriber ended (exit {code}); audio is recorded all the same: "
@@ -218,47 +196,39 @@ class Recorder:
             return
         try:
             first, end = self._writer.forget(60.0 * minutes).result(timeout=10.0)
-        except (OSError, TimeoutError) as error:
+        except (OSError, OutputError, TimeoutError) as error:
             self._fail(f"{self.folder}: nothing could be deleted ({error}): delete the folder")
             return
-        if self._child is not None:
-            self._child.tell(f"forget {first} {end}")
-        else:
+        if not self._results.tell(f"forget {first} {end}"):
             lines.forget_in(self.folder, first / SAMPLE_RATE, end / SAMPLE_RATE)
-        self._groups.take()
+        self._results.forget()
         self._event("deleted", from_s=first / SAMPLE_RATE, to_s=end / SAMPLE_RATE)
         if requested_min:
             controls.answer_delete(out)
 
     def _clean_up(self) -> None:
         """What is too old or too much goes; a file that cannot be deleted stops no recording."""
-        out, limits = self._settings.out, self._settings.limits
+        if self._writer.away:
+            return
         try:
-            self._save_passed()
-            for name in retention.clean_up(out, self.folder, limits, self._passed.age_s):
+            for name in self._recording.clean_up():
                 self._event("retention", deleted=name)
         except (OSError, OutputError) as error:
+            out = self._settings.out
             self._fail(f"{out}: old recordings cannot be deleted ({error}): delete them yourself")
-
-    def _save_passed(self) -> None:
-        out = self._settings.out
-        self._passed.advance(self._utc_now().timestamp())
-        self._passed.save([each.name for each in sessions.sessions(out)], self.folder.name)
 
     def _watch_clock(self) -> None:
         """A clock that was set changes no time of the session, but explains its `utc`s."""
-        by_s = self._clock.jumped_s(self._utc_now().timestamp())
+        by_s = self._recording.clock_jump(self._writer.recorded_s)
         if by_s:
             self._event("clock jumped", by_s=round(by_s, 3))
-            with suppress(OutputError):
-                sessions.note_jump(self.folder, self._writer.recorded_s, by_s)
 
     def _watch_disk(self, control: controls.Controls) -> None:
         """Low on room: first results wait, then old audio goes if that was asked for, then stop."""
         out, limits = self._settings.out, self._settings.limits
         free = sessions.free_bytes(out)
         while limits.rotate and free < limits.least_free_bytes / 2:
-            oldest = retention.delete_oldest(out, self.folder, self._passed.age_s)
+            oldest = self._recording.delete_oldest()
             if oldest is None:
                 break
             self._event("retention", deleted=oldest)
@@ -266,8 +236,7 @@ class Recorder:
         if (free < limits.least_free_bytes) != self._held:
             self._held = not self._held
             self._event("low disk" if self._held else "disk has room", free_mib=free // 2**20)
-            if self._child is not None:
-                self._child.tell("hold" if self._held else "go")
+            self._results.tell("hold" if self._held else "go")
         if free < limits.least_free_bytes / 2:
             self._fail(
                 f"{out}: {free / 2**20:.0f} MiB are free, expected "
@@ -284,6 +253,7 @@ class Recorder:
         self._queue.close()
         self._writer.thread.join()
         self._watch_source()
+        self._watch_storage()
         for error in (self._writer.error, self._source_error):
             if error is not None:
                 self._fail(str(error))
@@ -296,41 +266,32 @@ class Recorder:
 
     def _finish_results(self, control: controls.Controls) -> None:
         """Give the transcriber `finish_s`, or until somebody asks to stop once more."""
-        child, n_stops = self._child, control.n_stops
-        if child is None:
-            return
-        child.tell("stop")
-        deadline = time.monotonic() + self._settings.finish_s
-        while not child.wait(TICK_S):
+        n_stops = control.n_stops
+
+        def goes_on() -> bool:
             control.poll()
             controls.notify("WATCHDOG=1")
             self._take_results()
             self._show_status()
-            if control.n_stops > n_stops or time.monotonic() > deadline:
-                break
+            return control.n_stops <= n_stops
+
+        code = self._results.finish(self._settings.finish_s, goes_on)
         self._take_results()
-        self._show_words(self._groups.take())
-        if child.exit_code != 0:
-            self.exit_code = 3 if child.exit_code == 3 else 1  # as if it had ended earlier
-            ended = "" if child.exit_code is None else f" (transcriber: exit {child.exit_code})"
+        self._results.show_rest()
+        if code != 0:
+            self.exit_code = 3 if code == 3 else 1  # as if it had ended earlier
+            ended = "" if code is None else f" (transcriber: exit {code})"
             self._fail(
                 f"{self.folder}: results are incomplete{ended}, "
-                f"{max(0.0, self._writer.recorded_s - self._done_s):.0f} s of audio not processed: "
-                f"echo-edge record --recover {self.folder}"
+                f"{max(0.0, self._writer.recorded_s - self._results.done_s):.0f} s of audio not "
+                f"processed: echo-edge record --recover {self.folder}"
             )
 
     def _event(self, kind: str, **fields: object) -> None:
-        line = {
-            "type": kind,
-            "at_s": round(self._writer.recorded_s, 3),
-            "utc": self._utc_now().isoformat(timespec="milliseconds"),
-        } | fields
+        line, problem = self._recording.event(kind, self._writer.recorded_s, **fields)
         self._view.show(line)
-        try:
-            self._events.write(line)
-            self._events.sync()
-        except OutputError as error:  # a full disk: audio matters more
-            say(error)
+        if problem is not None and not self._writer.away:
+            say(problem)
 
     def _fail(self, message: str) -> None:
         self.exit_code = self.exit_code or 1

@@ -4,7 +4,6 @@ All audio is heard again from the first sample on, by the code that hears it liv
 those of an undisturbed run, whatever state the crash left the old ones in.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,8 @@ from echo_edge.errors import EchoError, OutputError
 from echo_edge.recorder import lines
 from echo_edge.recorder.options import Options, Report
 from echo_edge.recorder.segments import repair, segments
-from echo_edge.recorder.sessions import ABOUT, RESULT, lock, read_about, sessions
+from echo_edge.recorder.sessions import ABOUT, RESULT, read_about, sessions
+from echo_edge.recorder.storage import lock
 from echo_edge.recorder.transcribe import Transcriber, write_results
 from echo_edge.session import Session
 
@@ -53,7 +53,7 @@ def recover(
         except EchoError as error:
             errors.append(error)
         finally:
-            os.close(held)
+            held.close()
     for each in errors[:-1]:
         say(str(each))
     if errors:

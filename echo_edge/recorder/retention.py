@@ -2,7 +2,6 @@
 beyond the room it may take. Never what is being written, nor what cannot be read as a session.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from echo_edge.errors import OutputError
 from echo_edge.recorder.clock import DAY_S
 from echo_edge.recorder.segments import segments
-from echo_edge.recorder.sessions import ABOUT, Limits, lock, read_about, sessions
+from echo_edge.recorder.sessions import ABOUT, Limits, read_about, sessions
+from echo_edge.recorder.storage import lock
 
 Age = Callable[[str], float]
 """Seconds since a session, by its name, was last recorded to (`PassedTime.age_s`)."""
@@ -77,7 +77,7 @@ def _remove_session(folder: Path) -> bool:
                 path.unlink(missing_ok=True)
         folder.rmdir()
     finally:
-        os.close(held)
+        held.close()
     return True
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, wav_header
 from echo_edge.errors import OutputError
+from echo_edge.recorder.storage import sync_file, sync_folder
 
 Samples = NDArray[np.int16]
 
@@ -85,7 +86,7 @@ def repair(folder: Path) -> int:
     return n_repaired
 
 
-def forget(folder: Path, first: int) -> None:
+def forget(folder: Path, first: int, lacks: set[str] | None = None) -> None:
     """Delete the samples from `first` on."""
     for segment in reversed(segments(folder)):
         if segment.start >= first:
@@ -96,27 +97,24 @@ def forget(folder: Path, first: int) -> None:
                 file.write(wav_header(n_bytes))
                 file.flush()
                 file.truncate(HEADER_BYTES + n_bytes)
-                os.fsync(file.fileno())
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names of a folder's files on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+                sync_file(file.fileno(), set() if lacks is None else lacks)
+    sync_folder(folder, set() if lacks is None else lacks)
 
 
 class SegmentWriter:
     """Appends samples; starts another file after `longest` samples and after every gap.
 
-    Raises OutputError if the disk takes no more; what was written before is kept and whole.
+    Raises OutputError if the disk takes no more; what was written before is kept and whole. Then
+    either the rest is written later (a disk that was full) or, where what was not synced may be
+    lost, `take_back` and once storage is back `resume`. `lacks` takes what storage cannot do.
     """
 
-    def __init__(self, folder: Path, longest: int) -> None:
+    def __init__(self, folder: Path, longest: int, lacks: set[str] | None = None) -> None:
         self._folder, self._longest = folder, longest
+        self._lacks = set[str]() if lacks is None else lacks
+        self._unsynced: list[Samples] = []
+        self.is_torn = False
+        """Whether a sync failed: what was written since the last one may be lost."""
         self._file = -1
         self._start = 0
         self._n_bytes = 0
@@ -132,7 +130,7 @@ class SegmentWriter:
             if self._file < 0:
                 self._open()
             room = self._longest - (self.position - self._start)
-            self._append(samples[:room].astype("<i2").tobytes())
+            self._append(samples[:room])
             samples = samples[room:]
 
     def skip(self, n_samples: int) -> None:
@@ -140,11 +138,26 @@ class SegmentWriter:
         self.close()
         self.position += n_samples
 
+    def take_back(self) -> Samples:
+        """The samples written since the last sync, int16 `[n]`; the time line goes back there."""
+        if self._file >= 0:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = -1
+        taken = np.concatenate([np.zeros(0, np.int16), *self._unsynced])
+        self.position -= len(taken)
+        self._unsynced, self.is_torn = [], False
+        return taken
+
+    def resume(self) -> None:
+        """After `take_back`: remove what is there of it. OSError while storage is away."""
+        forget(self._folder, self.position, self._lacks)
+
     def forget(self, n_samples: int) -> int:
         """Delete the last `n_samples` of the time line; the first sample that is gone."""
         self.close()
         first = max(0, self.position - n_samples)
-        forget(self._folder, first)
+        forget(self._folder, first, self._lacks)
         return first
 
     def sync(self) -> None:
@@ -152,11 +165,13 @@ class SegmentWriter:
         if self._file < 0 or self._header_bytes == self._n_bytes:
             return
         try:
-            os.fdatasync(self._file)
+            sync_file(self._file, self._lacks)
             os.pwrite(self._file, wav_header(self._n_bytes), 0)
         except OSError as error:
+            self.is_torn = True
             raise self._cannot_write(error) from error
         self._header_bytes = self._n_bytes
+        self._unsynced = []
 
     def close(self) -> None:
         """End the segment that is being written, if any."""
@@ -164,11 +179,13 @@ class SegmentWriter:
             return
         try:
             self.sync()
-            os.fsync(self._file)
+            sync_file(self._file, self._lacks)
         except OSError as error:
+            self.is_torn = True
             raise self._cannot_write(error) from error
         finally:
-            os.close(self._file)
+            with suppress(OSError):  # synced or not, as was found above
+                os.close(self._file)
             self._file = -1
 
     def _open(self) -> None:
@@ -178,31 +195,34 @@ class SegmentWriter:
             descriptor = os.open(path, flags, 0o600)
             try:
                 _write_all(descriptor, wav_header(0))
-                os.fsync(descriptor)
-                sync_folder(self._folder)
+                sync_file(descriptor, self._lacks)
+                sync_folder(self._folder, self._lacks)
             except OSError:
                 os.close(descriptor)
-                path.unlink()
+                with suppress(OSError):
+                    path.unlink()
                 raise
         except OSError as error:
             raise self._cannot_write(error) from error
         self._file, self._start = descriptor, self.position
         self._n_bytes = self._header_bytes = 0
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, samples: Samples) -> None:
+        data, written = samples.astype("<i2").tobytes(), 0
         try:
             _write_all(self._file, data)
             written = len(data)
         except OSError as error:
             # Part of it may be there: whole samples stay, and the header will tell of them.
-            written = os.fstat(self._file).st_size - HEADER_BYTES - self._n_bytes
-            written -= written % SAMPLE_BYTES
             with suppress(OSError):
+                written = os.fstat(self._file).st_size - HEADER_BYTES - self._n_bytes
+                written -= written % SAMPLE_BYTES
                 os.ftruncate(self._file, HEADER_BYTES + self._n_bytes + written)
             raise self._cannot_write(error) from error
         finally:
             self._n_bytes += written
             self.position += written // SAMPLE_BYTES
+            self._unsynced.append(samples[: written // SAMPLE_BYTES])
 
     def _cannot_write(self, error: OSError) -> OutputError:
         return OutputError(

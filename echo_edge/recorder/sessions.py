@@ -9,7 +9,6 @@
 Locks are on the folders themselves and end with the process: nothing stale is ever left.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from typing import Any
 from echo_edge import files
 from echo_edge.errors import OutputError
 from echo_edge.recorder.clock import AHEAD_S
-from echo_edge.recorder.segments import sync_folder
+from echo_edge.recorder.storage import sync_folder
 
 SCHEMA = "echo-edge.recording/1"
 ABOUT = "session.json"
@@ -56,11 +55,14 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def new_session(out: Path, about: dict[str, Any], now: datetime) -> Path:
+def new_session(
+    out: Path, about: dict[str, Any], now: datetime, lacks: set[str] | None = None
+) -> Path:
     """Make the folder of a session that begins `now`, by the clock. Raises OutputError.
 
     Its name sorts after those that are there: with a clock that was set back it is the newest
-    name's second and one more, unless that name is of a clock that was ahead.
+    name's second and one more, unless that name is of a clock that was ahead. `lacks`
+    takes what the storage cannot do.
     """
     base = now.astimezone(UTC).strftime(_TIME)
     newest = next((p.name[:16] for p in reversed(sessions(out)) if not _was_ahead(p)), base)
@@ -77,8 +79,8 @@ def new_session(out: Path, about: dict[str, Any], now: datetime) -> Path:
                 f"{folder}: cannot be made ({error.strerror}): make room or choose another folder"
             ) from error
         files.save(json.dumps({"schema": SCHEMA} | about, indent=1) + "\n", folder / ABOUT)
-        sync_folder(folder)
-        sync_folder(out)
+        for each in (folder, out):
+            sync_folder(each, set() if lacks is None else lacks)
         return folder
     raise OutputError(f"{out}: found 999 sessions of one second, expected fewer: set the clock")
 
@@ -120,20 +122,6 @@ def sessions(out: Path) -> list[Path]:
     found = ((_NAME.fullmatch(path.name), path) for path in out.iterdir())
     named = [(each[1], int(each[2] or 1), p) for each, p in found if each and (p / ABOUT).is_file()]
     return [path for *_, path in sorted(named)]
-
-
-def lock(folder: Path) -> int | None:
-    """Hold `folder` until the process ends or the descriptor is closed; None if another does."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def free_bytes(folder: Path) -> int:

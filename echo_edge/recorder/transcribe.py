@@ -81,6 +81,11 @@ class Transcriber:
             self._sync()
             return False
         place, samples = found
+        if place < self._place:  # storage failed, and a part of what we heard is there again
+            samples = samples[self._place - place :]
+            place = self._place
+            if not len(samples):
+                return True
         if place != self._place:
             self._push(np.zeros(min(place - self._place, round(GAP_S * SAMPLE_RATE)), np.int16))
             self._timeline.jump(self._heard, place)
@@ -253,6 +258,10 @@ def main(arguments: list[str]) -> int:
         with suppress(BrokenPipeError):
             _print_line({"type": "error", "message": str(error)})
         return error.exit_code
+    except FileNotFoundError as error:  # storage that went away, or a session that was deleted
+        with suppress(BrokenPipeError):
+            _print_line({"type": "error", "message": f"{folder}: {error.strerror}"})
+        return 1
     except BrokenPipeError:  # the recorder was killed; what it left is for `--recover`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1

@@ -127,10 +127,20 @@ def test_blocks_of_any_size_make_the_same_samples(sizes: list[int], rate: int) -
     assert converted(np.split(audio, np.cumsum(sizes)[:-1])) == converted([audio])
 
 
+class Still:
+    """Storage that stays where it is."""
+
+    def is_there(self) -> bool:
+        return True
+
+    def reopen(self, segments: SegmentWriter) -> SegmentWriter:
+        return segments
+
+
 def _written(folder: Path, blocks: list[Block]) -> list[tuple[int, int]]:
     """Places and lengths of the segments that a writer makes of these blocks."""
     queue = BlockQueue()
-    writer = Writer(queue, SegmentWriter(folder, 10**9))
+    writer = Writer(queue, SegmentWriter(folder, 10**9), Still())
     writer.thread.start()
     for block in blocks:
         queue.put(block)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import sessions
+from echo_edge.recorder import sessions, writer
 from echo_edge.recorder.capture import FileSource
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.segments import segments
@@ -95,8 +95,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_keeps_what_fits(command: Command, small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_what_fits(
+    command: Command, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With no reserve asked for, the disk fills to its last byte."""
+    monkeypatch.setattr(writer, "FULL_S", 1.0)
     soundfile.write(tmp_path / "a.wav", noise(30.0), SECOND)
     options = ("--wav", tmp_path / "a.wav", "--pace", 10, "--min-free-mib", 0, "--quiet")
 
