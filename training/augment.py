@@ -15,6 +15,14 @@ from .data import SAMPLE_RATE, Pcm
 SPEEDS = (0.9, 1.0, 1.1)
 """Speed factors; each makes a new speaker class (Yamamoto et al., Interspeech 2019)."""
 
+LEVELS_DB = (-50.0, 0.0)
+"""Peaks of what is heard, in dBFS."""
+
+CLIPPED_SHARE, OFFSET_SHARE = 0.08, 0.15
+
+TELEPHONE_SHARE = 0.25
+"""Of random microphones: 300 to 3400 Hz and next to nothing outside."""
+
 RIR_SAMPLES = int(0.4 * SAMPLE_RATE)
 
 
@@ -78,7 +86,8 @@ def microphone(rows: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     """Rows `[R, N]` as one random microphone hears them; the first keeps its power.
 
     Gains scatter by 6 dB from octave to octave, and a band that starts late or ends early is three
-    times in ten each. Voices that share a microphone must be told apart by more than its sound.
+    times in ten each; a quarter are telephones. Voices that share a microphone must be told apart
+    by more than its sound.
     """
     frequencies = np.geomspace(62.5, SAMPLE_RATE / 2, 29)
     gains_db = np.interp(np.linspace(0.0, 7.0, 29), np.arange(8), rng.normal(0.0, 6.0, 8))
@@ -86,6 +95,8 @@ def microphone(rows: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
         gains_db[frequencies > rng.uniform(3000.0, 7000.0)] -= rng.uniform(10.0, 40.0)
     if rng.random() < 0.3:
         gains_db[frequencies < rng.uniform(100.0, 400.0)] -= rng.uniform(10.0, 30.0)
+    if rng.random() < TELEPHONE_SHARE:
+        gains_db[(frequencies < 300.0) | (frequencies > 3400.0)] -= 50.0
     gains = 10 ** (np.concatenate([gains_db[:1], gains_db]) / 20)
     frequencies[-1] = SAMPLE_RATE / 2
     taps = firwin2(255, np.concatenate([[0.0], frequencies]), gains, fs=SAMPLE_RATE)
@@ -117,9 +128,20 @@ def add_noise(pcm: Pcm, speech_power: float, babble: Pcm | None, rng: np.random.
 
 
 def level_gain(pcm: Pcm, rng: np.random.Generator) -> float:
-    """Gain that brings the peak to a random level between -26 and -1 dBFS."""
+    """Gain that brings the peak to a random level between -50 and 0 dBFS."""
     peak = float(np.abs(pcm).max())
-    return float(10 ** (rng.uniform(-26.0, -1.0) / 20) / max(peak, 1e-4))
+    return float(10 ** (rng.uniform(*LEVELS_DB) / 20) / max(peak, 1e-4))
+
+
+def converter(pcm: Pcm, rng: np.random.Generator) -> Pcm:
+    """Faults of an analogue-to-digital converter: at times a DC offset of up to 8 % of full scale,
+    at times up to 12 dB too loud, clipped at full scale."""
+    if rng.random() < CLIPPED_SHARE:
+        peak = float(np.abs(pcm).max())
+        pcm = pcm * np.float32(10 ** (rng.uniform(1.0, 12.0) / 20) / max(peak, 1e-4))
+    if rng.random() < OFFSET_SHARE:
+        pcm = pcm + np.float32(rng.uniform(-0.08, 0.08))
+    return np.clip(pcm, -1.0, 1.0)
 
 
 def active_steps(pcm: Pcm, step_samples: int = 640) -> NDArray[np.bool_]:

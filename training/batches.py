@@ -1,11 +1,12 @@
 """Step number -> batch, a pure function: training resumes anywhere and replays exactly.
 
-A batch holds read utterances (words, one voice each) and conversations (turns, voices, sources).
+A batch holds read utterances (words, one voice each), conversations (turns, voices, sources) and
+windows of speech without words, these with the latents of a target encoder where there is one.
 The loader builds them ahead in processes of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from echo_edge_export.config import TOKENS
+from echo_edge_export.config import TOKENS, EchoConfig
 
 from .align import Alignment
-from .augment import SPEEDS, active_steps, microphone
-from .data import Corpus
-from .meetings import Meeting, window
-from .mixtures import MAX_SPEAKERS, Mixture, conversation, excerpt, meeting
-from .readings import MICROPHONE_SHARE, Readings
+from .augment import SPEEDS, active_steps
+from .data import SAMPLE_RATE, Corpus
+from .meetings import Meeting
+from .mixtures import MAX_SPEAKERS, STEP_SAMPLES
+from .readings import UNCHANGED, Reading, Readings
+from .simulation.conversations import Conversations
+from .simulation.voiceprints import Voiceprints
+from .simulation.windows import LATENT_SAMPLES, LatentSource, Windows
 
 CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
 
@@ -32,8 +36,8 @@ EASY_STEPS, RAMP_STEPS = 300, 1000
 CHUNKS = (4, 5, 6, 8, 10, 12, 15, 16, 20, 24)
 """Chunk sizes of training, in steps."""
 
-TIMING_SHARE = 0.5
-"""Of simulated conversations, where the timing of real meetings is known."""
+LEFT_STEPS = EchoConfig().left_context_steps
+"""As in the streaming graph."""
 
 MEETING_SHARE = 0.4
 """In how many batches the last conversation is a real one: minutes of them are all there are."""
@@ -72,6 +76,20 @@ class Batch:
     """`[M, K, P / 640]` in {0, 1}."""
     mixture_voices: Tensor
     """`[M, K]` speaker class, -1 for an unused slot."""
+    latents: Tensor
+    """`[U, N / 320, d]` of the read items, float16; d is 0 without a target encoder."""
+    latents_valid: Tensor
+    """`[U, N / 320]`."""
+    voiceprints: Tensor
+    """`[U, E]` of the read items' clean voices; zero where unknown."""
+    mixture_voiceprints: Tensor
+    """`[M, K, E]`."""
+    windows: Tensor
+    """`[W, L]` speech as heard."""
+    windows_latents: Tensor
+    """`[W, L / 320, d]` of the same speech, clean; float16."""
+    windows_valid: Tensor
+    """`[W, L / 320]`."""
     chunk_steps: int
     left_steps: int
 
@@ -92,6 +110,18 @@ class BatchSpec:
     """240 steps: every one of CHUNKS divides it."""
     full_context: float = 0.4
     """Share of steps trained with unlimited context instead of chunks."""
+    windows: int = 0
+    window_s: float = 8.0
+    other_speeds: float = 0.5
+    """Share of readings that are slower or faster."""
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """What pretrained models say of the corpora, none by default."""
+
+    latents: LatentSource | None = None
+    voiceprints: Voiceprints = field(default_factory=lambda: Voiceprints(0))
 
 
 class Batches(Dataset[Batch]):
@@ -108,15 +138,22 @@ class Batches(Dataset[Batch]):
         roughness: float = 1.0,
         meetings: Sequence[Meeting] = (),
         timing: Sequence[Sequence[tuple[float, float, str]]] = (),
+        teachers: Teachers | None = None,
     ) -> None:
         self.corpus, self.rooms, self.spec, self.seed = corpus, rooms, spec, seed
         self.alignment, self.easy_start = alignment, easy_start
-        self.voices = corpus.by_speaker()
-        self.meetings, self.timing = meetings, timing
+        self.meetings = meetings
+        self.conversations = Conversations(corpus, rooms, spec.conversation_s, meetings, timing)
+        self.voices = self.conversations.voices
         met = {speaker for meeting in meetings for speaker in meeting.speakers}
         names = [*sorted(self.voices), *sorted(met)]
         self.classes = {name: i for i, name in enumerate(names)}
-        self.readings = Readings(corpus, rooms, alignment, self.classes, roughness)
+        self.teachers = teachers or Teachers()
+        latents = self.teachers.latents
+        self.windows = Windows(latents, rooms) if latents is not None and spec.windows else None
+        self.readings = Readings(
+            corpus, rooms, alignment, self.classes, roughness, latents, spec.other_speeds
+        )
 
     @property
     def n_voices(self) -> int:
@@ -126,58 +163,91 @@ class Batches(Dataset[Batch]):
     def __len__(self) -> int:
         return 1 << 40
 
-    def _conversation(self, real: bool, rng: np.random.Generator) -> Mixture:
-        """A window of a meeting, or a simulated conversation; most through a random microphone."""
-        seconds = self.spec.conversation_s
-        if real:
-            mixture = window(self.meetings[int(rng.integers(len(self.meetings)))], seconds, rng)
-        elif self.timing and rng.random() < TIMING_SHARE:
-            turns = excerpt(self.timing[int(rng.integers(len(self.timing)))], seconds, 1, rng)
-            turns = [turn for turn in turns if turn[0] < MAX_SPEAKERS]
-            mixture = meeting(self.corpus, self.voices, self.rooms, turns, seconds, rng)
-        else:
-            n_speakers = int(rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3]))
-            mixture = conversation(self.corpus, self.voices, self.rooms, seconds, n_speakers, rng)
-        if rng.random() >= MICROPHONE_SHARE:
-            return mixture
-        rows = microphone(np.concatenate([mixture.pcm[None], mixture.sources]), rng)
-        return replace(mixture, pcm=rows[0], sources=rows[1:])
-
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
-        spec = self.spec
         hard = difficulty(step) if self.easy_start else 1.0
+        full = rng.random() < 1.0 - (1.0 - self.spec.full_context) * hard
+        return Batch(
+            **self._read(hard, rng),
+            **self._mixtures(rng),
+            **self._untranscribed(rng),
+            chunk_steps=1000 if full else int(rng.choice(CHUNKS)),
+            left_steps=1000 if full else LEFT_STEPS,
+        )
+
+    def _read(self, hard: float, rng: np.random.Generator) -> dict[str, Tensor]:
+        spec = self.spec
         shortest, longest = spec.read_s
         seconds = float(rng.uniform(shortest, longest - 0.6 * (1.0 - hard) * (longest - shortest)))
         n_items = max(1, round(spec.read_items * np.mean(spec.read_s) / seconds))
         read = [self.readings.draw(seconds, hard, rng) for _ in range(n_items)]
-        several = bool(self.meetings) and spec.conversations > 1
-        n_simulated = spec.conversations - int(several and rng.random() < MEETING_SHARE)
-        mixtures = [self._conversation(i >= n_simulated, rng) for i in range(spec.conversations)]
         targets = [[CHARACTER[c] for c in item.text] for item in read]
         said = [self.readings.sounds(item.text) for item in read]
-        mixture_voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
-        for row, mix in zip(mixture_voices, mixtures, strict=True):
-            for k, (name, speed) in enumerate(zip(mix.speakers, mix.speeds, strict=True)):
-                row[k] = self.classes[name] * len(SPEEDS) + speed
-        full = rng.random() < 1.0 - (1.0 - spec.full_context) * hard
-        chunk = 1000 if full else int(rng.choice(CHUNKS))
-        return Batch(
-            pcm=torch.from_numpy(np.stack([item.pcm for item in read])),
-            targets=torch.tensor([c for row in targets for c in row], dtype=torch.long),
-            target_lengths=torch.tensor([len(row) for row in targets]),
-            said=torch.tensor([phone for row in said for phone in row], dtype=torch.long),
-            said_lengths=torch.tensor([len(row) for row in said]),
-            phones=torch.from_numpy(np.stack([item.phones for item in read])),
-            active=torch.from_numpy(np.stack([active_steps(item.clean) for item in read])).float(),
-            voices=torch.tensor([item.voice for item in read]),
-            mixture=torch.from_numpy(np.stack([m.pcm for m in mixtures])),
-            sources=torch.from_numpy(np.stack([m.sources for m in mixtures[:n_simulated]])),
-            mixture_active=torch.from_numpy(np.stack([m.active for m in mixtures])).float(),
-            mixture_voices=torch.from_numpy(mixture_voices),
-            chunk_steps=chunk,
-            left_steps=1000 if full else int(rng.integers(2, 9)) * 12,
-        )
+        return {
+            "pcm": torch.from_numpy(np.stack([item.pcm for item in read])),
+            "targets": torch.tensor([c for row in targets for c in row], dtype=torch.long),
+            "target_lengths": torch.tensor([len(row) for row in targets]),
+            "said": torch.tensor([phone for row in said for phone in row], dtype=torch.long),
+            "said_lengths": torch.tensor([len(row) for row in said]),
+            "phones": torch.from_numpy(np.stack([item.phones for item in read])),
+            "active": torch.from_numpy(np.stack([active_steps(i.clean) for i in read])).float(),
+            "voices": torch.tensor([item.voice for item in read]),
+            "latents": torch.from_numpy(np.stack([item.latents for item in read])).half(),
+            "latents_valid": torch.from_numpy(np.stack([item.valid for item in read])),
+            "voiceprints": torch.from_numpy(np.stack([self._voiceprint(item) for item in read])),
+        }
+
+    def _voiceprint(self, item: Reading) -> NDArray[np.float32]:
+        known = self.teachers.voiceprints
+        if item.speed != UNCHANGED or not item.utterances:
+            return np.zeros(known.dim, np.float32)
+        return known.of_speech(item.utterances[0].speaker, [u.id for u in item.utterances])
+
+    def _mixtures(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        spec = self.spec
+        several = bool(self.meetings) and spec.conversations > 1
+        n_simulated = spec.conversations - int(several and rng.random() < MEETING_SHARE)
+        mixtures = [
+            self.conversations.draw(i >= n_simulated, rng) for i in range(spec.conversations)
+        ]
+        n_samples = int(spec.conversation_s * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
+        voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
+        prints = np.zeros((*voices.shape, self.teachers.voiceprints.dim), np.float32)
+        pcm = np.zeros((len(mixtures), n_samples), np.float32)
+        sources = np.zeros((n_simulated, MAX_SPEAKERS, n_samples), np.float32)
+        active = np.zeros((*voices.shape, n_samples // STEP_SAMPLES), np.float32)
+        for i, mixture in enumerate(mixtures):
+            pcm[i], active[i] = mixture.pcm, mixture.active
+            if i < n_simulated:
+                sources[i] = mixture.sources
+            for k, (name, speed) in enumerate(zip(mixture.speakers, mixture.speeds, strict=True)):
+                voices[i, k] = self.classes[name] * len(SPEEDS) + speed
+                if speed == UNCHANGED:
+                    prints[i, k] = self.teachers.voiceprints.of_speaker(name)
+        return {
+            "mixture": torch.from_numpy(pcm),
+            "sources": torch.from_numpy(sources),
+            "mixture_active": torch.from_numpy(active),
+            "mixture_voices": torch.from_numpy(voices),
+            "mixture_voiceprints": torch.from_numpy(prints),
+        }
+
+    def _untranscribed(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        n_samples = int(self.spec.window_s * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
+        n = 0 if self.windows is None else self.spec.windows
+        pcm = np.zeros((n, n_samples), np.float32)
+        shape = (n, n_samples // LATENT_SAMPLES)
+        latents = np.zeros((*shape, self.readings.width), np.float16)
+        valid = np.zeros(shape, bool)
+        for i in range(n):
+            assert self.windows is not None  # noqa: S101 - n is 0
+            window = self.windows.draw(n_samples, rng)
+            pcm[i], latents[i], valid[i] = window.pcm, window.latents, window.valid
+        return {
+            "windows": torch.from_numpy(pcm),
+            "windows_latents": torch.from_numpy(latents),
+            "windows_valid": torch.from_numpy(valid),
+        }
 
 
 def loader(

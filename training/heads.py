@@ -16,11 +16,11 @@ from echo_edge_export.model import Echo, Latents
 from .align import load_alignment
 from .batches import Batch, Batches, BatchSpec, default_rooms, loader
 from .data import load_splits
-from .joint import AAM_WEIGHT
 from .loop import Log, Schedule, adamw, choose_device, load_state, run, save_state
 from .losses import ArcFace, turns_loss
 from .meetings import load_meetings, load_timing
 from .metrics import quick_look
+from .objectives.step import Weights
 from .tasks import features_of, sources_loss, voice_loss, words_loss
 
 CHUNKS = (6, 8, 12, 24)
@@ -47,10 +47,10 @@ def heads_loss(
     read = frozen(model, batch.pcm, chunk, left)
     separation, parts = sources_loss(model, batch, mixed, chunk, left, generator)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
-    voices = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
+    voices, _ = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
     heard, words = words_loss(model, read.asr, batch)
     figures = {**words, "diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}
-    return separation + turns + same + heard + AAM_WEIGHT * voices, figures
+    return separation + turns + same + heard + Weights.voices * voices, figures
 
 
 def main() -> None:

@@ -1,61 +1,120 @@
-"""Anchored JEPA: what a slow copy of the encoder says of hidden speech, predicted from the rest.
+"""Latent prediction: the encoder learns what a frozen pretrained one says of clean speech (JEPA).
 
-The student sees read speech with stretches hidden; the teacher, an average of the student's past,
-sees all of it. Alone such a loss collapses on speech; the frame-wise phones of a GMM-HMM, asked for
-in the hidden stretches as well, are its anchor (arXiv 2602.09040; MODEL card, "training").
+From nothing: patches, convolution and block 0 learn the teacher's stem; blocks 1 to 6 become its
+layers; then the encoder, hearing speech disturbed, with spans and bands hidden, chunk by chunk,
+predicts the teacher's latents of the same speech, clean and as a whole. Words and voices read along
+and fade in. `--start` goes on from a checkpoint. Stops and resumes at any step.
+
+    python -m training.jepa --data DATA --out runs/jepa --teacher runs/teachers/whisper-base \\
+        --latents runs/cache/latents --voiceprints DATA/campp_centroids.npz
 """
 
-import copy
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from echo_edge_export.model import Encoder
+from echo_edge_export.config import EchoConfig
+from echo_edge_export.model import Echo
 
-HIDDEN_SHARE = 0.2
-SPAN_STEPS = 8
-"""A hidden stretch lasts 0.32 s: longer than a phone, shorter than most words."""
+from .batches import Batches, BatchSpec
+from .losses import ArcFace, PhoneHead
+from .objectives.command import load_inputs, shared_options
+from .objectives.latents import LatentPredictor
+from .objectives.stage import Plan, Stage
+from .objectives.starting import read_start, set_centres, set_statistics
+from .objectives.step import Learners, Weights
+from .objectives.takeover import Teacher, fit_stem, take_over
+from .objectives.teaching import FadeIn
+from .simulation.windows import Windows
 
-TEACHER_DECAY = 0.998
+WORDS_WEIGHT, VOICES_WEIGHT = 0.15, 0.3
+"""At 0.5 the gradient of the words outweighs that of the latents, and latents get worse."""
+FAST = 2.0
+SCORE_WINDOWS, SCORE_SAMPLES = 10, 320_000
 
 
-class Jepa(nn.Module):
-    """The teacher and the predictor; training only."""
+def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options of this step."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, parents=[shared_options()],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(
+        out=Path("runs/jepa"), peak=3e-4, decay=0.5, full_context=0.2, read_items=8, windows=10,
+        read_only=180, fade=240,
+    )  # fmt: skip
+    parser.add_argument("--teacher", type=Path, help="folder of the encoder that is taken over")
+    args = parser.parse_args(arguments)
+    if args.latents is None:
+        parser.error("--latents: found none, expected the folder that training.teachers wrote")
+    if (args.teacher is None) == (args.start is None):
+        parser.error("--teacher, --start: expected one of them")
+    return args
 
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        d = encoder.config.d_model
-        self.patch_frames = encoder.config.patch_frames
-        self.teacher = copy.deepcopy(encoder).requires_grad_(False)
-        self.predictor = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, d))
 
-    def hide(self, features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Features `[B, T, n_mels]` with stretches set to the mean, and which steps are hidden,
-        bool `[B, S]`."""
-        n_steps = features.shape[1] // self.patch_frames
-        starts = torch.rand(features.shape[0], n_steps, generator=generator).to(features.device)
-        first = (starts < HIDDEN_SHARE / SPAN_STEPS).float()
-        spread = F.max_pool1d(F.pad(first, (SPAN_STEPS - 1, 0)), SPAN_STEPS, 1) > 0
-        frames = spread.repeat_interleave(self.patch_frames, dim=1)
-        return features.masked_fill(frames[..., None], 0.0), spread
+def read_teacher(path: Path) -> Teacher:
+    """Whisper's encoder in the folder that `training.teachers.fetch` made."""
+    from .teachers.whisper import Whisper
 
-    @torch.no_grad()
-    def targets(self, features: Tensor, chunk_steps: int, left_steps: int) -> Tensor:
-        """Mean of the teacher's upper layers, each normalized, `[B, S, d]` (Baevski et al.,
-        "data2vec", ICML 2022)."""
-        layers = self.teacher.layers(features, chunk_steps, left_steps)
-        upper = layers[len(layers) // 2 :]
-        return torch.stack([F.layer_norm(x, x.shape[-1:]) for x in upper]).mean(0)
+    return Whisper(path)
 
-    def forward(self, top: Tensor, targets: Tensor, hidden: Tensor) -> Tensor:
-        """Mean squared error of what is predicted from the student's last layer `[B, S, d]`."""
-        if not hidden.any():
-            return top.sum() * 0.0
-        return F.mse_loss(self.predictor(top[hidden]), targets[hidden])
 
-    @torch.no_grad()
-    def follow(self, encoder: Encoder) -> None:
-        """Move the teacher a little towards the student."""
-        for slow, fast in zip(self.teacher.parameters(), encoder.parameters(), strict=True):
-            slow.lerp_(fast, 1.0 - TEACHER_DECAY)
+def new_encoder(model: Echo, teacher: Teacher, windows: Windows) -> None:
+    """Stem fitted, layers taken over, relative bias as far as the teacher looks."""
+    rng = np.random.default_rng(3)
+    drawn = [windows.clean(SCORE_SAMPLES, rng).pcm for _ in range(SCORE_WINDOWS)]
+    take_over(model.encoder, teacher, teacher.mean_scores(drawn, model.config.max_distance))
+    fit_stem(model, teacher, windows, lambda line: print(line, flush=True))
+
+
+def build(args: argparse.Namespace, batches: Batches) -> Learners:
+    """Everything that learns, as it starts."""
+    latents = batches.teachers.latents
+    assert latents is not None and batches.windows is not None  # noqa: S101, PT018
+    mean, std = (torch.from_numpy(row) for row in (latents.mean, latents.std))
+    if args.start:
+        start = read_start(args.start)
+        model, predictor = start.model.train(), start.predictor
+        if predictor is None:
+            predictor = LatentPredictor(model.config.d_model, mean, std)
+    else:
+        model = Echo(EchoConfig())
+        predictor = LatentPredictor(model.config.d_model, mean, std)
+        predictor.start_as_target()
+        if not (args.out / "state.pt").exists():
+            set_statistics(model, batches)
+            new_encoder(model, read_teacher(args.teacher), batches.windows)
+    arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
+    set_centres(arcface, batches)
+    phone_head = PhoneHead(model.config.d_model, len(batches.alignment.phones))
+    return Learners(model, arcface, phone_head, predictor)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    args = parse_args(arguments)
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    spec = BatchSpec(
+        args.read_items, (4.0, 16.0), conversations=0, full_context=args.full_context,
+        windows=args.windows, other_speeds=0.0,
+    )  # fmt: skip
+    inputs = load_inputs(args, spec)
+    learners = build(args, inputs.batches)
+    weights = Weights(
+        latents=1.0, words=WORDS_WEIGHT, phones=0.0, voices=0.0, likeness=VOICES_WEIGHT
+    )
+    plan = Plan(
+        args.out, args.steps, args.peak, weights, args.decay, warmup=100, fast=FAST,
+        weight_decay=0.01, fading=FadeIn(args.read_only, args.fade),
+        bf16=args.bf16, device=args.device, workers=args.workers,
+        look_every=args.look_every, save_every=args.save_every,
+    )  # fmt: skip
+    Stage(learners, inputs.batches, plan, inputs.look).train()
+
+
+if __name__ == "__main__":
+    main()

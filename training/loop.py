@@ -1,5 +1,6 @@
 """The training loop's machinery: schedule, resumable state, log. Knows nothing of the losses."""
 
+import copy
 import csv
 import os
 import time
@@ -31,14 +32,65 @@ class Schedule:
         return self.peak * min(rising, max(falling, 0.0))
 
 
-def adamw(modules: Iterable[nn.Module], rate: float) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only."""
+def adamw(
+    modules: Iterable[nn.Module],
+    rate: float,
+    weight_decay: float = 0.05,
+    slow: Iterable[nn.Module] = (),
+    fast: float = 1.0,
+) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only; all that is not in `slow` has `fast` times the
+    rate."""
+    held = {id(p) for m in slow for p in m.parameters()}
     trained = [p for m in modules for p in m.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": 0.05},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [
+                p for p in trained if (p.ndim >= 2) == matrix and (id(p) in held) == is_held
+            ],
+            "weight_decay": weight_decay if matrix else 0.0,
+            "scale": 1.0 if is_held else fast,
+        }
+        for is_held in (False, True)
+        for matrix in (True, False)
     ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=rate, betas=(0.9, 0.98), fused=True
+    )
+
+
+class Average:
+    """Exponential mean of modules' weights over the last `1 / (1 - decay)` steps, fewer at first:
+    near to what a falling learning rate gives, at any step."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float = 0.999) -> None:
+        self.modules = {name: copy.deepcopy(m) for name, m in modules.items()}
+        for module in self.modules.values():
+            module.requires_grad_(False)
+        self.decay, self.n_steps = decay, 0
+
+    @torch.no_grad()
+    def follow(self, modules: Mapping[str, nn.Module]) -> None:
+        """Move towards the modules, in place; integers are taken over."""
+        decay = min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
+        self.n_steps += 1
+        for name, mean in self.modules.items():
+            new = modules[name].state_dict()
+            for key, value in mean.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(new[key], 1.0 - decay)
+                else:
+                    value.copy_(new[key])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The mean and how many steps are in it."""
+        return {"n_steps": self.n_steps, **{n: m.state_dict() for n, m in self.modules.items()}}
+
+    def load_state_dict(self, stored: Mapping[str, Any]) -> None:
+        """What `state_dict` returned."""
+        self.n_steps = int(stored["n_steps"])
+        for name, module in self.modules.items():
+            module.load_state_dict(stored[name])
 
 
 def use_bfloat16(blocks: Iterable[nn.Module], device: torch.device) -> None:
@@ -133,22 +185,26 @@ def run(
     schedule: Schedule,
     log: Log,
     after_step: Callable[[int], None],
+    heads: Iterable[nn.Module] = (),
 ) -> None:
     """One optimizer step per batch, on the parameters' device; a step whose gradient is not finite
-    is skipped and counted."""
+    is skipped and counted. Gradients are clipped to a norm of 1, those of `heads` on their own."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
+    apart = {id(p) for head in heads for p in head.parameters()}
+    clipped = [[p for p in trained if (id(p) in apart) == is_apart] for is_apart in (False, True)]
     device = trained[0].device
     for step, batch in enumerate(batches, start=first):
         rate = schedule.rate(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         loss, figures = step_loss(batch.to(device), step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(trained)
-        norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        finite = bool(torch.isfinite(norm))
+        norms = [torch.nn.utils.clip_grad_norm_(some, 1.0) for some in clipped if some]
+        finite = all(bool(torch.isfinite(norm)) for norm in norms)
         if finite:
             optimizer.step()
-        log.add(step, {**figures, "grad": float(norm) if finite else 0.0, "skipped": 1.0 - finite})
+        grad = float(norms[0]) if finite else 0.0
+        log.add(step, {**figures, "grad": grad, "skipped": 1.0 - finite})
         after_step(step + 1)

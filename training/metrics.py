@@ -20,13 +20,18 @@ from echo_edge_export.checkpoint import load_checkpoint
 from echo_edge_export.config import TOKENS
 from echo_edge_export.model import Echo
 
-from .data import Corpus, Pcm, Utterance, load_corpus
+from .data import SAMPLE_RATE, Corpus, Pcm, Utterance, load_corpus
 from .losses import ORDERS, powerset_targets
 from .mixtures import STEP_SAMPLES, conversation
 from .vq import VectorQuantizer
 
 CHUNK_STEPS = 12
 """Of 40 ms: what the default bundle hears at once."""
+
+SHORT_NAMES = {"librispeech_dev-clean_mp3": "libri", "speechocean762": "so762"}
+READERS = tuple(SHORT_NAMES)
+VOICES = {"readers": (3.4, READERS), "telephone": (2.0, ("wuw",))}
+"""Seconds and sources of the excerpts whose voices are verified apart."""
 
 
 def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Tensor, ...]:
@@ -85,26 +90,36 @@ def equal_error_rate(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> fl
 
 
 def speaker_eer(
-    model: Echo, corpus: Corpus, seed: int, seconds: float = 3.0, chunk_steps: int = CHUNK_STEPS
+    model: Echo,
+    corpus: Corpus,
+    seconds: float = 3.0,
+    chunk_steps: int = CHUNK_STEPS,
+    sources: Sequence[str] | None = None,
+    n_excerpts: int = 4,
 ) -> float:
-    """EER of all pairs among two excerpts of `seconds` for every development voice, dry."""
-    rng = np.random.default_rng(seed)
-    embeddings, names = [], []
+    """EER of all pairs among excerpts of `seconds` of every development voice, dry; of `sources`
+    only, where they are given. NaN without a pair of the same voice."""
+    n_samples = int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
+    excerpts, names = [], []
     for name, pool in sorted(corpus.by_speaker().items()):
-        for part in (pool[: len(pool) // 2], pool[len(pool) // 2 :]):
-            pieces = [corpus.pcm(part[i]) for i in rng.permutation(len(part))[:12]]
-            pcm = np.concatenate([*pieces, np.zeros(0, np.float32)])[: int(seconds * 16_000)]
-            pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
-            if len(pcm) < seconds * 8000:
-                continue
-            latents = encode(model, torch.from_numpy(pcm)[None], chunk_steps)[2]
-            weights = latents.new_ones(1, 1, latents.shape[1])
-            embeddings.append(model.speaker(latents, weights)[0, 0].cpu().numpy())
-            names.append(name)
-    table = np.stack(embeddings)
+        kept = [u for u in pool if sources is None or u.source in sources]
+        speech = np.concatenate([*(corpus.pcm(u) for u in kept[:40]), np.zeros(0, np.float32)])
+        n_whole = min(n_excerpts, len(speech) // n_samples)
+        starts = np.linspace(0, max(0, len(speech) - n_samples), n_whole).astype(int)
+        excerpts += [speech[start : start + n_samples] for start in starts]
+        names += [name] * n_whole
+    if len(set(names)) == len(names):
+        return float("nan")
+    table = []
+    for first in range(0, len(excerpts), 16):
+        pcm = torch.from_numpy(np.stack(excerpts[first : first + 16]))
+        latents = encode(model, pcm, chunk_steps)[2]
+        weights = latents.new_ones(len(latents), 1, latents.shape[1])
+        table.append(model.speaker(latents, weights)[:, 0].float().cpu().numpy())
+    embeddings = np.concatenate(table)
     left, right = np.triu_indices(len(names), 1)
     same = np.array(names)[left] == np.array(names)[right]
-    return equal_error_rate((table @ table.T)[left, right].astype(np.float64), same)
+    return equal_error_rate((embeddings @ embeddings.T)[left, right].astype(np.float64), same)
 
 
 def powerset_error(
@@ -133,12 +148,13 @@ def quick_look(
     n_utterances: int = 60,
     chunk_steps: int = CHUNK_STEPS,
 ) -> dict[str, float]:
-    """CER and WER on read English of unseen speakers where `corpus` has it, EER, powerset error."""
+    """CER and WER on English of unseen speakers of each source that `corpus` has, EER of all
+    voices, of readers and of the telephone, powerset error."""
     model.eval()
     if quantizer is not None:
         quantizer.eval()
     figures: dict[str, float] = {}
-    for name, source in (("libri", "librispeech_dev-clean_mp3"), ("so762", "speechocean762")):
+    for source in sorted({u.source for u in corpus.utterances if u.text}):
         pool = [u for u in corpus.utterances if u.source == source and u.text]
         chosen = pool[:: max(1, len(pool) // (n_utterances // 2))]
         chosen = [u for u in chosen if u.duration_s < 12]
@@ -146,10 +162,14 @@ def quick_look(
             continue
         texts = transcripts(model, corpus, chosen, quantizer, chunk_steps)
         rates = error_rates([u.text for u in chosen], texts)
-        figures |= {f"{name}_{k}": v for k, v in rates.items()}
+        figures |= {f"{SHORT_NAMES.get(source, source)}_{k}": v for k, v in rates.items()}
         shown = min(3, len(chosen) - 1)
         print(f"  {chosen[shown].text}\n  -> {texts[shown]}", flush=True)
-    figures["eer"] = speaker_eer(model, corpus, seed=1, chunk_steps=chunk_steps)
+    figures["eer"] = speaker_eer(model, corpus, chunk_steps=chunk_steps)
+    for name, (seconds, sources) in VOICES.items():
+        rate = speaker_eer(model, corpus, seconds, chunk_steps, sources)
+        if not np.isnan(rate):
+            figures[f"eer_{name}"] = rate
     figures["powerset"] = powerset_error(model, corpus, seed=2, chunk_steps=chunk_steps)
     model.train()
     if quantizer is not None:

@@ -8,20 +8,34 @@ from numpy.typing import NDArray
 from echo_edge_export.config import PHONES
 
 from .align import FRAME, Alignment
-from .augment import SPEEDS, add_noise, change_speed, level_gain, microphone, reverberate, tilt
+from .augment import (
+    SPEEDS,
+    add_noise,
+    change_speed,
+    converter,
+    level_gain,
+    microphone,
+    reverberate,
+    tilt,
+)
 from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
 from .mixtures import STEP_SAMPLES
+from .simulation.windows import LATENT_SAMPLES, LatentSource
 
 PHONE = {phone: i for i, phone in enumerate(PHONES)}
 
 SOURCE_WEIGHTS = {
     "librispeech_dev-clean_mp3": 4.0,
-    "ljspeech": 2.0,
+    "librispeech_tc100": 4.0,
+    "ljspeech": 3.0,
+    "alphanumeric": 2.0,
     "speechocean762": 1.5,
-    "fsdd": 0.6,
+    "fsdd": 1.0,
+    "kathleen": 0.7,
     "arabic_commands": 0.4,
     "tts": 0.3,
     "mycroft_community": 0.3,
+    "speech_commands": 0.3,
     "picovoice_wake": 0.1,
 }
 """How often a second of each transcribed source is drawn; 1 for any other."""
@@ -29,19 +43,27 @@ SOURCE_WEIGHTS = {
 PHONE_SAMPLES = 2 * FRAME
 """One phone label per CTC frame: 20 ms."""
 
+UNCHANGED = SPEEDS.index(1.0)
+
 MICROPHONE_SHARE = 0.8
 """How many conversations, and rough readings, a random microphone hears."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One voice reading: clean and coloured PCM `[N]`, text, phones `[N / 320]`, speaker class."""
+    """One voice reading: clean and coloured PCM `[N]`, text, phones `[N / 320]`, speaker class,
+    the target encoder's latents `[N / 320, d]`, which of them are known, and the utterances."""
 
     clean: Pcm
     pcm: Pcm
     text: str
     phones: NDArray[np.int64]
     voice: int
+    latents: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    utterances: tuple[Utterance, ...]
+    speed: int
+    """Index into `SPEEDS`."""
 
 
 def mark_phones(
@@ -71,10 +93,16 @@ class Readings:
         alignment: Alignment,
         classes: dict[str, int],
         roughness: float,
+        latents: LatentSource | None = None,
+        other_speeds: float = 0.5,
     ) -> None:
-        """`classes` numbers the known voices; `roughness` is the share of the augmentation."""
+        """`classes` numbers the known voices; `roughness` is the share of the augmentation,
+        `other_speeds` that of readings that are slower or faster: `latents` know only those that
+        are not."""
         self.corpus, self.rooms, self.alignment = corpus, rooms, alignment
         self.classes, self.roughness = classes, roughness
+        self.latents, self.other_speeds = latents, other_speeds
+        self.width = 0 if latents is None else len(latents.mean)
         self.texts: dict[str, dict[str, list[Utterance]]] = {}
         for u in corpus.utterances:
             if u.text and 0.25 < u.duration_s < 16.0:
@@ -99,23 +127,49 @@ class Readings:
         """One voice reading about `seconds`."""
         pool = self._speaker(rng)
         rough = hard * self.roughness
-        speed = int(rng.choice(3, p=(0.25 * hard, 1.0 - 0.5 * hard, 0.25 * hard)))
+        other = self.other_speeds * hard
+        speed = int(rng.choice(3, p=(0.5 * other, 1.0 - other, 0.5 * other)))
         n_samples = int(seconds * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
         clean = np.zeros(n_samples, dtype=np.float32)
         phones = np.zeros(n_samples // PHONE_SAMPLES, dtype=np.int64)
-        words: list[str] = []
+        latents = np.zeros((n_samples // LATENT_SAMPLES, self.width), dtype=np.float32)
+        valid = np.zeros(len(latents), dtype=bool)
+        drawn: list[Utterance] = []
         at = int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
         lengths = np.array([u.n_samples for u in pool]) / SPEEDS[speed]
         while np.any(fitting := lengths * (at + lengths <= n_samples)):
             u = pool[int(rng.choice(len(pool), p=fitting / fitting.sum()))]
+            if speed == UNCHANGED:
+                at = self._write_latents(latents, valid, u, at)
             piece = change_speed(self.corpus.pcm(u), SPEEDS[speed])[: n_samples - at]
             clean[at : at + len(piece)] = piece
             mark_phones(phones, self.alignment.of(u), at, SPEEDS[speed], len(piece))
-            words.append(u.text)
+            drawn.append(u)
             at += len(piece) + int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
         voice = self.classes.get(pool[0].speaker, -1)
         label = voice * len(SPEEDS) + speed if voice >= 0 else -1
-        return Reading(clean, self._colour(clean, rough, rng), " ".join(words), phones, label)
+        text, pcm = " ".join(u.text for u in drawn), self._colour(clean, rough, rng)
+        return Reading(clean, pcm, text, phones, label, latents, valid, tuple(drawn), speed)
+
+    def _write_latents(
+        self,
+        latents: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        utterance: Utterance,
+        at: int,
+    ) -> int:
+        """Write the utterance's latents for a start at sample `at` or within a step after it, so
+        that they fall on the item's grid; the start."""
+        if self.latents is None or utterance.id not in self.latents:
+            return at
+        window, start, n_samples = self.latents.place(utterance.id)
+        at = -(-at // STEP_SAMPLES) * STEP_SAMPLES
+        first = at // LATENT_SAMPLES
+        last = min(first + n_samples // LATENT_SAMPLES, len(latents))
+        if last > first:
+            _, rows = self.latents.cut(window, start, (last - first) * LATENT_SAMPLES)
+            latents[first:last], valid[first:last] = rows, True
+        return at
 
     def sounds(self, text: str) -> list[int]:
         """Phones of the words, a space between them."""
@@ -138,4 +192,4 @@ class Readings:
                 two = self.corpus.samples[start : start + 2 * len(pcm)].astype(np.float32)
                 babble = two[: len(pcm)] + two[len(pcm) :]
             pcm = add_noise(pcm, float(np.mean(pcm**2)), babble, rng)
-        return pcm * level_gain(pcm, rng)
+        return converter(pcm * level_gain(pcm, rng), rng)

@@ -51,28 +51,40 @@ def voice_loss(
     arcface: ArcFace,
     batch: Batch,
     read: Latents,
-    mixed: Latents,
+    mixed: Latents | None,
     margin: float,
     generator: torch.Generator,
-) -> Tensor:
-    """ArcFace over two excerpts of every read item and every voice of the conversations where it
-    speaks alone; voices with less than 12 clean steps or without a class are left out."""
+) -> tuple[Tensor, Tensor]:
+    """ArcFace, and one minus the cosine to what a pretrained speaker encoder says of the clean
+    voice, over two excerpts of every read item and every voice of the conversations where it speaks
+    alone; voices with less than 12 clean steps, or of whom nothing is known, are left out."""
     excerpts = torch.stack([excerpt(batch.active, generator) for _ in range(2)], 1)
-    alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
-    pooled = torch.cat(
-        [
-            model.speaker.pool(read.speaker, excerpts).flatten(0, 1),
-            model.speaker.pool(mixed.speaker, alone).flatten(0, 1),
-        ]
+    pooled = [model.speaker.pool(read.speaker, excerpts).flatten(0, 1)]
+    classes, prints = (
+        [batch.voices.repeat_interleave(2)],
+        [batch.voiceprints.repeat_interleave(2, 0)],
     )
-    classes = torch.cat([batch.voices.repeat_interleave(2), batch.mixture_voices.flatten()])
-    heard = torch.cat([excerpts.sum(2).flatten(), alone.sum(2).flatten()]) >= 12
-    known = (classes >= 0) & heard
+    heard = [excerpts.sum(2).flatten()]
+    if mixed is not None:
+        alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
+        pooled.append(model.speaker.pool(mixed.speaker, alone).flatten(0, 1))
+        classes.append(batch.mixture_voices.flatten())
+        prints.append(batch.mixture_voiceprints.flatten(0, 1))
+        heard.append(alone.sum(2).flatten())
+    wanted, labels, rows = torch.cat(prints), torch.cat(classes), torch.cat(pooled)
+    print_known = wanted.abs().sum(1) > 0
+    known = (torch.cat(heard) >= CLEAR_STEPS) & ((labels >= 0) | print_known)
+    nothing = rows.sum() * 0.0
     if known.sum() < 2:
-        return pooled.sum() * 0.0
-    embeddings = model.speaker.embed(model.speaker.batch_norm(pooled[known]))
-    loss: Tensor = arcface(embeddings, classes[known], margin)
-    return loss
+        return nothing, nothing
+    embeddings = model.speaker.embed(model.speaker.batch_norm(rows[known]))
+    labels, wanted, print_known = labels[known], wanted[known], print_known[known]
+    named = labels >= 0
+    margin_loss = arcface(embeddings[named], labels[named], margin) if named.any() else nothing
+    if not print_known.any():
+        return margin_loss, nothing
+    cosine = (embeddings[print_known] * wanted[print_known]).sum(1)
+    return margin_loss, (1.0 - cosine).mean()
 
 
 @torch.no_grad()

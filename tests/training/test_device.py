@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,14 +11,17 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from echo_edge_export.model import Echo
+from tests.training.fake_teacher import FakeStore
 from tests.training.test_joint import SMALL
 from tests.training.test_pipeline import aligned, write_split
-from training import heads, joint
-from training.batches import Batch, Batches, BatchSpec, loader
+from training import heads
+from training.batches import Batch, Batches, BatchSpec, Teachers, loader
 from training.data import load_corpus
-from training.jepa import Jepa
 from training.loop import choose_device
-from training.losses import ArcFace, PhoneHead
+from training.losses import ArcFace, PhoneHead, turns_loss
+from training.objectives.latents import LatentPredictor
+from training.objectives.step import Learners, Moment, Weights, step_losses
+from training.simulation.voiceprints import Voiceprints
 from training.vq import VectorQuantizer
 
 INDEXING = ("__getitem__", "__setitem__")
@@ -56,49 +60,50 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> Batches:
     root = tmp_path_factory.mktemp("data")
     write_split(root / "train", [f"s{i}" for i in range(6)], 0)
     corpus = load_corpus([root / "train"], root / "cache")
-    return Batches(corpus, None, BatchSpec(2, conversations=2), 0, aligned(corpus))
+    known = {name: np.eye(SMALL.embedding_dim, dtype=np.float32)[0] for name in ("s0", "s1", "s2")}
+    teachers = Teachers(FakeStore(corpus), Voiceprints(SMALL.embedding_dim, known))
+    spec = BatchSpec(2, conversations=2, windows=2, window_s=2.0)
+    return Batches(corpus, None, spec, 0, aligned(corpus), teachers=teachers)
 
 
 @pytest.fixture
-def learners(batches: Batches) -> joint.Learners:
+def learners(batches: Batches) -> Learners:
     model = Echo(SMALL).train()
-    return joint.Learners(
+    return Learners(
         model,
         ArcFace(SMALL.embedding_dim, batches.n_voices),
         PhoneHead(SMALL.d_model, len(batches.alignment.phones)),
-        Jepa(model.encoder),
+        LatentPredictor(SMALL.d_model, torch.zeros(8), torch.ones(8)),
         VectorQuantizer(16, SMALL.d_model),
     )
 
 
-def tensors_of(learners: joint.Learners, batch: Batch) -> list[Tensor]:
+def tensors_of(learners: Learners, batch: Batch) -> list[Tensor]:
     parts = learners.parts().values()
     modules = [t for part in parts for t in (*part.parameters(), *part.buffers())]
     return [*modules, *(value for value in vars(batch).values() if isinstance(value, Tensor))]
 
 
-def test_the_joint_loss_stays_on_its_device(batches: Batches, learners: joint.Learners) -> None:
+def test_the_joint_loss_stays_on_its_device(batches: Batches, learners: Learners) -> None:
     batch = batches[2000]
     with Elsewhere(tensors_of(learners, batch)):
-        loss, _ = joint.joint_loss(learners, batch, 2000, 0.2, masked=True)
-        loss.backward()
+        losses, _ = step_losses(learners, batch, Weights(latents=1.0, likeness=1.0), Moment(2000))
+        torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for p in learners.arcface.parameters())
 
 
-def test_the_loss_of_the_heads_stays_on_its_device(
-    batches: Batches, learners: joint.Learners
-) -> None:
+def test_the_loss_of_the_heads_stays_on_its_device(batches: Batches, learners: Learners) -> None:
     batch = batches[2000]
     with Elsewhere(tensors_of(learners, batch)):
         loss, _ = heads.heads_loss(learners.model, learners.arcface, batch, 3)
     assert torch.isfinite(loss)
 
 
-def test_the_check_finds_what_was_left_behind(learners: joint.Learners) -> None:
+def test_the_check_finds_what_was_left_behind(learners: Learners) -> None:
     head = learners.model.diarization
     latents, active = torch.randn(2, 8, SMALL.d_model), torch.ones(2, 3, 8)
     with Elsewhere([*head.parameters(), latents]), pytest.raises(RuntimeError, match="two devices"):
-        joint.turns_loss(head, latents, active)
+        turns_loss(head, latents, active)
 
 
 def test_more_workers_make_the_same_batches(batches: Batches) -> None:
@@ -106,6 +111,7 @@ def test_more_workers_make_the_same_batches(batches: Batches) -> None:
     for first, second in zip(one, two, strict=True):
         torch.testing.assert_close(first.pcm, second.pcm, rtol=0.0, atol=0.0)
         torch.testing.assert_close(first.mixture, second.mixture, rtol=0.0, atol=0.0)
+        torch.testing.assert_close(first.windows, second.windows, rtol=0.0, atol=0.0)
 
 
 def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Training end to end on a corpus made here: it learns, stops, resumes and can be varied."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from echo_edge_export.quantize import quantize_weight
 from tests.training.test_pipeline import aligned, write_split
 from training import joint
 from training.data import load_splits
-from training.jepa import HIDDEN_SHARE, TEACHER_DECAY, Jepa
+from training.objectives import command, stage
 from training.qat import fake_quantize
 from training.vq import VectorQuantizer
 
@@ -38,32 +37,31 @@ def trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs `training.joint` with a small model and these options; the figures of every step."""
     corpus, _ = load_splits(data, tmp_path / "cache")
     monkeypatch.setattr(joint, "EchoConfig", lambda **_: SMALL)
-    monkeypatch.setattr(joint, "default_rooms", lambda _: None)
-    monkeypatch.setattr(joint, "load_alignment", lambda _: aligned(corpus))
-    monkeypatch.setattr(joint, "quick_look", lambda *_: {"look": 0.0})
+    monkeypatch.setattr(command, "default_rooms", lambda _: None)
+    monkeypatch.setattr(command, "load_alignment", lambda _: aligned(corpus))
+    monkeypatch.setattr(command, "quick_look", lambda *_: {"look": 0.0})
     monkeypatch.setattr(joint, "set_statistics", lambda model, _: model.frontend.std.fill_(5))
 
     def run(*options: str, stop: int | None = None) -> list[Figures]:
         seen: list[Figures] = []
-        loss = joint.joint_loss
+        losses = stage.step_losses
 
-        def spy(*arguments: Any) -> tuple[Tensor, Figures]:
+        def spy(*arguments: Any) -> tuple[dict[str, Tensor], Figures]:
             if len(seen) == stop:
                 raise KeyboardInterrupt
-            total, figures = loss(*arguments)
+            each, figures = losses(*arguments)
             seen.append(figures)
-            return total, figures
+            return each, figures
 
-        monkeypatch.setattr(joint, "joint_loss", spy)
+        monkeypatch.setattr(stage, "step_losses", spy)
         fixed = ["--data", str(data), "--cache", str(tmp_path / "cache"), "--save-every", "2"]
         sizes = ["--read-items", "2", "--conversations", "2", "--peak", "3e-3"]
-        monkeypatch.setattr(sys, "argv", ["joint", *fixed, *sizes, *options])
         try:
-            joint.main()
+            joint.main([*fixed, *sizes, *options])
         except KeyboardInterrupt:
             assert stop is not None
         finally:
-            monkeypatch.setattr(joint, "joint_loss", loss)
+            monkeypatch.setattr(stage, "step_losses", losses)
         return seen
 
     return run
@@ -112,7 +110,6 @@ def test_training_goes_on_from_a_checkpoint(trained: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "figure"),
     [
-        (["--jepa"], "jepa"),
         (["--vq", "16"], "vq"),
         (["--qat", "0.5"], "ctc"),
         (["--token-frames", "8"], "ctc"),
@@ -126,32 +123,6 @@ def test_every_variant_trains(
 
     assert all(torch.isfinite(torch.tensor(row[figure])) for row in seen)
     assert (tmp_path / "run" / "log.csv").exists() or len(seen) < 20
-
-
-def test_jepa_hides_stretches_and_its_teacher_follows() -> None:
-    torch.manual_seed(0)
-    model = Echo(SMALL)
-    jepa = Jepa(model.encoder)
-    features = torch.randn(4, 4000, SMALL.n_mels)
-    hidden_features, hidden = jepa.hide(features, torch.Generator().manual_seed(0))
-
-    assert 0.5 * HIDDEN_SHARE < hidden.float().mean() < 1.5 * HIDDEN_SHARE
-    frames = hidden.repeat_interleave(SMALL.patch_frames, 1)
-    assert not hidden_features[frames].any()
-    torch.testing.assert_close(hidden_features[~frames], features[~frames])
-    with torch.no_grad():
-        before = jepa.teacher.patch.weight.clone()
-        model.encoder.patch.weight += 1.0
-        jepa.follow(model.encoder)
-    torch.testing.assert_close(jepa.teacher.patch.weight, before + (1.0 - TEACHER_DECAY))
-    assert not any(p.requires_grad for p in jepa.teacher.parameters())
-
-
-def test_jepa_is_nothing_where_nothing_is_hidden() -> None:
-    jepa = Jepa(Echo(SMALL).encoder)
-    top = torch.randn(1, 10, 64, requires_grad=True)
-
-    assert jepa(top, torch.randn(1, 10, 64), torch.zeros(1, 10, dtype=torch.bool)) == 0.0
 
 
 def test_codes_settle_on_clusters_and_gradients_pass() -> None:

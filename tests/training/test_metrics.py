@@ -227,7 +227,7 @@ def test_a_checkpoint_is_looked_at_in_chunks_of_several_lengths(
 
     rows = [line.split("  ") for line in capsys.readouterr().out.splitlines() if "eer" in line]
     assert [row[1] for row in rows] == ["chunks of 4 steps", "chunks of 1000 steps"]
-    names = ["so762_wer", "so762_cer", "eer", "powerset"]
+    names = ["so762_wer", "so762_cer", "eer", "eer_readers", "powerset"]
     assert all([figure.split()[0] for figure in row[2:]] == names for row in rows)
 
 

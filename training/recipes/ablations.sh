@@ -9,13 +9,11 @@ shift
 python=${PYTHON:-.venv/bin/python}
 variants=("${@:-base}")
 [ $# -gt 0 ] ||
-  variants=(base other-seed jepa unanchored no-phones vq qat chunks full-context tokens-20ms tokens-80ms)
+  variants=(base other-seed no-phones vq qat chunks full-context tokens-20ms tokens-80ms)
 
 declare -A options=(
   [base]=""
   [other-seed]="--seed 1"  # how much is chance
-  [jepa]="--jepa"
-  [unanchored]="--jepa --phone-weight 0"
   [no-phones]="--phone-weight 0"
   [vq]="--vq 512"
   [qat]="--qat 0.1"

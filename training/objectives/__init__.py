@@ -1,0 +1,1 @@
+"""Losses and what learns beside the model: no command, no audio files."""

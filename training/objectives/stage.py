@@ -1,0 +1,158 @@
+"""One stage of training: steps, resumable state, looks at development data."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from echo_edge_export.checkpoint import save_checkpoint
+from echo_edge_export.model import Echo
+from training.batches import Batch, Batches, loader
+from training.loop import (
+    Average,
+    Log,
+    Schedule,
+    adamw,
+    choose_device,
+    load_state,
+    run,
+    save_state,
+    use_bfloat16,
+)
+from training.qat import fake_quantize
+
+from .latents import LatentPredictor
+from .step import Learners, Moment, Weights, step_losses
+from .teaching import FadeIn, gradient_norms
+
+Look = Callable[[dict[str, nn.Module]], dict[str, float]]
+"""Development figures of the averaged modules (`model`, and `predictor` where there is one)."""
+
+TAKEN_OVER = slice(1, 7)
+"""Blocks that are a pretrained encoder's layers where there is a predictor: they learn slower."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stage's schedule, and where it runs."""
+
+    out: Path
+    steps: int
+    peak: float
+    weights: Weights
+    decay: float = 0.3
+    warmup: int = 200
+    fast: float = 1.0
+    """Rate of what is new beside taken-over blocks."""
+    weight_decay: float = 0.05
+    fading: FadeIn = field(default_factory=FadeIn)
+    masked_from: int = 0
+    qat: float = 0.0
+    """Last share of the steps that sees int8 rounding."""
+    bf16: bool = False
+    device: str = "cpu"
+    workers: int = 1
+    look_every: int = 400
+    save_every: int = 100
+    rank: int = 0
+    world: int = 1
+
+    def moment(self, step: int) -> Moment:
+        """All schedules but the rate's: the margin grows from 20 to 50 % of the way."""
+        ramp = min(1.0, max(0.0, (step / self.steps - 0.2) / 0.3))
+        return Moment(step, 0.2 * ramp, step >= self.masked_from, self.fading.share(step))
+
+
+class Stage:
+    """Trains `learners` as planned; stopped anywhere, it goes on exactly where it was."""
+
+    def __init__(self, learners: Learners, batches: Batches, plan: Plan, look: Look) -> None:
+        self.learners, self.batches, self.plan, self.look = learners, batches, plan, look
+        device = choose_device(plan.device)
+        for part in learners.parts().values():
+            part.to(device)
+        averaged = {"model": learners.model, "predictor": learners.predictor}
+        self.averaged: dict[str, nn.Module] = {n: m for n, m in averaged.items() if m is not None}
+        self.average = Average(self.averaged)
+        mean = self.average.modules["model"]
+        assert isinstance(mean, Echo)  # noqa: S101
+        self.mean = mean
+        blocks = learners.model.encoder.blocks
+        if plan.bf16:
+            for some in (blocks, mean.encoder.blocks):
+                use_bfloat16(some, device)
+        self.optimizer = adamw(
+            learners.parts().values(), plan.peak, plan.weight_decay,
+            slow=list(blocks)[TAKEN_OVER] if learners.predictor else (), fast=plan.fast,
+        )  # fmt: skip
+        self.parts = {
+            **learners.parts(), "optimizer": self.optimizer, "average": self.average,
+        }  # fmt: skip
+        self.norms: dict[str, float] = {}
+
+    def train(self) -> None:
+        """All steps that are left."""
+        plan = self.plan
+        first = load_state(plan.out / "state.pt", self.parts)
+        self.rounding_from = round((1.0 - plan.qat) * plan.steps)
+        if plan.qat and first >= self.rounding_from:
+            fake_quantize(self.learners.model)
+        schedule = Schedule(plan.peak, plan.steps, plan.warmup, plan.decay)
+        log = Log(plan.out / f"log{plan.rank or ''}.csv", 20, plan.steps)
+        started = time.monotonic()
+        ahead = loader(self.batches, first, plan.steps, plan.rank, plan.world, plan.workers)
+        model = self.learners.model
+        encoder = {model.encoder, self.learners.predictor}
+        heads = [
+            m for m in (*model.children(), *self.learners.parts().values()) if m not in encoder
+        ]
+        heads.remove(model)
+        run(self._loss, ahead, first, self.optimizer, schedule, log, self._after, heads)
+        print(f"{plan.steps - first} steps in {(time.monotonic() - started) / 60:.1f} min")
+
+    def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+        losses, figures = step_losses(
+            self.learners, batch, self.plan.weights, self.plan.moment(step)
+        )
+        if self._looks(step + 1):
+            self.norms = gradient_norms(losses, self.learners.model.encoder.blocks[-1])
+        return torch.stack(list(losses.values())).sum(), figures
+
+    def _looks(self, done: int) -> bool:
+        return done % self.plan.look_every == 0 or done == self.plan.steps
+
+    def _after(self, done: int) -> None:
+        plan = self.plan
+        self.average.follow(self.averaged)
+        if plan.qat and done == self.rounding_from:
+            rounded = fake_quantize(self.learners.model)
+            print(f"step {done}  {rounded} linears see int8 rounding", flush=True)
+        if plan.rank:  # the first process speaks for all
+            return
+        if done % plan.save_every == 0 or done == plan.steps:
+            save_state(plan.out / "state.pt", self.parts, done)
+        if self._looks(done):
+            modules = self.average.modules
+            save_checkpoint(plan.out / "model.safetensors", self.mean, done)
+            save_predictor(plan.out / "predictor.safetensors", modules.get("predictor"))
+            figures = self.look(modules) | self.norms
+            shown = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
+            print(f"step {done}  {shown}", flush=True)
+            Log(plan.out / "look.csv", 1, plan.steps).write({"step": done, **figures})
+
+
+def save_predictor(path: Path, predictor: nn.Module | None) -> None:
+    """The predictor beside a checkpoint: `predictor.*`, `latent.mean`, `latent.std`."""
+    if not isinstance(predictor, LatentPredictor):
+        return
+    tensors = {
+        "predictor.weight": predictor.out.weight, "predictor.bias": predictor.out.bias,
+        "latent.mean": predictor.mean, "latent.std": predictor.std,
+    }  # fmt: skip
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: value.detach().cpu() for name, value in tensors.items()}, partial)
+    partial.replace(path)

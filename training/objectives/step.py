@@ -1,0 +1,154 @@
+"""The losses of one training step: latents, words, voices, turns and sources of a batch."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from echo_edge_export.model import Echo, Latents
+from training.batches import Batch
+from training.losses import ArcFace, PhoneHead, turns_loss
+from training.tasks import features_of, sources_loss, voice_loss, words_loss
+from training.vq import VectorQuantizer
+
+from .latents import LatentPredictor, hide
+from .teaching import fade
+
+WINDOW_SHARE, READ_SHARE = 0.3, 0.1
+"""Of the frames, hidden at most: where only latents are predicted, and where words are read too."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of each loss in the sum; one that weighs nothing is not computed."""
+
+    latents: float = 0.0
+    words: float = 1.0
+    phones: float = 1.0
+    voices: float = 0.1
+    """ArcFace is small beside the others: it starts at 8 nats and would steer the encoder alone."""
+    likeness: float = 0.0
+    """Cosine to a pretrained speaker encoder's embedding."""
+    turns: float = 1.0
+    sources: float = 0.5
+
+
+@dataclass
+class Learners:
+    """Everything that learns in a step; all but the model are left behind."""
+
+    model: Echo
+    arcface: ArcFace
+    phone_head: PhoneHead
+    predictor: LatentPredictor | None = None
+    quantizer: VectorQuantizer | None = None
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that are there, by name."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, nn.Module)}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in training a step is."""
+
+    step: int
+    margin: float = 0.2
+    """Of ArcFace, in radians."""
+    masked: bool = True
+    """Whether spans and bands are hidden."""
+    teaching: float = 1.0
+    """Share of the heads' gradient that reaches the encoder."""
+
+
+Losses = dict[str, Tensor]
+Figures = dict[str, float]
+
+
+def step_losses(
+    learners: Learners, batch: Batch, weights: Weights, moment: Moment
+) -> tuple[Losses, Figures]:
+    """Weighted losses by name, whose sum is the step's loss, and figures to log."""
+    generator = torch.Generator().manual_seed(moment.step)
+    losses, read, figures = _read_losses(learners, batch, weights, moment, generator)
+    if len(batch.windows):
+        losses["latents"], cosine = _window_loss(learners, batch, moment, generator)
+        losses["latents"] = weights.latents * losses["latents"]
+        figures |= {"latents": losses["latents"].item() / weights.latents, "cos": cosine}
+    mixed = None
+    if len(batch.mixture):
+        features = features_of(learners.model, batch.mixture)
+        encoder = learners.model.encoder
+        layers = encoder.layers(features, batch.chunk_steps, batch.left_steps)
+        mixed = fade(encoder, layers, moment.teaching)
+    margin_loss, likeness = voice_loss(
+        learners.model, learners.arcface, batch, read, mixed, moment.margin, generator
+    )
+    losses["voices"] = weights.voices * margin_loss + weights.likeness * likeness
+    figures |= {"aam": margin_loss.item(), "likeness": likeness.item()}
+    if mixed is not None:
+        more, parts = _conversation_losses(learners.model, batch, mixed, weights, generator)
+        losses, figures = losses | more, figures | parts
+    return losses, figures
+
+
+def _read_losses(
+    learners: Learners,
+    batch: Batch,
+    weights: Weights,
+    moment: Moment,
+    generator: torch.Generator,
+) -> tuple[Losses, Latents, Figures]:
+    """Read speech: phones, CTC and, where a target encoder is known, its latents."""
+    model, predictor = learners.model, learners.predictor
+    features = features_of(model, batch.pcm)
+    if moment.masked:
+        share = READ_SHARE * float(torch.rand((), generator=generator))
+        features = hide(features, share, generator)
+    layers = model.encoder.layers(features, batch.chunk_steps, batch.left_steps)
+    read = fade(model.encoder, layers, moment.teaching)
+    losses: Losses = {}
+    figures: Figures = {}
+    if predictor is not None:
+        near, _ = predictor(read.final, batch.latents, batch.latents_valid)
+        losses["near"], figures["near"] = weights.latents * near, near.item()
+    words = read.asr
+    if learners.quantizer is not None:
+        words, commitment = learners.quantizer(words)
+        losses["vq"], figures["vq"] = 0.25 * commitment, commitment.item()
+    spoken, parts = words_loss(model, words, batch)
+    losses["words"] = weights.words * spoken
+    figures |= parts
+    if weights.phones:
+        phones, right = learners.phone_head(words, batch.phones)
+        losses["phones"] = weights.phones * phones
+        figures |= {"phones": phones.item(), "phones_right": right}
+    return losses, read, figures
+
+
+def _window_loss(
+    learners: Learners, batch: Batch, moment: Moment, generator: torch.Generator
+) -> tuple[Tensor, float]:
+    """Latent prediction on speech without words; ValueError without a predictor."""
+    if learners.predictor is None:
+        raise ValueError("windows: found no predictor, expected one: give it a target encoder")
+    features = features_of(learners.model, batch.windows)
+    if moment.masked:
+        share = WINDOW_SHARE * float(torch.rand((), generator=generator))
+        features = hide(features, share, generator)
+    layers = learners.model.encoder.layers(features, batch.chunk_steps, batch.left_steps)
+    final = learners.model.encoder.norm(layers[-1])
+    loss, cosine = learners.predictor(final, batch.windows_latents, batch.windows_valid)
+    return loss, cosine.item()
+
+
+def _conversation_losses(
+    model: Echo, batch: Batch, mixed: Latents, weights: Weights, generator: torch.Generator
+) -> tuple[Losses, Figures]:
+    """Turns of all conversations, separation of the simulated ones."""
+    turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
+    chunk = min(batch.chunk_steps, mixed.final.shape[1])
+    sources, parts = sources_loss(model, batch, mixed, chunk, batch.left_steps, generator)
+    losses = {"turns": weights.turns * (turns + same), "sources": weights.sources * sources}
+    figures = {"diar": turns.item(), "same": same.item()}
+    return losses, figures | {name: parts[name] for name in ("snr", "presence")}
