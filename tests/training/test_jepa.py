@@ -24,6 +24,8 @@ from training.objectives import command, stage, takeover
 from training.scoring import latents
 from training.simulation.voiceprints import Voiceprints, load_voiceprints
 from training.simulation.windows import Windows
+from training.teachers.campplus import EMBEDDING
+from training.teachers.windows import Piece, WindowFile
 
 Figures = dict[str, float]
 
@@ -207,14 +209,30 @@ def test_windows_are_of_the_speech_whose_latents_they_bring(corpus: Corpus) -> N
         assert np.abs(heard.pcm).max() <= 1.0
 
 
-def test_voiceprints_of_utterances_come_before_those_of_speakers(tmp_path: Path) -> None:
-    np.savez(tmp_path / "speakers.npz", a=np.array([1.0, 0.0]), b=np.array([0.0, 1.0]))
-    np.savez(tmp_path / "utterances.npz", u1=np.array([0.6, 0.8]), u2=np.array([0.8, 0.6]))
-    known = load_voiceprints(tmp_path / "speakers.npz", tmp_path / "utterances.npz")
+def test_voiceprints_of_utterances_come_before_those_of_speakers() -> None:
+    rows = {name: np.array(row, np.float32) for name, row in VOICES.items()}
+    known = Voiceprints(2, {"a": rows["a"], "b": rows["b"]}, {"u1": rows["u1"], "u2": rows["u2"]})
 
     np.testing.assert_allclose(known.of_speech("a", ["u1", "u2"]), [0.5**0.5] * 2, rtol=1e-6)
     np.testing.assert_allclose(known.of_speech("b", ["u1", "unknown"]), [0.0, 1.0])
     assert not known.of_speech("nobody", ["unknown"]).any()
-    np.savez(tmp_path / "other.npz", u1=np.ones(3))
+
+
+VOICES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "u1": (0.6, 0.8), "u2": (0.8, 0.6)}
+
+
+def test_voiceprints_are_read_from_the_cache_or_by_speaker(corpus: Corpus, tmp_path: Path) -> None:
+    shown = corpus.utterances[:2]
+    file = WindowFile(tmp_path / "voices", "voices.f16", (EMBEDDING,), {"name": "pretend"})
+    rows = np.zeros((2, EMBEDDING), np.float16)
+    rows[[0, 1], [0, 1]] = 2.0
+    file.add([(Piece(u.id, 0, u.n_samples, 0),) for u in shown], rows)
+
+    known = load_voiceprints(tmp_path / "voices", corpus)
+
+    assert known.dim == EMBEDDING
+    np.testing.assert_allclose(known.of_speech("s0", [shown[1].id])[:2], [0.0, 1.0])
+    np.testing.assert_allclose(known.of_speaker("s0")[:2], [0.5**0.5] * 2, rtol=1e-3)
+    np.savez(tmp_path / "other.npz", a=np.ones(3), b=np.ones(2))
     with pytest.raises(ValueError, match=r"found embeddings of \[2, 3\] dimensions"):
-        load_voiceprints(tmp_path / "speakers.npz", tmp_path / "other.npz")
+        load_voiceprints(tmp_path / "other.npz", corpus)

@@ -40,9 +40,10 @@ def shared_options() -> argparse.ArgumentParser:
     parser.add_argument("--latents", type=Path, help="target encoder's latents of training speech")
     parser.add_argument("--dev-latents", type=Path, help="and of development speech")
     parser.add_argument(
-        "--voiceprints", type=Path, help="speaker -> embedding (.npz) by a speaker encoder"
+        "--voiceprints",
+        type=Path,
+        help="a speaker encoder's embeddings: folder, or .npz by speaker",
     )
-    parser.add_argument("--utterance-voiceprints", type=Path, help="utterance -> embedding (.npz)")
     parser.add_argument("--windows", type=int, default=4, help="windows without words per step")
     parser.add_argument(
         "--read-only", type=int, default=0, help="steps in which heads do not teach the encoder"
@@ -82,7 +83,7 @@ def load_inputs(args: argparse.Namespace, spec: BatchSpec, easy_start: bool = Fa
     latents, dev_latents = _latents(args.latents, corpus), _latents(args.dev_latents, dev)
     voiceprints = Voiceprints(0)
     if args.voiceprints:
-        voiceprints = load_voiceprints(args.voiceprints, args.utterance_voiceprints)
+        voiceprints = load_voiceprints(args.voiceprints, corpus)
     batches = Batches(
         corpus, default_rooms(args.cache), spec, args.seed,
         load_alignment(args.cache / "phones.npz"),

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data import Corpus
+
 
 @dataclass(frozen=True)
 class Voiceprints:
@@ -29,18 +31,18 @@ class Voiceprints:
         return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
 
 
-def load_voiceprints(centroids: Path, utterances: Path | None = None) -> Voiceprints:
-    """Two `.npz` files, name -> embedding. ValueError where their dimensions differ."""
-    by_speaker = _read(centroids)
-    by_utterance = {} if utterances is None else _read(utterances)
-    dims = {len(row) for table in (by_speaker, by_utterance) for row in table.values()}
-    if len(dims) != 1:
-        raise ValueError(
-            f"{centroids}: found embeddings of {sorted(dims)} dimensions, expected one"
-        )
-    return Voiceprints(dims.pop(), by_speaker, by_utterance)
+def load_voiceprints(path: Path, corpus: Corpus) -> Voiceprints:
+    """What `training.teachers.cache` wrote into the folder `path`, or a `.npz` of speaker ->
+    embedding. ValueError where the file's dimensions differ."""
+    if path.is_dir():
+        from training.teachers.voices import VoiceStore
 
-
-def _read(path: Path) -> dict[str, NDArray[np.float32]]:
+        store = VoiceStore(path, corpus)
+        dim = len(next(iter(store.embeddings.values())))
+        return Voiceprints(dim, store.centroids, store.embeddings)
     with np.load(path) as stored:
-        return {name: stored[name].astype(np.float32) for name in stored.files}
+        speakers = {name: stored[name].astype(np.float32) for name in stored.files}
+    dims = sorted({len(row) for row in speakers.values()})
+    if len(dims) != 1:
+        raise ValueError(f"{path}: found embeddings of {dims} dimensions, expected one")
+    return Voiceprints(dims[0], speakers)
