@@ -46,9 +46,8 @@ def _stream(file: BinaryIO, start: int, end: int) -> Stream:
         return Stream([(start, end)])
     (bits,) = struct.unpack_from(">Q", head, 18)
     told = bits & 0xFFFFFFFFF
-    found = _last_frame(
-        file, start + _HEAD_BYTES, end, max(16, *struct.unpack_from(">HH", head, 8))
-    )
+    block = max(16, *struct.unpack_from(">HH", head, 8))
+    found = _last_frame(file, start + _HEAD_BYTES, end, block, told)
     if found is None or told >= found[0]:
         return Stream([(start, end)])
     n_samples, is_whole = found
@@ -57,8 +56,11 @@ def _stream(file: BinaryIO, start: int, end: int) -> Stream:
     return Stream([bytes(head), (start + _HEAD_BYTES, end)], cut)
 
 
-def _last_frame(file: BinaryIO, start: int, end: int, block: int) -> tuple[int, bool] | None:
-    """Samples up to the end of the last whole frame, and whether nothing follows it."""
+def _last_frame(
+    file: BinaryIO, start: int, end: int, block: int, told: int
+) -> tuple[int, bool] | None:
+    """Samples up to the end of the last whole frame, and whether nothing follows it; None if the
+    last frame ends where it was `told`, or none is found."""
     at = max(start, end - _TAIL_BYTES)
     file.seek(at)
     tail = file.read(end - at)
@@ -69,6 +71,8 @@ def _last_frame(file: BinaryIO, start: int, end: int, block: int) -> tuple[int, 
         samples = _samples_after(tail[begin : begin + 16], block)
         if samples is None:
             continue
+        if told == samples and len(ends) == 1:
+            return None
         for stop in ends[:3]:
             if not _crc16(tail[begin:stop]):
                 return samples, stop == len(tail)

@@ -78,9 +78,18 @@ def _is_id3(head: bytes) -> bool:
     return len(head) >= 10 and head[3] < 0x10 and head[4] < 0xFF and max(head[6:10]) < 0x80
 
 
-def _n_frames(head: bytes, measure: Callable[[bytes], int]) -> int:
+def has_mp3_within(head: bytes) -> bool:
+    """Whether five frames of an MP3 follow each other somewhere, as in what was cut out of one."""
+    at = -1
+    while (at := head.find(b"\xff", at + 1)) >= 0:
+        if _n_frames(head[at : at + HEAD_BYTES], _mpeg_bytes, 5) == 5:
+            return True
+    return False
+
+
+def _n_frames(head: bytes, measure: Callable[[bytes], int], enough: int = 3) -> int:
     at = n_frames = 0
-    while n_frames < 3 and (n_bytes := measure(head[at : at + 8])):
+    while n_frames < enough and (n_bytes := measure(head[at : at + 8])):
         at, n_frames = at + n_bytes, n_frames + 1
     return n_frames
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from echo_edge.audio.flac import flac_streams
 from echo_edge.audio.forward import Forward
-from echo_edge.audio.kinds import HEAD_BYTES, Kind, find_kind
+from echo_edge.audio.kinds import HEAD_BYTES, Kind, find_kind, has_mp3_within
 from echo_edge.audio.layout import Layout, find_layout
 from echo_edge.audio.linear import linear_bytes, linear_pieces
 from echo_edge.audio.media import can_read_media, media_pieces
@@ -32,6 +32,7 @@ from echo_edge.audio.sound import COUNT_UNKNOWN, NotSound, open_sound, sound_pie
 from echo_edge.audio.splice import Part, Stream
 from echo_edge.errors import AudioError
 
+_SEARCH_BYTES = 1 << 16
 _SPLITTERS = {"ogg": ogg_streams, "flac": flac_streams, "mp3": mp3_streams}
 
 
@@ -130,9 +131,13 @@ def _streams(file: BinaryIO, kind: Kind | None, name: str) -> list[Stream]:
     reader = kind.reader if kind is not None else ""
     if reader == "linear":
         return [Stream(_sized(file, name, size))]
-    if not reader:  # as an MP3 with something in front
-        with open_sound(file, [], name) as sound:
-            reader = "mp3" if sound.format == "MP3" else ""
+    if not reader:
+        file.seek(0)
+        if has_mp3_within(file.read(_SEARCH_BYTES)):
+            reader = "mp3"
+        else:
+            with open_sound(file, [], name) as sound:
+                reader = "mp3" if sound.format == "MP3" else ""
     split = _SPLITTERS.get(reader)
     return (split(file, size) if split else []) or [Stream([])]
 
