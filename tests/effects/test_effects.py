@@ -34,6 +34,8 @@ STOPS = {"SIGINT", "SIGTERM", "SIGHUP"}
 COMPILER = frozenset({"SIGABRT", "SIGALRM", "SIGBUS", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT",
                       "SIGPIPE", "SIGQUIT", "SIGSEGV", "SIGTERM"})  # fmt: skip
 """What gcc handles, in its own processes; on a board echo-edge-executorch takes its place."""
+UNNAMED = "/var/tmp"  # noqa: S108
+"""A container from a pipe is kept there in a file without a name."""
 FFMPEG = frozenset({"SIGQUIT", "SIGXCPU"})
 """What ffmpeg handles, in its own process, where PyAV is not installed."""
 KEYS = {"SIGUSR1", "SIGUSR2", "SIGTTOU", "SIGTTIN", "SIGTSTP", "SIGCONT", "SIGWINCH"}
@@ -53,7 +55,8 @@ class Deed:
     code: int = 0
     may_connect: str = "(?!)"
     """What addresses of sockets contain, a regular expression."""
-    stdin: bytes = b""
+    stdin: str = ""
+    """The file in the workspace that is piped into it."""
     program: tuple[str, ...] = EDGE
 
 
@@ -93,7 +96,9 @@ open_engine("executorch", FIXTURE, SPEC, 2).run(ONES)
 DEEDS: dict[str, tuple[Deed, ...]] = {
     "run": (
         edge("run", "a.wav", "--bundle", "{BUNDLE}", "--threads", "2"),
-        edge("run", "-", "--bundle", "{BUNDLE}", "--latency-s", "1", stdin=bytes(64000)),
+        edge("run", "-", "--bundle", "{BUNDLE}", "--latency-s", "1", stdin="a.pcm"),
+        edge("run", "-", "--bundle", "{NULL}", stdin="a.wav", writes=(UNNAMED,)),
+        edge("run", "-", "--bundle", "{NULL}", stdin="a.flac", writes=(UNNAMED,)),
         edge("run", "a.wav", "--bundle", "{BUNDLE}", "--separate", "voices", "--out", "a.json",
              "--format", "json", writes=("voices", "a.json*")),
         edge("run", "a.flac", "--bundle", "{NULL}"),
@@ -184,6 +189,7 @@ def workspace(tmp_path: Path, null_bundle: Path) -> Path:
     for name in ("a.wav", "a.flac", "a.ogg", "a.mp3"):
         soundfile.write(folder / name, noise, 16000)
     soundfile.write(folder / "ann.wav", ann(), 16000)
+    (folder / "a.pcm").write_bytes(bytes(64000))
     if shutil.which("ffmpeg"):
         words = ("ffmpeg", "-v", "error", "-i", "a.wav", "a.m4a")
         subprocess.run(words, cwd=folder, check=True, stdin=subprocess.DEVNULL)
@@ -207,8 +213,9 @@ def perform(
 
     def run(deed: Deed) -> Effects:
         words = [word.format(**folders) for word in deed.words]
+        piped = (workspace / deed.stdin).read_bytes() if deed.stdin else b""
         done, found = trace(
-            [*deed.program, *words], workspace, environment, tmp_path / "log", before, deed.stdin
+            [*deed.program, *words], workspace, environment, tmp_path / "log", before, piped
         )
         assert done.returncode == deed.code, (words, done.stdout, done.stderr)
         return found
