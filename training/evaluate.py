@@ -14,11 +14,12 @@ from echo_edge.session import load
 
 from .data import load_corpus
 from .diarization_metrics import diarization, real_recordings, simulated
+from .nonspeech_metrics import nonspeech_figures
 from .separation_metrics import MIXTURE_S, MIXTURES, separation_figures
 from .voice_metrics import in_one_room, voices
 from .word_metrics import conversations, digits, transcription
 
-PARTS = ("words", "voices", "turns", "sources")
+PARTS = ("words", "voices", "turns", "sources", "nonspeech")
 
 
 def report(figures: dict[str, float]) -> str:
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures |= diarization(session, args.data, args.cache, corpus, args.out)
         if "sources" in args.only:
             figures |= separation_figures(session, simulated(corpus, MIXTURES, MIXTURE_S))
+        if "nonspeech" in args.only:
+            figures |= nonspeech_figures(session)
     print(report(figures))
     (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
 

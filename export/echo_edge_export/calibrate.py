@@ -4,7 +4,7 @@ linear's input over real audio, streamed as the board streams it.
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -224,6 +224,13 @@ def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
         _fold(norm2, [block.fc1.weight], factor(block.fc1, "fc1"))
         _fold([block.fc1.weight, block.fc1.bias], [block.fc2.weight], factor(block.fc2, "fc2"))
     return smoothed
+
+
+def observed_ranges(module: nn.Module, run: Callable[[], object]) -> tuple[Ranges, Ranges]:
+    """Input and output ranges of a module's linears, by name in it, while `run` is called."""
+    with _observed(module) as seen:
+        run()
+    return {name: s.input for name, s in seen.items()}, {name: s.output for name, s in seen.items()}
 
 
 def observe_ranges(model: Echo, clips: list[NDArray[np.float32]], chunk_steps: int) -> Calibration:
