@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -64,6 +65,7 @@ def examine(bundle: str | None) -> Iterator[Check]:
     yield _python()
     for module in ("numpy", "soundfile", "soxr"):
         yield _library(module)
+    yield _media()
     for name in ENGINES:
         yield _engine(name)
     yield from _bundle(bundle, available_mib)
@@ -88,6 +90,19 @@ def _library(name: str) -> Check:
         return Check("missing", name, f"{error}: apt install libsndfile1")
     native = getattr(module, "__libsndfile_version__", None)
     return Check("ok", name, module.__version__ + (f", libsndfile {native}" if native else ""))
+
+
+def _media() -> Check:
+    """Of M4A, MP4, WebM and the like; not needed for other files."""
+    try:
+        return Check("ok", "media", f"PyAV {import_module('av').__version__}", needed=False)
+    except ImportError:
+        try:
+            said = subprocess.run(["ffmpeg", "-version"], capture_output=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            detail = "no ffmpeg and no PyAV, for M4A, MP4 or WebM: apt install ffmpeg"
+            return Check("missing", "media", detail, needed=False)
+    return Check("ok", "media", " ".join(said.decode(errors="replace").split()[:3]), needed=False)
 
 
 def _engine(name: str) -> Check:

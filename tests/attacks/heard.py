@@ -1,10 +1,14 @@
 """Seconds heard, by the audio readers and by FFmpeg (PyAV), of files that are joined, cut short,
-damaged, or whose headers tell another length. `fuzz.py heard` runs it."""
+damaged, or whose headers tell another length. `fuzz.py heard` runs it, led by what of the readers
+each input reaches; `heard.py N [SEED]` makes N files at random, faster. An input that fails is
+printed as hex, and `heard.py HEX` runs it again."""
 
 import io
 import os
+import random
 import struct
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,3 +197,22 @@ SEEDS = [
     _media(".webm", "-c:a", "libopus"),
     _media(".m4a", "-c:a", "aac"),
 ]
+
+
+def main() -> None:
+    count, seed = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    if not count.isdecimal():
+        fuzz_heard(bytes.fromhex(count))
+        return
+    for number in range(int(count)):
+        data = random.Random(seed << 32 | number).randbytes(96)
+        try:
+            fuzz_heard(data)
+        except Exception:
+            print(f"after {number} inputs: {data.hex()}", flush=True)
+            raise
+    print(f"{count} inputs, seed {seed}")
+
+
+if __name__ == "__main__":
+    main()

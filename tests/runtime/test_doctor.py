@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,17 @@ def test_a_missing_library(null_bundle: Path, diagnose, monkeypatch: pytest.Monk
     assert code == 1
     assert checks["soxr"]["status"] == "missing"
     assert "pip install" in checks["soxr"]["detail"]
+
+
+def test_what_reads_media(null_bundle: Path, diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", SimpleNamespace(__version__="18.1"))
+    assert diagnose("--bundle", str(null_bundle))[1]["media"]["detail"] == "PyAV 18.1"
+
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    code, checks = diagnose("--bundle", str(null_bundle))
+    assert (code, checks["media"]["status"]) == (0, "missing")
+    assert "apt install ffmpeg" in checks["media"]["detail"]
 
 
 def test_no_bundle_at_the_path(tmp_path: Path, diagnose) -> None:
