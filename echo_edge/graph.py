@@ -24,3 +24,13 @@ class GraphStream:
         for name, source in self._carried.items():
             self._state[name] = outputs.pop(source)
         return outputs
+
+    def fill(self, value: float) -> None:
+        """Let all state be `value`, for a graph whose state is what it was given last."""
+        for state in self._state.values():
+            state[:] = value
+
+    def scale(self, factor: float) -> None:
+        """Multiply the state, for such a graph too."""
+        for name, state in self._state.items():
+            self._state[name] = state * np.float32(factor)

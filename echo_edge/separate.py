@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.frontend import Frontend
 from echo_edge.graph import GraphStream
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.manifest import Manifest
@@ -48,20 +49,20 @@ def separate(
     """Waveforms `[speakers + 1, samples]`, as many samples in all as the blocks `[n]` have.
 
     `centroids [speakers, E]` of unit length. Who has no slot at a moment is silent in it. The last
-    row is what nobody of them said; all rows sum to the recording, but for its last moment.
+    row is what nobody of them said; all rows sum to the recording, but for its last moment and what
+    lies below 80 Hz.
     """
-    frontend, encoder = graph("frontend"), graph("encoder")
+    frontend = Frontend(graph("frontend"), manifest.streaming.step_samples)
+    encoder = graph("encoder")
     decoder = SeparationDecoder(graph("separation"), manifest.separation, NEVER_ALIKE)
     audio = manifest.audio
     heard = emitted = 0
     for chunk in _chunks(blocks, audio.chunk_samples):
         whole = np.pad(chunk, (0, audio.chunk_samples - len(chunk)))
-        front = frontend.run(pcm=whole[None])
-        latents = encoder.run(features=front["features"])["latents_separation"]
+        features, spectrum = frontend.hear(whole, len(chunk))
+        latents = encoder.run(features=features)["latents_separation"]
         start_s, end_s = heard / audio.sample_rate, (heard + len(chunk)) / audio.sample_rate
-        slots = decoder.push(
-            latents, front["features"], front["spectrum"], known.nearest(start_s, end_s), centroids
-        )
+        slots = decoder.push(latents, features, spectrum, known.nearest(start_s, end_s), centroids)
         heard += len(chunk)
         voices = _of_speakers(slots[:, : heard - emitted], decoder.slots.held, len(centroids))
         emitted += voices.shape[1]

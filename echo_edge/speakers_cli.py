@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import read_blocks
+from echo_edge.audio import Reading, read_blocks
 from echo_edge.bundle import find_bundle
-from echo_edge.cli.options import add_bundle_option
+from echo_edge.cli.options import add_bundle_option, add_channel_option
 from echo_edge.session import load
 from echo_edge.voices import Voiceprint, Voices, checked_name, name_key
 from echo_edge.voices_file import default_path, read_voices, update_voices
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     name.add_argument("--audio", metavar="FILE", help="of the JSON, if it is elsewhere now")
     for command in (enrol, name):
         add_bundle_option(command)
+        add_channel_option(command)
     rename = add("rename", _rename, "give a person another name")
     rename.add_argument("name", metavar="NAME", help="as it is")
     rename.add_argument("new_name", metavar="NEW", help="as it is to be")
@@ -89,12 +90,12 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _enrol(args: argparse.Namespace) -> int:
-    return _learn(args, lambda: read_blocks(args.audio), args.audio)
+    return _learn(args, lambda: read_blocks(args.audio, reading=Reading(args.channel)), args.audio)
 
 
 def _name(args: argparse.Namespace) -> int:
     def blocks() -> Iterable[Array]:
-        return voice_blocks(args.recording, args.speaker, args.audio)
+        return voice_blocks(args.recording, args.speaker, args.audio, args.channel)
 
     return _learn(args, blocks, f"{args.recording}: {args.speaker}")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import LOUDEST
 from echo_edge.bundle import Bundle
 from echo_edge.clustering import LinkRules
 from echo_edge.engines import Engine
-from echo_edge.errors import AudioError, UsageError
+from echo_edge.errors import UsageError
+from echo_edge.frontend import Frontend, checked
 from echo_edge.graph import GraphStream
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules
 from echo_edge.heads.separation import SeparationDecoder
@@ -86,7 +86,8 @@ class Stream:
 
         decoding = manifest.decoding
         at_the_end = math.isinf(options.latency_s)
-        self._frontend, self._encoder = graph("frontend"), graph("encoder")
+        self._frontend = Frontend(graph("frontend"), self._step)
+        self._encoder = graph("encoder")
         turn_rules = _turn_rules(decoding, self._step_s)
         self._diarization = DiarizationDecoder(
             graph("diarization"),
@@ -127,7 +128,7 @@ class Stream:
         call is taken in, and the stream goes on with the next.
         """
         self._check_unfinished("push")
-        pcm = _checked(pcm, self._heard)
+        pcm = checked(pcm, self._heard)
         self._heard += len(pcm)
         self._pending = np.concatenate([self._pending, pcm])
         whole = len(self._pending) // self._chunk * self._chunk
@@ -166,6 +167,12 @@ class Stream:
         return Voiceprint.of(speech.centroids[row], speech.heard_s[row], self._checkpoint)
 
     @property
+    def signal_finding(self) -> str:
+        """Everything about the audio so far that is not nominal (level, rumble, an offset,
+        clipping), for one line to the user; empty if nothing. It may explain a poor result."""
+        return self._frontend.finding
+
+    @property
     def _heard_s(self) -> float:
         """Length of the audio so far."""
         return self._heard / self._sample_rate
@@ -178,8 +185,8 @@ class Stream:
 
     def _run(self, chunk: Array, n_samples: int) -> None:
         """One chunk through all graphs; only the first `n_samples` are real."""
-        front = self._frontend.run(pcm=chunk[None])
-        latents = self._encoder.run(features=front["features"])
+        features, spectrum = self._frontend.hear(chunk, n_samples)
+        latents = self._encoder.run(features=features)
         self._words.hear_mixture(latents["latents_asr"], self._heard_s)
         n_steps = math.ceil(n_samples / self._step)
         decided = self._diarization.push(
@@ -189,12 +196,14 @@ class Stream:
         if self._separates:
             separated = self._separation.push(
                 latents["latents_separation"],
-                front["features"],
-                front["spectrum"],
+                features,
+                spectrum,
                 self._diarization.recent,
                 self._diarization.clusters.centroids,
             )
-            self._words.hear_sources(separated, self._separation.slots.held, self._heard_s)
+            self._words.hear_sources(
+                separated * self._frontend.factor, self._separation.slots.held, self._heard_s
+            )
             self._emit(separated)
 
     def _settle(self, decided: list[Activity], everything: bool = False) -> None:
@@ -277,23 +286,3 @@ def _turn_rules(decoding: Mapping[str, float], step_s: float) -> TurnRules:
         round(decoding["gap_s"] / step_s),
         round(decoding["shortest_turn_s"] / step_s),
     )
-
-
-def _checked(pcm: Array, n_before: int) -> Array:
-    """Samples as the frontend takes them; `n_before` of them came before."""
-    pcm = np.asarray(pcm)
-    if pcm.ndim != 1 or pcm.dtype.kind != "f":
-        raise AudioError(
-            f"push: found {pcm.dtype} of shape {list(pcm.shape)}, expected float32 [samples], "
-            "16 kHz mono within -1 to 1"
-        )
-    with np.errstate(over="ignore"):  # what becomes infinite here is refused below
-        samples = pcm.astype(np.float32, copy=False)
-    wrong = ~(np.abs(samples) < LOUDEST)  # also true of NaN
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise AudioError(
-            f"push: found {pcm[at]:g} at sample {n_before + at}, expected finite values, "
-            "nominally within -1 to 1"
-        )
-    return samples

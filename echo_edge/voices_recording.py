@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import SAMPLE_RATE, read_blocks
+from echo_edge.audio import SAMPLE_RATE, Reading, read_blocks
+from echo_edge.audio.channels import AUTO
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.formats import RESULT_SCHEMA
 from echo_edge.recorder.lines import RESULTS, read_lines
@@ -32,12 +33,15 @@ SHORTEST_S = 1.0
 ENOUGH_S = 90.0
 
 
-def voice_blocks(recording: Path, label: str, audio: str | None = None) -> Iterator[Array]:
+def voice_blocks(
+    recording: Path, label: str, audio: str | None = None, channel: str = AUTO
+) -> Iterator[Array]:
     """What the speaker `label` says alone, float32 `[n]` at 16 kHz, up to 90 s, in order.
 
     `recording` is a session of the recorder, running or finished, or a result in JSON, whose audio
-    may be said to be elsewhere (`audio`). UsageError for what is neither and for a label that is
-    not in it, AudioError where its audio is gone or the speaker is never alone.
+    may be said to be elsewhere (`audio`), of the `channel` that was heard then. UsageError for what
+    is neither and for a label that is not in it, AudioError where its audio is gone or the speaker
+    is never alone.
     """
     folder = recording if recording.is_dir() else recording.parent
     if recording.is_dir() or (audio is None and (folder / ABOUT).is_file()):
@@ -46,7 +50,7 @@ def voice_blocks(recording: Path, label: str, audio: str | None = None) -> Itera
         pieces = _session_pieces(folder)
     else:
         turns, named = _read_result(recording)
-        pieces = _file_pieces(_audio_path(audio or named, recording))
+        pieces = _file_pieces(_audio_path(audio or named, recording), channel)
     spans = alone(turns, label, str(recording))
     found = False
     for block in _cut(pieces, spans):
@@ -113,9 +117,9 @@ def _session_pieces(folder: Path) -> Pieces:
             yield found[0], found[1].astype(np.float32) / np.float32(32768)
 
 
-def _file_pieces(path: Path) -> Pieces:
+def _file_pieces(path: Path, channel: str) -> Pieces:
     place = 0
-    for block in read_blocks(path):
+    for block in read_blocks(path, reading=Reading(channel)):
         yield place, block
         place += len(block)
 

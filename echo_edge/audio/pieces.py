@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.audio.reading import Reading
 from echo_edge.audio.wav import SAMPLE_RATE
 from echo_edge.errors import AudioError
 
@@ -40,16 +41,19 @@ class Cut(Exception):  # noqa: N818 - ends a recording as StopIteration does
         """Whether the audio breaks off there, rather than having a hole."""
 
 
-def to_blocks(pieces: Iterator[Piece], name: str, block_s: float) -> Iterator[Array]:
+def to_blocks(
+    pieces: Iterator[Piece], name: str, block_s: float, reading: Reading | None = None
+) -> Iterator[Array]:
     """Yield float32 `[samples]` at 16 kHz, blocks of `block_s` seconds; the last may be shorter.
 
     Raises AudioError at the first value that is not finite, and after everything else where
-    `pieces` ends with `Cut`. `name` begins the message.
+    `pieces` ends with `Cut`. `name` begins the message. `reading` says how channels become one and
+    keeps what was found; UsageError for a channel that is not there.
     """
     size = max(1, round(block_s * SAMPLE_RATE))
     held: list[Array] = []
     try:
-        for samples in _mono(pieces, name):
+        for samples in _mono(pieces, name, reading or Reading()):
             held.append(samples)
             if sum(map(len, held)) >= size:
                 joined = np.concatenate(held)
@@ -108,9 +112,10 @@ def resampler(rate: int) -> Callable[[Array, bool], Array]:
     return lambda samples, is_last: np.asarray(stream.resample_chunk(samples, last=is_last))
 
 
-def _mono(pieces: Iterator[Piece], name: str) -> Iterator[Array]:
+def _mono(pieces: Iterator[Piece], name: str, reading: Reading) -> Iterator[Array]:
     """Yield 16 kHz mono; where the rate changes, as in joined files, the resampler begins anew."""
     rate, heard_s, cut = SAMPLE_RATE, 0.0, None
+    reading.downmix.name = name
     resample, nothing = resampler(rate), np.empty(0, np.float32)
     try:
         for piece in pieces:
@@ -118,7 +123,8 @@ def _mono(pieces: Iterator[Piece], name: str) -> Iterator[Array]:
                 yield resample(nothing, True)
                 check_rate(piece.rate, name)
                 rate, resample = piece.rate, resampler(piece.rate)
-            yield resample(_downmix(piece.frames, heard_s, rate, name), False)
+            mono = reading.mono(piece.frames, rate)
+            yield resample(_checked(mono, heard_s, rate, name), False)
             heard_s += len(piece.frames) / rate
     except Cut as found:
         cut = found
@@ -129,10 +135,8 @@ def _mono(pieces: Iterator[Piece], name: str) -> Iterator[Array]:
         raise AudioError(f"{name}: {place}{cut}: the file is {what}; copy or record it again")
 
 
-def _downmix(frames: Array, start_s: float, rate: int, name: str) -> Array:
-    """Mean over the channels of `[frames, channels]`, which must be finite."""
-    with np.errstate(all="ignore"):  # infinities are looked for below
-        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+def _checked(mono: Array, start_s: float, rate: int, name: str) -> Array:
+    """The samples, which must be finite."""
     wrong = ~(np.abs(mono) < LOUDEST)  # also true of NaN
     if wrong.any():
         at = int(wrong.argmax())

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from os import PathLike
 from typing import BinaryIO
 
+import numpy as np
+
 from echo_edge.audio.flac import flac_streams
 from echo_edge.audio.forward import Forward
 from echo_edge.audio.kinds import HEAD_BYTES, Kind, find_kind, has_mp3_within
@@ -28,6 +30,7 @@ from echo_edge.audio.pieces import (
     joined,
     to_blocks,
 )
+from echo_edge.audio.reading import LOOK_S, Reading
 from echo_edge.audio.sound import COUNT_UNKNOWN, NotSound, open_sound, sound_pieces
 from echo_edge.audio.splice import Part, Stream
 from echo_edge.errors import AudioError
@@ -36,21 +39,26 @@ _SEARCH_BYTES = 1 << 16
 _SPLITTERS = {"ogg": ogg_streams, "flac": flac_streams, "mp3": mp3_streams}
 
 
-def read_blocks(path: str | PathLike[str], block_s: float = 10.0) -> Iterator[Array]:
+def read_blocks(
+    path: str | PathLike[str], block_s: float = 10.0, reading: Reading | None = None
+) -> Iterator[Array]:
     """Yield the recording as float32 `[samples]`, 16 kHz mono, nominally within -1 to 1.
 
     Reads WAV, RF64, W64, AIFF, CAF, AU, FLAC, Ogg, MP3 and whatever else libsndfile reads; M4A,
     MP4, WebM, WMA, AMR and the like where PyAV or ffmpeg is installed; at 1 kHz to 1 MHz and with
-    any number of channels (their mean is taken). Every block but the last lasts `block_s` seconds;
-    their concatenation does not depend on it. A valid file without samples yields nothing.
+    any number of channels: their mean is taken, or what `reading` says, which keeps what was found.
+    Every block but the last lasts `block_s` seconds; their concatenation does not depend on it. A
+    valid file without samples yields nothing.
 
     Raises AudioError, at the first `next`, for what is not a readable audio file; and, after
     yielding all that could be read, where the file breaks off, is damaged or holds values that are
-    not finite.
+    not finite; UsageError for a channel that is not there.
     """
     check_block(block_s)
+    reading, name = reading or Reading(), str(path)
     with _open(path) as file:
-        yield from to_blocks(file_pieces(file, str(path)), str(path), block_s)
+        reading.expect(_float_peak(file, name))
+        yield from to_blocks(file_pieces(file, name), name, block_s, reading)
 
 
 def duration_s(path: str | PathLike[str]) -> float | None:
@@ -123,6 +131,21 @@ def _linear(file: BinaryIO, name: str, kind: Kind | None) -> tuple[Forward, Layo
     source = Forward(file, name)
     layout = find_layout(source)
     return (source, layout) if layout is not None and layout.encoding else None
+
+
+def _float_peak(file: BinaryIO, name: str) -> float:
+    """The loudest of the first samples of a file of floating-point ones; 0 of any other."""
+    found = _linear(file, name, _kind(file))
+    if found is None or not found[1].encoding.startswith("f"):
+        return 0.0
+    peak, heard_s = 0.0, 0.0
+    with suppress(Cut):
+        for frames, rate in linear_pieces(*found):
+            peak = max(peak, float(np.abs(frames[np.isfinite(frames)]).max(initial=0.0)))
+            heard_s += len(frames) / rate
+            if heard_s >= LOOK_S:
+                break
+    return peak
 
 
 def _streams(file: BinaryIO, kind: Kind | None, name: str) -> list[Stream]:

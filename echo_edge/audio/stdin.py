@@ -14,6 +14,7 @@ from echo_edge.audio.linear import linear_pieces
 from echo_edge.audio.media import check_media
 from echo_edge.audio.pieces import PIECE_FRAMES, Array, check_block, to_blocks
 from echo_edge.audio.read import file_pieces
+from echo_edge.audio.reading import Reading
 from echo_edge.audio.wav import SAMPLE_RATE
 from echo_edge.errors import AudioError
 
@@ -22,27 +23,31 @@ _SPOOL_FOLDER = "/var/tmp"  # noqa: S108 - anonymous; on a disk, where /tmp may 
 _COPY_BYTES = 1 << 20
 
 
-def stdin_blocks(stream: BinaryIO, block_s: float = 0.5) -> Iterator[Array]:
+def stdin_blocks(
+    stream: BinaryIO, block_s: float = 0.5, reading: Reading | None = None
+) -> Iterator[Array]:
     """Yield what a pipe holds as float32 `[samples]`, 16 kHz mono, nominally within -1 to 1.
 
     WAV, RF64, W64, AIFF, CAF and AU are heard as they come, whatever their header tells of their
     length. Every other container that `read_blocks` reads is kept in a file without a name until
     the pipe ends, and read then. What is none is raw 16 kHz mono signed 16-bit little-endian PCM.
-    Every block but the last lasts `block_s` seconds. Errors as of `read_blocks` and `pcm_blocks`.
+    Every block but the last lasts `block_s` seconds. `reading` and errors as of `read_blocks` and
+    `pcm_blocks`.
     """
     check_block(block_s)
     source = Forward(stream, _NAME)
-    kind = _kind(source)
+    reading, kind = reading or Reading(), _kind(source)
     if kind is None:
+        _check_mono(reading)
         yield from _pcm(source, block_s)
     elif not kind.reader:
         raise AudioError(f"{_NAME}: found {kind.title}, expected audio, or raw PCM")
     elif kind.reader == "linear":
-        yield from _linear(source, block_s)
+        yield from _linear(source, block_s, reading)
     else:
         if kind.reader == "media":
             check_media(kind, _NAME)
-        yield from _whole(source, block_s)
+        yield from _whole(source, block_s, reading)
 
 
 def pcm_blocks(stream: BinaryIO, block_s: float = 0.5) -> Iterator[Array]:
@@ -68,6 +73,12 @@ def _pcm(source: Forward, block_s: float) -> Iterator[Array]:
             )
 
 
+def _check_mono(reading: Reading) -> None:
+    """UsageError if another than the only channel is asked for."""
+    reading.downmix.name = "raw PCM"
+    reading.mono(np.zeros((0, 1), np.float32), SAMPLE_RATE)
+
+
 def _kind(source: Forward) -> Kind | None:
     """The container; more than 16 bytes are waited for only if these may begin one."""
     head = source.peek(16)
@@ -77,26 +88,26 @@ def _kind(source: Forward) -> Kind | None:
     return kind
 
 
-def _linear(source: Forward, block_s: float) -> Iterator[Array]:
+def _linear(source: Forward, block_s: float, reading: Reading) -> Iterator[Array]:
     """A container of plain samples as it comes; one of compressed samples when it has ended."""
     with _temporary() as file:
         source.copy_to = file
         layout = find_layout(source)
         if layout is None or not layout.encoding:
             _spool(source)
-            yield from to_blocks(file_pieces(file, _NAME), _NAME, block_s)
+            yield from to_blocks(file_pieces(file, _NAME), _NAME, block_s, reading)
             return
         source.copy_to = None
     n_frames = max(1, min(PIECE_FRAMES, round(layout.rate * block_s)))
-    yield from to_blocks(linear_pieces(source, layout, n_frames), _NAME, block_s)
+    yield from to_blocks(linear_pieces(source, layout, n_frames), _NAME, block_s, reading)
 
 
-def _whole(source: Forward, block_s: float) -> Iterator[Array]:
+def _whole(source: Forward, block_s: float, reading: Reading) -> Iterator[Array]:
     """What can only be read when it has ended."""
     with _temporary() as file:
         source.copy_to = file
         _spool(source)
-        yield from to_blocks(file_pieces(file, _NAME), _NAME, block_s)
+        yield from to_blocks(file_pieces(file, _NAME), _NAME, block_s, reading)
 
 
 def _spool(source: Forward) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from echo_edge.audio.channels import AUTO, parse_channel
 from echo_edge.stream import MOST_SPEAKERS
 
 
@@ -9,6 +10,18 @@ def add_bundle_option(parser: argparse.ArgumentParser) -> None:
     """`--bundle DIR`, with the search order of `find_bundle` as its default."""
     parser.add_argument(
         "--bundle", metavar="DIR", help="default: $ECHO_EDGE_BUNDLE, the installed or shipped one"
+    )
+
+
+def add_channel_option(parser: argparse.ArgumentParser) -> None:
+    """`--channel`."""
+    parser.add_argument(
+        "--channel",
+        type=parse_channel,
+        default=AUTO,
+        metavar="N",
+        help="hear channel N (from 1), their mean (mix), or the loudest (loudest); default: the "
+        "mean, unless the channels are out of phase",
     )
 
 

@@ -38,6 +38,8 @@ class Work:
     """Length of the recording, None if it is not known."""
     problems: list[EchoError] = field(default_factory=list)
     whole: Result | None = None
+    signal_finding: str = ""
+    """Of the stream: what may explain a poor result."""
     started_s: float = field(default_factory=time.monotonic)
 
     def do(self, blocks: Iterator[Array]) -> None:
@@ -80,6 +82,7 @@ class Work:
                 raise self.problems.pop()
             raise AudioError(f"{args.audio}: holds no samples, expected speech")
         self._take(stream.finish(), parts)
+        self.signal_finding = stream.signal_finding
         show_progress(None, None)
         whole = Result.joined(parts)
         self._keep(whole)
@@ -151,7 +154,7 @@ class Work:
 
         def again() -> Iterator[Array]:
             with suppress(AudioError):  # it breaks off where it did before
-                yield from audio.read_blocks(self.args.audio, 1.0)
+                yield from audio.read_blocks(self.args.audio, 1.0, audio.Reading(self.args.channel))
 
         done = 0
         writer = SourceWriter(self.args.separate, len(whole.speakers) + 1)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge import audio, formats
+from echo_edge.audio.condition import not_nominal
 from echo_edge.bundle import find_bundle
-from echo_edge.cli.options import add_stream_options
+from echo_edge.cli.options import add_channel_option, add_stream_options
 from echo_edge.cli.process import Work
 from echo_edge.cli.stop import EndSoon
 from echo_edge.cli.streams import say
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="words of each separated voice on its own: better where several speak at once, worse "
         "where they take turns; takes about twice the time",
     )
+    add_channel_option(parser)
     add_stream_options(
         parser,
         None,
@@ -73,12 +75,15 @@ def run(args: argparse.Namespace) -> int:
     voices_file = None if args.no_voices else find_voices(args.voices)
     _check_outputs(args, voices_file)
     with EndSoon() as stop:
-        blocks, total_s = _open(args.audio, stop)
+        reading = audio.Reading(args.channel)
+        blocks, total_s = _open(args.audio, stop, reading)
         with load(find_bundle(args.bundle), args.threads) as session:
             voices = None if voices_file is None else _known_voices(voices_file, session)
             with TextOutput(args.out, _text(args, voices)) as text:
                 work = Work(args, session, stop, text, voices, total_s)
                 work.do(blocks)
+    if finding := ", ".join(filter(None, (reading.finding, work.signal_finding))):
+        say(not_nominal("standard input" if args.audio == "-" else args.audio, finding))
     for problem in work.problems[:-1]:
         say(problem)
     if work.problems:
@@ -104,15 +109,15 @@ def _check_outputs(args: argparse.Namespace, voices: Path | None) -> None:
         check_output(args.out, inputs)
 
 
-def _open(path: str, stop: EndSoon) -> tuple[Iterator[Array], float | None]:
+def _open(path: str, stop: EndSoon, reading: audio.Reading) -> tuple[Iterator[Array], float | None]:
     """Blocks of the audio, which a first signal ends, and its length if it is known."""
     if path != "-":
-        return _until(stop, audio.read_blocks(path, BLOCK_S)), audio.duration_s(path)
+        return _until(stop, audio.read_blocks(path, BLOCK_S, reading)), audio.duration_s(path)
     try:
         number = sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):  # a caller in Python put something else there
-        return audio.stdin_blocks(sys.stdin.buffer), None
-    return audio.stdin_blocks(stop.input(number)), None
+        return audio.stdin_blocks(sys.stdin.buffer, reading=reading), None
+    return audio.stdin_blocks(stop.input(number), reading=reading), None
 
 
 def _until(stop: EndSoon, blocks: Iterator[Array]) -> Iterator[Array]:

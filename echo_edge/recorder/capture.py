@@ -8,13 +8,23 @@ is counted, reported and put on the time line as a gap.
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import SAMPLE_RATE, duration_s, read_blocks, resampler, stdin_blocks
+from echo_edge.audio import (
+    SAMPLE_RATE,
+    Reading,
+    duration_s,
+    read_blocks,
+    resampler,
+    stdin_blocks,
+)
+from echo_edge.audio.channels import AUTO, Downmix
+from echo_edge.errors import AudioError
 
 Array = NDArray[np.float32]
 Samples = NDArray[np.int16]
@@ -100,6 +110,12 @@ class Source(Protocol):
     name: str
     problem: str | None
     """What keeps it from recording at the moment."""
+    downmix: Downmix
+    """How the frames that it puts into the queue become one channel."""
+
+    @property
+    def finding(self) -> str:
+        """What is not nominal about what it heard; empty if nothing."""
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Put blocks into `queue` until the source ends or `stop` is set. Raises AudioError."""
@@ -110,15 +126,23 @@ class FileSource:
 
     problem: str | None = None
 
-    def __init__(self, path: str, pace: float = 1.0) -> None:
+    def __init__(self, path: str, pace: float = 1.0, channel: str = AUTO) -> None:
         duration_s(path)  # raises if this is no audio
+        with suppress(AudioError):  # which comes when it is heard
+            next(read_blocks(path, BLOCK_S, Reading(channel)), None)  # raises if it has no such one
         self.name, self._pace = path, pace
+        self._reading, self.downmix = Reading(channel), Downmix()
+
+    @property
+    def finding(self) -> str:
+        """See Source."""
+        return self._reading.finding
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """See Source."""
         queue.flows.set()
         started, n_samples = time.monotonic(), 0
-        for block in read_blocks(self.name, BLOCK_S):
+        for block in read_blocks(self.name, BLOCK_S, self._reading):
             n_samples += len(block)
             due = started + n_samples / SAMPLE_RATE / self._pace if self._pace else 0.0
             # A microphone hands a block over when its last sample was heard, not before.
@@ -132,13 +156,20 @@ class PcmSource:
 
     problem: str | None = None
 
-    def __init__(self, stream: object, name: str = "stdin") -> None:
+    def __init__(self, stream: object, name: str = "stdin", channel: str = AUTO) -> None:
         self.name, self._stream = name, stream
+        self._reading, self.downmix = Reading(channel), Downmix()
+
+    @property
+    def finding(self) -> str:
+        """See Source."""
+        return self._reading.finding
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """See Source."""
         queue.flows.set()
-        for block in stdin_blocks(self._stream, BLOCK_S):  # type: ignore[arg-type]
+        blocks = stdin_blocks(self._stream, BLOCK_S, self._reading)  # type: ignore[arg-type]
+        for block in blocks:
             if stop.is_set():
                 return
             queue.put(Block(block[:, None], SAMPLE_RATE), wait=True)
@@ -147,14 +178,15 @@ class PcmSource:
 class Converter:
     """Any rate and channel count to 16 kHz mono int16, without a seam between blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, downmix: Downmix | None = None) -> None:
+        self._downmix = downmix or Downmix()
         self.rate = SAMPLE_RATE
         """Of the blocks it takes."""
         self._resample = resampler(SAMPLE_RATE)
 
     def convert(self, block: Block) -> Samples:
         """What is complete with this block."""
-        return _to_int16(self._resample(block.frames.mean(axis=1, dtype=np.float32), False))
+        return _to_int16(self._resample(self._downmix.push(block.frames, block.rate), False))
 
     def finish(self, rate: int | None = None) -> Samples:
         """What it still holds; it starts afresh, for blocks of another `rate` if one is given."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from echo_edge.bundle import find_bundle, open_bundle
-from echo_edge.cli.options import add_stream_options
+from echo_edge.cli.options import add_channel_option, add_stream_options
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.recorder import controls, sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--delete-last", metavar="MIN", type=float, help="have a recorder delete its last minutes"
     )
+    add_channel_option(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, help="where sessions are written")
     _add_result_options(parser)
     _add_storage_options(parser)
@@ -221,12 +222,12 @@ def _source(args: argparse.Namespace) -> Source:
     if args.wav == "-":
         # Unbuffered: a buffer that a thread is waiting on could not be closed at the end.
         try:
-            return PcmSource(open(0, "rb", buffering=0, closefd=False))
+            return PcmSource(open(0, "rb", buffering=0, closefd=False), channel=args.channel)
         except OSError as error:
             raise AudioError("stdin: closed, expected PCM: give it some, or --wav FILE") from error
     if args.wav is not None:
-        return FileSource(args.wav, _positive(args.pace, "--pace", zero=True))
-    return Microphone(args.device)
+        return FileSource(args.wav, _positive(args.pace, "--pace", zero=True), args.channel)
+    return Microphone(args.device, args.channel)
 
 
 def _view(args: argparse.Namespace) -> View:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE
+from echo_edge.audio.channels import AUTO, MIX, Downmix
 from echo_edge.audio.quiet import quiet_c_stderr
 from echo_edge.errors import AudioError
 from echo_edge.recorder.capture import BLOCK_S, Block, BlockQueue
@@ -60,18 +61,27 @@ class LossMeter:
 class Microphone:
     """The input device that `device` names (see `devices.choose`), or the default one.
 
-    Raises AudioError if PortAudio is missing, or if there is no such device or more than one.
+    Raises AudioError if PortAudio is missing, or if there is no such device or more than one;
+    UsageError if it has no such `channel` (see `channels.parse_channel`).
     """
 
-    def __init__(self, device: str | None) -> None:
+    def __init__(self, device: str | None, channel: str = AUTO) -> None:
         self._sounddevice = load_sounddevice(device)
         found = input_devices(self._sounddevice)
         self._device = choose(found, device)
         self._beside = [each.name for each in found if each != self._device]
         self.name = self._device.name
         self.problem: str | None = None
+        self._needs_all = channel not in (AUTO, MIX)
+        self.downmix = Downmix(channel, self.name)
+        self.downmix.push(np.zeros((0, self._device.channels), np.float32), SAMPLE_RATE)  # raises
         self._ended_s: float | None = None
         """When the last frame was heard, on the monotonic clock."""
+
+    @property
+    def finding(self) -> str:
+        """See Source."""
+        return self.downmix.finding
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Put blocks into `queue` until `stop` is set; a device that goes is waited for."""
@@ -117,6 +127,8 @@ class Microphone:
         """At 16 kHz and mono where the device can, else at its own rate and with all channels."""
         own = (self._device.rate, self._device.channels)
         formats = dict.fromkeys([(SAMPLE_RATE, 1), (SAMPLE_RATE, own[1]), (own[0], 1), own])
+        if self._needs_all:
+            formats = dict.fromkeys([(SAMPLE_RATE, own[1]), own])
         for number, (rate, channels) in enumerate(formats, 1):
             try:
                 return self._sounddevice.InputStream(

@@ -39,8 +39,9 @@ class Recorder:
         self._source, self._view, self._settings = source, view, settings
         self._recording = Recording(settings, source.name, utc_now)
         self._queue = BlockQueue()
-        self._writer = Writer(self._queue, self._recording.segment_writer(), self._recording)
-        self._results = LiveResults(settings, view)
+        segments = self._recording.segment_writer()
+        self._writer = Writer(self._queue, segments, self._recording, source.downmix)
+        self._results = LiveResults(settings, view, source)
         self._stop = threading.Event()
         self._source_error: EchoError | None = None
         self._source_ended = False

@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from echo_edge.audio.condition import not_nominal
 from echo_edge.recorder import lines
+from echo_edge.recorder.capture import Source
 from echo_edge.recorder.child import Child
 from echo_edge.recorder.settings import Settings
 from echo_edge.recorder.view import View, WordGroups
@@ -17,8 +19,9 @@ _GROUP_DONE_S = 3.0
 class LiveResults:
     """Owns the transcriber's process, if there is one; never waits for it but in `finish`."""
 
-    def __init__(self, settings: Settings, view: View) -> None:
-        self._settings, self._view = settings, view
+    def __init__(self, settings: Settings, view: View, source: Source) -> None:
+        self._settings, self._view, self._source = settings, view, source
+        self._signal_said = False
         self._child: Child | None = None
         self._groups = WordGroups()
         self.done_s = 0.0
@@ -63,6 +66,11 @@ class LiveResults:
                 case "tentative":
                     waiting = [lines.word_line(word) for word in self._groups.open]
                     self._view.show(line | {"words": waiting + line["words"]})
+                case "signal" if not self._signal_said:
+                    found = ", ".join(filter(None, (self._source.finding, line["message"])))
+                    self._signal_said = bool(found)
+                    if found:
+                        messages.append(line | {"message": not_nominal(self._source.name, found)})
                 case "nobody by name" | "error":
                     messages.append(line)
         self._show(self._groups.take_before(self.done_s - _GROUP_DONE_S))

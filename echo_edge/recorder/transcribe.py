@@ -34,6 +34,8 @@ from echo_edge.stream import Stream
 
 GAP_S = 5.0
 """So much silence is heard instead of a gap: enough for every word and turn before it to end."""
+SIGNAL_SAMPLES = 60 * SAMPLE_RATE
+"""As often as this, and at the end, it is reported if the signal is not nominal."""
 _POLL_S = 0.05
 _SYNC_S = 1.0
 
@@ -99,6 +101,7 @@ class Transcriber:
         """Log what the stream still holds back; there is no more audio."""
         result = self._stream.finish()
         self._emit(result)
+        self._report({"type": "signal", "message": self._stream.signal_finding})
         for label, name in self._names.items():
             if label in self._said:  # and not of somebody all of whose speech was deleted
                 self._log.write(lines.speaker_line(label, name))
@@ -125,6 +128,8 @@ class Transcriber:
         self.busy_s += time.monotonic() - started
         self._heard += len(samples)
         self._emit(result)
+        if self._heard // SIGNAL_SAMPLES > (self._heard - len(samples)) // SIGNAL_SAMPLES:
+            self._report({"type": "signal", "message": self._stream.signal_finding})
 
     def _emit(self, result: Result) -> None:
         for speaker in result.speakers:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE
+from echo_edge.audio.channels import Downmix
 from echo_edge.errors import EchoError, OutputError
 from echo_edge.recorder.capture import BlockQueue, Converter
 from echo_edge.recorder.segments import SegmentWriter
@@ -42,7 +43,13 @@ class Storage(Protocol):
 class Writer:
     """Writes until the queue is closed and empty. Only its thread ever touches the segments."""
 
-    def __init__(self, queue: BlockQueue, segments: SegmentWriter, storage: Storage) -> None:
+    def __init__(
+        self,
+        queue: BlockQueue,
+        segments: SegmentWriter,
+        storage: Storage,
+        downmix: Downmix | None = None,
+    ) -> None:
         self._queue, self._segments, self._storage = queue, segments, storage
         self._pending: deque[NDArray[np.int16] | int] = deque()
         """Samples, and lengths of gaps, on their way to the disk."""
@@ -55,7 +62,7 @@ class Writer:
         self._closed_s: float | None = None
         self.away: str | None = None
         """Why nothing can be written at the moment."""
-        self._converter = Converter()
+        self._converter = Converter(downmix)
         self._forget: SimpleQueue[tuple[float, Future[tuple[int, int]]]] = SimpleQueue()
         self._synced_s = time.monotonic()
         self.error: EchoError | None = None

@@ -47,7 +47,7 @@ override LDLIBS += -lasound
 endif
 
 OBJECTS := $(BUILD)/$(ARCH)-$(MODE)$(if $(filter yes,$(ALSA)),-alsa)
-COMMON_NAMES := asr audio beam beam_scores bundle clustering contract diarization error graph \
+COMMON_NAMES := asr audio beam beam_scores bundle clustering condition contract diarization error graph \
     language lines main manifest manifest_json memory microphone npz separation sha256 sources spellings \
     stream stretches turns $(if $(filter count,$(MODE)),count_allocations)
 COMMON_OBJECTS := $(COMMON_NAMES:%=$(OBJECTS)/%.o)

@@ -50,6 +50,33 @@ const float *ee_graph_output(const ee_graph *graph, const char *name)
     return graph->outputs[ee_find_tensor(spec->outputs, spec->n_outputs, name) - spec->outputs];
 }
 
+static void scale(const ee_graph *graph, int input, float factor)
+{
+    for (size_t i = 0; factor != 1.0f && i < graph->spec->inputs[input].n_elements; i++)
+        graph->inputs[input][i] *= factor;
+}
+
+void ee_graph_fill_state(ee_graph *graph, float value)
+{
+    for (int i = 0; i < graph->spec->n_inputs; i++)
+        for (size_t k = 0; graph->spec->inputs[i].source >= 0 &&
+                           k < graph->spec->inputs[i].n_elements; k++)
+            graph->inputs[i][k] = value;
+}
+
+void ee_graph_scale_input(ee_graph *graph, const char *name, float factor)
+{
+    const ee_graph_spec *spec = graph->spec;
+    scale(graph, (int)(ee_find_tensor(spec->inputs, spec->n_inputs, name) - spec->inputs), factor);
+}
+
+void ee_graph_scale_state(ee_graph *graph, float factor)
+{
+    for (int i = 0; i < graph->spec->n_inputs; i++)
+        if (graph->spec->inputs[i].source >= 0)
+            scale(graph, i, factor);
+}
+
 bool ee_graph_run(ee_graph *graph, ee_error *error)
 {
     if (!ee_engine_run(graph->engine, graph->inputs, graph->outputs, error))

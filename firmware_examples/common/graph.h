@@ -19,6 +19,12 @@ bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name,
 float *ee_graph_input(const ee_graph *graph, const char *name);
 const float *ee_graph_output(const ee_graph *graph, const char *name);
 
+/* Sets or multiplies all state, for a graph whose state is what it was given last; multiplies an
+ * input. */
+void ee_graph_fill_state(ee_graph *graph, float value);
+void ee_graph_scale_input(ee_graph *graph, const char *name, float factor);
+void ee_graph_scale_state(ee_graph *graph, float factor);
+
 bool ee_graph_run(ee_graph *graph, ee_error *error);
 
 void ee_graph_close(ee_graph *graph);

@@ -86,7 +86,8 @@ static void fill(ee_graph *graph, const char *name, const float *data)
 }
 
 int ee_separation_push(ee_separation *s, const float *latents, const float *features,
-                       const float *spectrum, const ee_diarization *diarization, ee_error *error)
+                       const float *spectrum, float factor, const ee_diarization *diarization,
+                       ee_error *error)
 {
     int chunk = s->manifest->chunk_samples, overlap = s->manifest->overlap_samples;
     int all = chunk + overlap;
@@ -94,6 +95,7 @@ int ee_separation_push(ee_separation *s, const float *latents, const float *feat
     fill(&s->graph, "latents", latents);
     fill(&s->graph, "features", features);
     fill(&s->graph, "spectrum", spectrum);
+    ee_graph_scale_input(&s->graph, "spectrum", factor);
     if (!ee_graph_run(&s->graph, error))
         return -1;
     memcpy(s->ready, ee_graph_output(&s->graph, "sources"),

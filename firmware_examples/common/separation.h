@@ -19,10 +19,12 @@ typedef struct {
 bool ee_separation_open(ee_separation *separation, const ee_bundle *bundle, ee_memory *memory,
                         ee_error *error);
 
-/* One chunk. Returns how many samples of each slot became final, -1 with an error; they are in
- * `ready`, a slot's `chunk + overlap` samples after the one before. */
+/* One chunk, whose spectrum is multiplied by `factor`. Returns how many samples of each slot became
+ * final, -1 with an error; they are in `ready`, a slot's `chunk + overlap` samples after the one
+ * before. */
 int ee_separation_push(ee_separation *separation, const float *latents, const float *features,
-                       const float *spectrum, const ee_diarization *diarization, ee_error *error);
+                       const float *spectrum, float factor, const ee_diarization *diarization,
+                       ee_error *error);
 
 /* The samples still held back, as `push` returns them. */
 int ee_separation_finish(ee_separation *separation);

@@ -52,6 +52,7 @@ bool ee_stream_open(ee_stream *s, const ee_bundle *bundle, ee_stream_options opt
                        options.min_speakers, options.max_speakers, EE_MOST_VOICES);
     s->options = options;
     s->manifest = &bundle->manifest;
+    ee_condition_open(&s->condition, s->manifest, memory);
     return ee_graph_open(&s->frontend, bundle, EE_FRONTEND, memory, error) &&
            ee_graph_open(&s->encoder, bundle, EE_ENCODER, memory, error) &&
            open_heads(s, bundle, memory, error) && ee_memory_holds(memory, error);
@@ -82,12 +83,25 @@ static bool settle(ee_stream *s, ee_error *error)
     return error->code == EE_DONE;
 }
 
+/* The chunk in the frontend's input, put right, through the frontend. */
+static bool run_frontend(ee_stream *s, int n_samples, ee_error *error)
+{
+    int gain = ee_condition_push(&s->condition, ee_graph_input(&s->frontend, "pcm"),
+                                 s->manifest->chunk_samples, n_samples);
+    if (s->n_heard <= s->manifest->chunk_samples)
+        ee_graph_fill_state(&s->frontend, s->condition.before);
+    if (gain != s->gain)
+        ee_graph_scale_state(&s->frontend, ldexpf(1.0f, gain - s->gain));
+    s->gain = gain;
+    return ee_graph_run(&s->frontend, error);
+}
+
 /* The chunk in the frontend's input through all graphs; only its first `n_samples` are real. */
 static bool run_chunk(ee_stream *s, int n_samples, ee_error *error)
 {
     const ee_manifest *m = s->manifest;
     float *input = ee_graph_input(&s->encoder, "features");
-    if (!ee_graph_run(&s->frontend, error))
+    if (!run_frontend(s, n_samples, error))
         return false;
     const float *features = ee_graph_output(&s->frontend, "features");
     size_t n_frames = (size_t)(m->chunk_samples / m->spectrum_hop_samples);
@@ -105,7 +119,7 @@ static bool run_chunk(ee_stream *s, int n_samples, ee_error *error)
         return true;
     int n = ee_separation_push(&s->separation, ee_graph_output(&s->encoder, "latents_separation"),
                                features, ee_graph_output(&s->frontend, "spectrum"),
-                               &s->diarization, error);
+                               ldexpf(1.0f, -s->gain), &s->diarization, error);
     if (n < 0)
         return false;
     emit(s, n);

@@ -4,6 +4,7 @@
 #define EE_STREAM_H
 
 #include "asr.h"
+#include "condition.h"
 #include "separation.h"
 
 typedef struct {
@@ -19,6 +20,8 @@ typedef struct {
     ee_stream_options options;
     const ee_manifest *manifest;
     ee_language language;
+    ee_condition condition;
+    int gain; /* of the frontend's state, as an exponent of two */
     ee_graph frontend, encoder;
     ee_asr asr;
     ee_diarization diarization;

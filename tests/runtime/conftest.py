@@ -34,7 +34,7 @@ LEVELS = 64.0
 
 
 def level(speakers: tuple[int, ...], token: int) -> float:
-    """What one step sounds like."""
+    """The amplitude of one step, a tone of 8 kHz: below 80 Hz it would be taken for rumble."""
     return (POWERSET.index(speakers) + len(POWERSET) * token) / LEVELS
 
 
@@ -45,7 +45,7 @@ def _codes(levels: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _frontend(pcm: Array, pcm_state: Array) -> dict[str, Array]:
-    levels = pcm.reshape(-1, STEP)[:, STEP // 2]
+    levels = np.abs(pcm.reshape(-1, STEP)[:, STEP // 2])
     features = np.zeros((1, 4 * len(levels), 80), np.float32)
     features[0, :, 0] = np.repeat(levels, 4)
     spectrum = np.zeros((1, 4 * len(levels), 257, 2), np.float32)
@@ -192,7 +192,7 @@ def spoken() -> Callable[[list[Said]], Array]:
 
     def speak(said: list[Said]) -> Array:
         pieces = [
-            np.full(round(seconds / 0.04) * STEP, level(speakers, token), np.float32)
+            np.tile(np.float32([1, -1]) * level(speakers, token), round(seconds / 0.04) * STEP // 2)
             for seconds, speakers, token in said
         ]
         return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from echo_edge.audio.channels import Downmix
 from echo_edge.recorder import lines, sessions
 from echo_edge.recorder.capture import Block, BlockQueue, FileSource
 from echo_edge.recorder.recorder import Recorder
@@ -190,7 +191,7 @@ def test_wrong_usage(
 class Broken:
     """A source with a bug."""
 
-    name, problem = "broken", None
+    name, problem, finding, downmix = "broken", None, "", Downmix()
 
     def run(self, queue: BlockQueue, _: threading.Event) -> None:
         queue.put(Block(np.full((1600, 1), 0.5, np.float32), SECOND))

@@ -69,8 +69,14 @@ def test_voices_and_the_rest_sum_to_the_recording(
 
     assert voices.shape == (len(result.speakers) + 1, len(pcm))
     assert len(result.speakers) >= minimum
-    overlap = session.bundle.manifest.separation.overlap_samples
-    np.testing.assert_allclose(voices.sum(0)[:-overlap], pcm[:-overlap], atol=1e-5)
+    heard = slice(0, -session.bundle.manifest.separation.overlap_samples)
+    assert _above_100_hz(voices.sum(0)[heard] - pcm[heard]) < 1e-3 * _above_100_hz(pcm[heard])
+
+
+def _above_100_hz(samples: Array) -> float:
+    """Root of the power there; the frontend takes away an offset and what is near it."""
+    spectrum = np.fft.rfft(samples * np.hanning(len(samples)))
+    return float(np.linalg.norm(spectrum[np.fft.rfftfreq(len(samples), 1 / 16_000) > 100]))
 
 
 def test_every_speaker_is_loud_in_the_own_turns(session: Session, pcm: Array) -> None:
@@ -102,16 +108,20 @@ class Told:
         says = np.where(told.any(1), told.argmax(1) + 1.0, 9.0).astype(np.float32)
         return {"sources": np.repeat(says[:, None], 10 + 2, axis=1)}
 
+    def fill(self, value: float) -> None:
+        assert value == 0.0
+
 
 def test_more_voices_than_slots_take_turns_with_them() -> None:
     manifest = SimpleNamespace(
         audio=SimpleNamespace(chunk_samples=10, sample_rate=10),
         separation=SeparationSpec(max_sources=3, overlap_samples=2),
+        streaming=SimpleNamespace(step_samples=5),
     )
     known = _known((0, 2, 1), (2, 4, 2), (4, 6, 3), (6, 8, 4), (8, 10, 5), (8, 10, 1))
 
     pieces = separate(
-        lambda _: Told(), manifest, np.eye(5, dtype=np.float32), known, [np.zeros(100)]
+        lambda _: Told(), manifest, np.eye(5, dtype=np.float32), known, [np.zeros(100, np.float32)]
     )
     voices = np.concatenate(list(pieces), axis=1)
 
