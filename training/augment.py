@@ -135,13 +135,18 @@ def level_gain(pcm: Pcm, rng: np.random.Generator) -> float:
 
 def converter(pcm: Pcm, rng: np.random.Generator) -> Pcm:
     """Faults of an analogue-to-digital converter: at times a DC offset of up to 8 % of full scale,
-    at times up to 12 dB too loud, clipped at full scale."""
+    at times up to 12 dB too loud, clipped at full scale.
+
+    `pcm` is `[N]`, or `[rows, N]` with the sources of the first row below it: they get its gain, so
+    that they stay what it is made of, but neither offset nor clipping.
+    """
+    rows = np.atleast_2d(pcm)
     if rng.random() < CLIPPED_SHARE:
-        peak = float(np.abs(pcm).max())
-        pcm = pcm * np.float32(10 ** (rng.uniform(1.0, 12.0) / 20) / max(peak, 1e-4))
-    if rng.random() < OFFSET_SHARE:
-        pcm = pcm + np.float32(rng.uniform(-0.08, 0.08))
-    return np.clip(pcm, -1.0, 1.0)
+        peak = float(np.abs(rows[0]).max())
+        rows = rows * np.float32(10 ** (rng.uniform(1.0, 12.0) / 20) / max(peak, 1e-4))
+    offset = np.float32(rng.uniform(-0.08, 0.08)) if rng.random() < OFFSET_SHARE else np.float32(0)
+    first = np.clip(rows[:1] + offset, -1.0, 1.0)
+    return first[0] if pcm.ndim == 1 else np.concatenate([first, rows[1:]])
 
 
 def active_steps(pcm: Pcm, step_samples: int = 640) -> NDArray[np.bool_]:

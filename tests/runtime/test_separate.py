@@ -14,6 +14,7 @@ from echo_edge.manifest import SeparationSpec
 from echo_edge.results import Result, Speaker, Turn
 from echo_edge.separate import KnownVoices, separate
 from echo_edge.session import Session, load
+from tests.spectra import above_100_hz
 
 Array = NDArray[np.float32]
 CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
@@ -70,13 +71,7 @@ def test_voices_and_the_rest_sum_to_the_recording(
     assert voices.shape == (len(result.speakers) + 1, len(pcm))
     assert len(result.speakers) >= minimum
     heard = slice(0, -session.bundle.manifest.separation.overlap_samples)
-    assert _above_100_hz(voices.sum(0)[heard] - pcm[heard]) < 1e-3 * _above_100_hz(pcm[heard])
-
-
-def _above_100_hz(samples: Array) -> float:
-    """Root of the power there; the frontend takes away an offset and what is near it."""
-    spectrum = np.fft.rfft(samples * np.hanning(len(samples)))
-    return float(np.linalg.norm(spectrum[np.fft.rfftfreq(len(samples), 1 / 16_000) > 100]))
+    assert above_100_hz(voices.sum(0)[heard] - pcm[heard]) < 1e-3 * above_100_hz(pcm[heard])
 
 
 def test_every_speaker_is_loud_in_the_own_turns(session: Session, pcm: Array) -> None:

@@ -46,7 +46,8 @@ class Conversations:
             mixture = conversation(
                 self.corpus, self.voices, self.rooms, self.seconds, n_speakers, rng
             )
+        rows = np.concatenate([mixture.pcm[None], mixture.sources])
         if rng.random() < MICROPHONE_SHARE:
-            rows = microphone(np.concatenate([mixture.pcm[None], mixture.sources]), rng)
-            mixture = replace(mixture, pcm=rows[0], sources=rows[1:])
-        return replace(mixture, pcm=converter(mixture.pcm, rng))
+            rows = microphone(rows, rng)
+        rows = converter(rows, rng)
+        return replace(mixture, pcm=rows[0], sources=rows[1:])
