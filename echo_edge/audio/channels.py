@@ -78,8 +78,8 @@ class Downmix:
 
     def _decide(self, block: Array) -> None:
         """What is heard from the next frame on."""
-        rows = np.column_stack([block, _mean(block)]).astype(np.float64)
         with np.errstate(all="ignore"):  # what is not finite is refused by whoever takes it
+            rows = np.column_stack([block, _mean(block)]).astype(np.float64)
             power = np.nan_to_num(rows.var(axis=0))
         self._power = power if self._power is None else KEPT * self._power + power
         each, mean = self._power[:-1], self._power[-1]

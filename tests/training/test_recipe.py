@@ -105,7 +105,7 @@ def test_from_an_empty_folder_to_figures(data: Path, tmp_path: Path) -> None:
     # From the first run to the last but one of five, of 20 steps each.
     first, last = (columns(tmp_path / "runs" / run / "log.csv") for run in ("joint4", "first"))
     fell = {name: last[name][-1] / first[name][0] for name in ("ctc", "said", "diar")}
-    assert max(fell.values()) < 0.7, fell
+    assert max(fell.values()) < 0.85, fell
     figures = json.loads((tmp_path / "runs" / "evaluation" / "figures.json").read_text())
     assert figures["eer"] < 35.0  # of unseen voices; chance is 50
     assert figures["nearest.speaker_from_embedding"] > 30.0  # one of six people: chance is 16

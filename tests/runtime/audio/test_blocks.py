@@ -154,6 +154,23 @@ def test_not_finite(tmp_path: Path, value: float, channels: int) -> None:
     assert np.isfinite(samples).all()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_signalling_nan(tmp_path: Path, channels: int) -> None:
+    """Bytes of something else, read as float32: numpy warns of these NaN when it casts them."""
+    path = tmp_path / "a.wav"
+    audio = noise(3.0, channels=channels).astype(np.float32).reshape(-1, channels)
+    soundfile.write(path, audio, SAMPLE_RATE, subtype="FLOAT")
+    whole = bytearray(path.read_bytes())
+    at = len(whole) - 4 * channels * (len(audio) - 20000)
+    whole[at : at + 4 * channels] = channels * (0x7FA00000).to_bytes(4, "little")
+    path.write_bytes(whole)
+
+    samples, error = read(read_blocks(path, 0.1))
+
+    assert "at 1.250 s, expected finite values" in error
+    assert np.isfinite(samples).all()
+
+
 def test_import_leaves_the_audio_libraries_out() -> None:
     code = "import echo_edge.audio, sys; print({'soundfile', 'soxr'} & sys.modules.keys())"
 
