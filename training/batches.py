@@ -7,6 +7,7 @@ The loader builds them ahead in processes of their own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 from echo_edge_export.config import TOKENS, EchoConfig
 
 from .align import Alignment
-from .augment import SPEEDS, active_steps
+from .augment import SPEEDS, active_steps, converter
 from .data import SAMPLE_RATE, Corpus
 from .meetings import Meeting
-from .mixtures import MAX_SPEAKERS, STEP_SAMPLES
+from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
+from .nonspeech import KINDS
+from .nonspeech.scenes import background, scene
 from .readings import UNCHANGED, Reading, Readings
 from .simulation.conversations import Conversations
 from .simulation.voiceprints import Voiceprints
@@ -41,6 +44,9 @@ LEFT_STEPS = EchoConfig().left_context_steps
 
 MEETING_SHARE = 0.4
 """In how many batches the last conversation is a real one: minutes of them are all there are."""
+
+NONSPEECH_SHARE = 0.3
+"""In how many it is a scene with sounds that nobody speaks."""
 
 
 def difficulty(step: int) -> float:
@@ -152,8 +158,9 @@ class Batches(Dataset[Batch]):
         latents = self.teachers.latents
         self.windows = Windows(latents, rooms) if latents is not None and spec.windows else None
         self.readings = Readings(
-            corpus, rooms, alignment, self.classes, roughness, latents, spec.other_speeds
-        )
+            corpus, rooms, alignment, self.classes, roughness, latents, spec.other_speeds,
+            background=partial(background, KINDS, rooms),
+        )  # fmt: skip
 
     @property
     def n_voices(self) -> int:
@@ -205,11 +212,9 @@ class Batches(Dataset[Batch]):
 
     def _mixtures(self, rng: np.random.Generator) -> dict[str, Tensor]:
         spec = self.spec
-        several = bool(self.meetings) and spec.conversations > 1
-        n_simulated = spec.conversations - int(several and rng.random() < MEETING_SHARE)
-        mixtures = [
-            self.conversations.draw(i >= n_simulated, rng) for i in range(spec.conversations)
-        ]
+        others = self._unmixed(rng) if spec.conversations > 1 else []
+        n_simulated = spec.conversations - len(others)
+        mixtures = [self.conversations.draw(False, rng) for _ in range(n_simulated)] + others
         n_samples = int(spec.conversation_s * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
         voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
         prints = np.zeros((*voices.shape, self.teachers.voiceprints.dim), np.float32)
@@ -231,6 +236,18 @@ class Batches(Dataset[Batch]):
             "mixture_voices": torch.from_numpy(voices),
             "mixture_voiceprints": torch.from_numpy(prints),
         }
+
+    def _unmixed(self, rng: np.random.Generator) -> list[Mixture]:
+        """At times a conversation whose voices are not known one by one: a window of a meeting, or
+        a scene with non-speech."""
+        chance = rng.random()
+        if self.meetings and chance < MEETING_SHARE:
+            return [self.conversations.draw(True, rng)]
+        if chance < 1.0 - NONSPEECH_SHARE:
+            return []
+        made = scene(self.conversations, KINDS, rng)
+        nothing = np.zeros((0, len(made.pcm)), np.float32)
+        return [Mixture(converter(made.pcm, rng), nothing, made.active, (), ())]
 
     def _untranscribed(self, rng: np.random.Generator) -> dict[str, Tensor]:
         n_samples = int(self.spec.window_s * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES

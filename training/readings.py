@@ -1,5 +1,6 @@
 """One voice reading: utterances drawn by source, strung together, coloured, with their phones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,12 @@ PHONE_SAMPLES = 2 * FRAME
 """One phone label per CTC frame: 20 ms."""
 
 UNCHANGED = SPEEDS.index(1.0)
+
+SILENT_SHARE, BACKGROUND_SHARE = 0.05, 0.15
+"""Of rough readings: those that are non-speech alone, and those with non-speech under the words."""
+
+Background = Callable[[int, np.random.Generator], Pcm]
+"""Number of samples to non-speech `[n]` of unit power where it is loud."""
 
 MICROPHONE_SHARE = 0.8
 """How many conversations, and rough readings, a random microphone hears."""
@@ -95,13 +102,15 @@ class Readings:
         roughness: float,
         latents: LatentSource | None = None,
         other_speeds: float = 0.5,
+        background: Background | None = None,
     ) -> None:
         """`classes` numbers the known voices; `roughness` is the share of the augmentation,
         `other_speeds` that of readings that are slower or faster: `latents` know only those that
-        are not."""
+        are not. `background` makes sounds that nobody speaks."""
         self.corpus, self.rooms, self.alignment = corpus, rooms, alignment
         self.classes, self.roughness = classes, roughness
         self.latents, self.other_speeds = latents, other_speeds
+        self.background = background
         self.width = 0 if latents is None else len(latents.mean)
         self.texts: dict[str, dict[str, list[Utterance]]] = {}
         for u in corpus.utterances:
@@ -137,6 +146,8 @@ class Readings:
         drawn: list[Utterance] = []
         at = int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
         lengths = np.array([u.n_samples for u in pool]) / SPEEDS[speed]
+        if self.background is not None and rng.random() < SILENT_SHARE * rough:
+            at = n_samples  # nobody reads
         while np.any(fitting := lengths * (at + lengths <= n_samples)):
             u = pool[int(rng.choice(len(pool), p=fitting / fitting.sum()))]
             if speed == UNCHANGED:
@@ -178,7 +189,8 @@ class Readings:
 
     def _colour(self, clean: Pcm, rough: float, rng: np.random.Generator) -> Pcm:
         if not clean.any():
-            return clean
+            pcm = clean if self.background is None else self.background(len(clean), rng)
+            return converter(pcm * np.float32(level_gain(pcm, rng)), rng)
         pcm = tilt(clean, rng)
         if rng.random() < MICROPHONE_SHARE * rough:
             pcm = microphone(pcm[None], rng)[0]
@@ -192,4 +204,7 @@ class Readings:
                 two = self.corpus.samples[start : start + 2 * len(pcm)].astype(np.float32)
                 babble = two[: len(pcm)] + two[len(pcm) :]
             pcm = add_noise(pcm, float(np.mean(pcm**2)), babble, rng)
+        if self.background is not None and rng.random() < BACKGROUND_SHARE * rough:
+            power = float(np.mean(pcm**2)) * 10 ** (-rng.uniform(0.0, 30.0) / 10)
+            pcm = pcm + self.background(len(pcm), rng) * np.float32(np.sqrt(power))
         return converter(pcm * level_gain(pcm, rng), rng)

@@ -209,6 +209,23 @@ def test_windows_are_of_the_speech_whose_latents_they_bring(corpus: Corpus) -> N
         assert np.abs(heard.pcm).max() <= 1.0
 
 
+def test_at_times_nobody_speaks(corpus: Corpus) -> None:
+    spec = BatchSpec(3, (4.0, 5.0), conversations=2)
+    batches = Batches(corpus, None, spec, 0, aligned(corpus), easy_start=False)
+    drawn = [batches.readings.draw(4.0, 1.0, np.random.default_rng(i)) for i in range(80)]
+
+    silent = [reading for reading in drawn if not reading.text]
+    assert 1 <= len(silent) < 12
+    for reading in silent:
+        assert not reading.clean.any()
+        assert not reading.phones.any()
+        assert reading.pcm.any()
+    found = [batch for batch in (batches[step] for step in range(12)) if len(batch.sources) == 1]
+    assert found
+    assert all((batch.mixture_voices[1] == -1).all() for batch in found)
+    assert all(batch.mixture[1].any() for batch in found)
+
+
 def test_voiceprints_of_utterances_come_before_those_of_speakers() -> None:
     rows = {name: np.array(row, np.float32) for name, row in VOICES.items()}
     known = Voiceprints(2, {"a": rows["a"], "b": rows["b"]}, {"u1": rows["u1"], "u2": rows["u2"]})
