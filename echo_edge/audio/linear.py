@@ -58,14 +58,19 @@ def _samples(source: Forward, layout: Layout, piece_frames: int) -> Iterator[Pie
 
 
 def _following(source: Forward, layout: Layout) -> Layout | None:
-    """The container that follows another and its last chunks, read as far as its samples."""
+    """The container that follows another and its last chunks, read as far as its samples.
+
+    Raises Cut where its head cannot be read.
+    """
     pads = (layout.told or 0) % 2, 0
     while True:
         for pad in pads:
             if find_magic(source.peek(pad + 16)[pad:]):
                 source.skip(pad)
                 found = find_layout(source)
-                return found if found is not None and found.encoding else None
+                if found is None or not found.encoding:
+                    raise Cut("found another recording behind it whose head cannot be read")
+                return found
         if layout.chunks is NO_CHUNKS or not _is_chunk(source, pads[0], layout.chunks):
             return None
         source.skip(pads[0])

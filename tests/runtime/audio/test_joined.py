@@ -77,6 +77,27 @@ def test_a_stream_that_breaks_off_before_another(tmp_path: Path) -> None:
     np.testing.assert_allclose(heard[-31000:], _alone(tmp_path / "2.ogg")[-31000:], atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["wav", "aiff", "au", "w64", "caf"])
+@pytest.mark.parametrize("damage", ["cut in its head", "samples of no known form"])
+def test_another_recording_whose_head_cannot_be_read_is_said(
+    tmp_path: Path, kind: str, damage: str
+) -> None:
+    soundfile.write(tmp_path / "in.wav", noise(1.0), 16000, subtype="PCM_16")
+    run(*MAKERS[kind](str(tmp_path / "in.wav"), str(tmp_path / f"1.{kind}")))
+    whole = (tmp_path / f"1.{kind}").read_bytes()
+    after_magic = 16 if kind == "w64" else 12
+    if damage == "cut in its head":
+        second = whole[: after_magic + 4]
+    else:
+        second = whole[:after_magic] + b"\xee" * 48 + whole[after_magic + 48 :]
+    (tmp_path / f"2.{kind}").write_bytes(whole + second)
+
+    heard, said = read(read_blocks(tmp_path / f"2.{kind}"))
+
+    assert len(heard) == 16000
+    assert "breaks off at 1.000 s, found another recording behind it" in said
+
+
 def test_mp3_with_tags_between_and_around(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.mp3", noise(1.0), 16000)
     alone, mp3 = _alone(tmp_path / "a.mp3"), (tmp_path / "a.mp3").read_bytes()
