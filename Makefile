@@ -19,6 +19,7 @@ check: .venv/.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 
 # The bundle that ships in the package, made again from the checkpoint; byte for byte the same.
 bundle: .venv/.stamp

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from echo_edge import selftest
 from echo_edge.bench.measure import LATENCY_S, LEAST_WARM_UP_CHUNKS, chunks_of, discard
+from echo_edge.bundle.manifest import GRAPH_NAMES
 from echo_edge.engines import Engine
-from echo_edge.manifest import GRAPH_NAMES
 from echo_edge.session import Session, load
 
 Array = NDArray[np.float32]

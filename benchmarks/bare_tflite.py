@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec, TensorSpec
 
 
 class Products(NamedTuple):

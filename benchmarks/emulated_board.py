@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks._report import keep
 from benchmarks.arm_guest import PARTS
 from benchmarks.arm_root import (
     CHECKOUT,
@@ -34,14 +35,13 @@ from benchmarks.arm_root import (
     read_counts,
     run_emulated,
 )
-from benchmarks.kept import keep
 from echo_edge.bench.measure import checkout
-from echo_edge.bench.table import markdown
-from echo_edge.board import read_board
-from echo_edge.bundle import find_bundle
+from echo_edge.bench.report.table import markdown
+from echo_edge.board.info import read_board
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.manifest import Manifest
 from echo_edge.engines import engine_version
 from echo_edge.errors import EchoError
-from echo_edge.manifest import Manifest
 from echo_edge.selftest import read_clip, sqnr_db, trace
 from echo_edge.session import Session, load
 

@@ -1,6 +1,6 @@
 """The history of records, `benchmarks/results/<board>.jsonl`, and the README's table of them.
 
-    python -m benchmarks.results [--add RECORDS] [--readme FILE [--check]]
+    python -m benchmarks.history [--add RECORDS] [--readme FILE [--check]]
 
 `--add` appends the records of `echo-edge bench --json` to the files of their boards; a record that
 is there already is left out. The table has the last record that counts of each board, bundle kind
@@ -14,14 +14,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from echo_edge.bench.file import append_lines, read_records
 from echo_edge.bench.record import Record
-from echo_edge.bench.table import markdown, setup
+from echo_edge.bench.report.store import append_lines, read_records
+from echo_edge.bench.report.table import markdown, setup
 from echo_edge.errors import EchoError, UsageError
 from echo_edge.files import save
 
 FOLDER = Path(__file__).parent / "results"
-BEGIN, END = "<!-- benchmarks.results: begin -->", "<!-- benchmarks.results: end -->"
+BEGIN, END = "<!-- benchmarks.history: begin -->", "<!-- benchmarks.history: end -->"
 
 COLUMNS = (
     "board", "recipe", "engine", "chunk ms", "threads", "RTF", "x GEMM", "p50 ms", "p90 ms",
@@ -139,7 +139,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.check and new != old:
         raise EchoError(
             f"{args.readme}: found another table, expected that of {args.folder.name}/: "
-            f"python -m benchmarks.results --readme {args.readme}"
+            f"python -m benchmarks.history --readme {args.readme}"
         )
     if not args.check:
         save(new, args.readme)

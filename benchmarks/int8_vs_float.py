@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bundle import Bundle
+from echo_edge.bundle.verify import Bundle
 from echo_edge.errors import EchoError, UsageError
 from echo_edge.selftest import read_clip, sqnr_db, trace
 from echo_edge.session import Session, load

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, read_blocks
-from echo_edge.board import memory_mib
-from echo_edge.bundle import find_bundle, open_bundle
+from echo_edge.board.info import memory_mib
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import AudioError, EchoError, UsageError
 from echo_edge.session import load
 

@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kept import keep
-from echo_edge.bench.table import markdown
-from echo_edge.board import read_board
-from echo_edge.bundle import Bundle, open_bundle
+from benchmarks._report import keep
+from echo_edge.bench.report.table import markdown
+from echo_edge.board.info import read_board
+from echo_edge.bundle.manifest import GraphSpec
+from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.engines import Engine, open_engine
-from echo_edge.engines.quiet import quiet_stderr
+from echo_edge.engines.stderr import quiet_stderr
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec
 
 Outside = list[tuple[str, tuple[int, ...]]]
 Record = dict[str, Any]
@@ -90,11 +90,11 @@ def xnnpack_record(bundle: Bundle, name: str, folder: Path) -> Record:
     if engine == "tflite":
         pieces, outside = tflite_outside(path)
     else:
-        pieces, outside = import_module("echo_edge_export.to_executorch").left_over(path)
+        pieces, outside = import_module("echo_edge_export.convert.to_executorch").left_over(path)
     alone = []
     for operator, shape in outside:
         target = folder / f"alone{path.suffix}"
-        write = import_module("echo_edge_export.alone").write_alone
+        write = import_module("echo_edge_export.probes.single_operator").write_alone
         spec: GraphSpec = write(engine, operator, shape, target)
         opened = open_engine(engine, target, spec, 1)
         alone.append({"operator": operator, "shape": shape, "ms": call_ms(opened, zeros(spec))})

@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks._report import keep
 from benchmarks.int8_vs_float import TURN_CALLS, EncoderLane, run_in_turns
-from benchmarks.kept import keep
-from echo_edge import board
 from echo_edge.audio import read_blocks
 from echo_edge.bench.measure import checkout
 from echo_edge.bench.probe import probe_afresh
-from echo_edge.bench.table import markdown
+from echo_edge.bench.report.table import markdown
+from echo_edge.board import info as board
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.selftest import read_clip, sqnr_db
 from echo_edge.session import Session, load
 

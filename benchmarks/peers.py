@@ -30,11 +30,11 @@ from statistics import median
 from typing import Any
 
 from echo_edge.bench.measure import Lane
-from echo_edge.bench.table import markdown
-from echo_edge.bundle import find_bundle
+from echo_edge.bench.report.table import markdown
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge.engines import Engine, open_engine
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.manifest import GraphSpec, TensorSpec
 from echo_edge.session import Session, load
 
 LATENCY_S = 2.0

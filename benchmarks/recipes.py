@@ -26,17 +26,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks._report import keep
 from benchmarks.int8_vs_float import TURN_CALLS
-from benchmarks.kept import keep
 from benchmarks.parity import ROUNDS, agreement, encoder_ms
 from echo_edge.bench.accuracy import Labelled, read_labelled, score
 from echo_edge.bench.measure import LATENCY_S, checkout
 from echo_edge.bench.probe import probe_afresh
-from echo_edge.bench.table import FLOAT32, markdown
-from echo_edge.board import read_board
-from echo_edge.bundle import Bundle, open_bundle
+from echo_edge.bench.report.table import FLOAT32, markdown
+from echo_edge.board.info import read_board
+from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.selftest import sqnr_db, trace
 from echo_edge.session import load
 

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, read_blocks
-from echo_edge.recorder import lines
-from echo_edge.recorder.sessions import sessions
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder.recordings import sessions
 
 Samples = NDArray[np.int16]
 

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 
 from benchmarks.recorder import demo_audio, speak, start
 from echo_edge.audio import SAMPLE_RATE
-from echo_edge.bundle import find_bundle
-from echo_edge.recorder import lines
+from echo_edge.bundle.find import find_bundle
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.options import Options
+from echo_edge.recorder.recordings import sessions
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import Segment, segments
-from echo_edge.recorder.sessions import sessions
 from echo_edge.session import Session, load
 
 Samples = NDArray[np.int16]

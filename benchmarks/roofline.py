@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 
 from benchmarks.bare_tflite import Products, write_products
 from benchmarks.int8_vs_float import EncoderLane
-from echo_edge.bench.table import markdown
-from echo_edge.bundle import find_bundle
+from echo_edge.bench.report.table import markdown
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.manifest import GraphSpec, Manifest, TensorSpec
 from echo_edge.engines import Engine, open_engine
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.manifest import GraphSpec, Manifest, TensorSpec
 from echo_edge.selftest import read_clip
 from echo_edge.session import Session, load
 
@@ -83,7 +83,7 @@ def bare_products(session: Session, folder: Path) -> Bare:
 
 def _executorch_products(manifest: Manifest, target: Path) -> Products:
     try:
-        export = import_module("echo_edge_export.bare_executorch")
+        export = import_module("echo_edge_export.probes.bare_executorch")
     except ImportError as error:
         raise EchoError(
             f"roofline: {error.name} is not installed here, expected for an executorch bundle: "

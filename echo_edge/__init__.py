@@ -17,12 +17,11 @@ from echo_edge.errors import (
     UsageError,
     VoicesError,
 )
-from echo_edge.results import Result, Source, Speaker, SpeakerCount, Tentative, Turn, Word
+from echo_edge.result import Result, Source, Speaker, SpeakerCount, Tentative, Turn, Word
 from echo_edge.session import Session, load
 from echo_edge.stream import Stream
+from echo_edge.version import __version__
 from echo_edge.voices import Voice, Voiceprint, Voices
-
-__version__ = "0.1.0"
 
 habits.switch_off()
 
@@ -46,5 +45,6 @@ __all__ = [
     "Voices",
     "VoicesError",
     "Word",
+    "__version__",
     "load",
 ]

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import LOUDEST
 from echo_edge.audio.condition import Conditioner
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import AudioError
-from echo_edge.graph import GraphStream
 
 Array = NDArray[np.float32]
 

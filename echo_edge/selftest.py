@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bundle import Bundle
+from echo_edge.bundle.npy import read_npy
+from echo_edge.bundle.strict_json import convert, read_json
+from echo_edge.bundle.types import FileName
+from echo_edge.bundle.verify import Bundle
 from echo_edge.errors import BundleError
-from echo_edge.manifest_json import convert, read_json
-from echo_edge.manifest_types import FileName
-from echo_edge.npy import read_npy
 from echo_edge.session import Session
 
 Array = NDArray[np.float32]

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bundle import Bundle, open_bundle
-from echo_edge.contract import check_contract
+from echo_edge.bundle.graph_io import check_contract
+from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.engines import Engine, check_engine, open_engine
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import BundleError, UsageError
-from echo_edge.graph import GraphStream
-from echo_edge.results import Result
-from echo_edge.separate import KnownVoices, separate
+from echo_edge.heads.separation_offline import KnownVoices, separate
+from echo_edge.result import Result
 from echo_edge.stream import MOST_SPEAKERS, Stream, StreamOptions
 from echo_edge.voices import Voices
 
 if TYPE_CHECKING:
-    from echo_edge.keys import TrustedKeys
+    from echo_edge.bundle.keys import TrustedKeys
 
 Array = NDArray[np.float32]
 
@@ -51,9 +51,9 @@ def load(
     """Verify the bundle in the folder `path` and load its graphs.
 
     `threads` is the engine's thread count per graph. With `trusted` keys
-    (`echo_edge.keys.trusted_keys`) one of them must have signed the bundle. Raises BundleError for
-    a bundle that is not what its manifest promises and EngineError if its engine is absent, too
-    old or fails.
+    (`echo_edge.bundle.keys.trusted_keys`) one of them must have signed the bundle. Raises
+    BundleError for a bundle that is not what its manifest promises and EngineError if its engine
+    is absent, too old or fails.
     """
     if not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads: found {threads}, expected 1 to {MOST_THREADS}")

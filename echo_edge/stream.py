@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bundle import Bundle
-from echo_edge.clustering import LinkRules
+from echo_edge.attribution.deferred import Held, JoinRules
+from echo_edge.attribution.labels import Labels
+from echo_edge.attribution.names import NameGiver, NameRules, VoiceSpeech
+from echo_edge.attribution.turns import ExclusiveTurnBuilder, TurnBuilder
+from echo_edge.attribution.words import open_transcript
+from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import Engine
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import UsageError
 from echo_edge.frontend import Frontend, checked
-from echo_edge.graph import GraphStream
+from echo_edge.heads.clustering import LinkRules
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules
 from echo_edge.heads.separation import SeparationDecoder
-from echo_edge.held import Held, JoinRules
-from echo_edge.labels import Labels
-from echo_edge.results import END, Horizon, Result, Tentative
-from echo_edge.transcript import open_transcript
-from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder
+from echo_edge.result import END, Horizon, Result, Tentative
 from echo_edge.voices import Voiceprint, Voices
-from echo_edge.voices_match import NameGiver, NameRules, VoiceSpeech
 
 Array = NDArray[np.float32]
 

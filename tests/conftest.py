@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 import echo_edge
-from echo_edge import manifest as m
+from echo_edge.bundle import manifest as m
 
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("echo-edge", deadline=None)
@@ -227,8 +227,8 @@ class Owner:
 
     def sign_files(self, folder: Path, content: dict[str, bytes]) -> Path:
         """Sign these files of the folder as they are; the folder."""
-        from echo_edge.keys import read_private_key
-        from echo_edge.signing import sign
+        from echo_edge.bundle.keys import read_private_key
+        from echo_edge.bundle.signature import sign
 
         sha256 = {n: hashlib.sha256(d).hexdigest() for n, d in content.items() if n != "SIGNATURE"}
         signature = sign("null", sha256, read_private_key(self.key))
@@ -240,7 +240,7 @@ class Owner:
 def make_owner(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Owner]:
     """A new owner; `expires` is the last day of the key."""
     pytest.importorskip("cryptography", reason="needs echo-edge[sign]")
-    from echo_edge.keys import generate
+    from echo_edge.bundle.keys import generate
 
     def make(expires: Any = None) -> Owner:
         folder = tmp_path_factory.mktemp("owner")

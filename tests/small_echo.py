@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from echo_edge_export.calibrate import calibrate
 from echo_edge_export.checkpoint import Checkpoint
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.exporters import find_exporter
-from echo_edge_export.model import Echo
-from echo_edge_export.recipes import RECIPES
+from echo_edge_export.convert.table import find_exporter
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.quantize.calibrate import calibrate
+from echo_edge_export.quantize.recipes import RECIPES
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 
 CHUNK_STEPS = 4

@@ -20,16 +20,15 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from echo_edge_export.checkpoint import load_checkpoint
-from echo_edge_export.config import TOKENS, EchoConfig
-from echo_edge_export.heads import AsrHead
-from echo_edge_export.model import Echo
-
-from .data import Corpus, Utterance, load_splits
-from .loop import Schedule, adamw
-from .losses import ctc_loss
-from .metrics import encode, error_rates, greedy
-from .mixtures import STEP_SAMPLES
-from .word_metrics import READERS
+from echo_edge_export.model.config import TOKENS, EchoConfig
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.model.heads import AsrHead
+from training.corpora.data import Corpus, Utterance, load_splits
+from training.objectives.losses import ctc_loss
+from training.scoring.quick import encode, error_rates, greedy
+from training.scoring.words import READERS
+from training.simulation.mixtures import STEP_SAMPLES
+from training.stages.loop import Schedule, adamw
 
 BATCH = 16
 PEAK = 1e-3

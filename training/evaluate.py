@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from echo_edge.session import load
-
-from .data import load_corpus
-from .diarization_metrics import diarization, real_recordings, simulated
-from .nonspeech_metrics import nonspeech_figures
-from .separation_metrics import MIXTURE_S, MIXTURES, separation_figures
-from .voice_metrics import in_one_room, voices
-from .word_metrics import conversations, digits, transcription
+from training.corpora.data import load_corpus
+from training.scoring.diarization import diarization, real_recordings, simulated
+from training.scoring.nonspeech import nonspeech_figures
+from training.scoring.separation import MIXTURE_S, MIXTURES, separation_figures
+from training.scoring.voices import in_one_room, voices
+from training.scoring.words import conversations, digits, transcription
 
 PARTS = ("words", "voices", "turns", "sources", "nonspeech")
 

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from echo_edge.session import Session, load
-
-from . import gate_integer as gi
-from .augment import room_bank
-from .data import Corpus, load_splits
-from .gate_scenes import (
+from training.corpora.data import Corpus, load_splits
+from training.scoring.voices import latents
+from training.simulation.augment import room_bank
+from training.voice_gate import integer as gi
+from training.voice_gate.scenes import (
     FRAMES_PER_STEP,
     Heard,
     Scene,
@@ -38,7 +38,6 @@ from .gate_scenes import (
     scene,
     tuned,
 )
-from .voice_metrics import latents
 
 WIDTH = 24
 DILATIONS = (1, 3, 9)

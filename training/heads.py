@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
-from echo_edge_export.model import Echo, Latents
-
-from .align import load_alignment
-from .batches import Batch, Batches, BatchSpec, default_rooms, loader
-from .data import load_splits
-from .loop import Log, Schedule, adamw, choose_device, load_state, run, save_state
-from .losses import ArcFace, turns_loss
-from .meetings import load_meetings, load_timing
-from .metrics import quick_look
-from .objectives.step import Weights
-from .tasks import features_of, sources_loss, voice_loss, words_loss
+from echo_edge_export.model.echo import Echo, Latents
+from training.corpora.alignment import load_alignment
+from training.corpora.data import load_splits
+from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
+from training.objectives.losses import ArcFace, turns_loss
+from training.scoring.quick import quick_look
+from training.simulation.batches import Batch, Batches, BatchSpec, default_rooms, loader
+from training.simulation.meetings import load_meetings, load_timing
+from training.stages.loop import Log, Schedule, adamw, choose_device, load_state, run, save_state
+from training.stages.step import Weights
 
 CHUNKS = (6, 8, 12, 24)
 """Chunk sizes in steps; all divide the 240 steps of a 9.6 s conversation."""

@@ -16,19 +16,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
-
-from .batches import Batches, BatchSpec
-from .losses import ArcFace, PhoneHead
-from .objectives.command import load_inputs, shared_options
-from .objectives.latents import LatentPredictor
-from .objectives.stage import Plan, Stage
-from .objectives.starting import read_start, set_centres, set_statistics
-from .objectives.step import Learners, Weights
-from .objectives.takeover import Teacher, fit_stem, take_over
-from .objectives.teaching import FadeIn
-from .simulation.windows import Windows
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from training.objectives.latents import LatentPredictor
+from training.objectives.losses import ArcFace, PhoneHead
+from training.simulation.batches import Batches, BatchSpec
+from training.simulation.windows import Windows
+from training.stages.command import load_inputs, shared_options
+from training.stages.stage import Plan, Stage
+from training.stages.starting import read_start, set_centres, set_statistics
+from training.stages.step import Learners, Weights
+from training.stages.takeover import Teacher, fit_stem, take_over
+from training.stages.teaching import FadeIn
 
 WORDS_WEIGHT, VOICES_WEIGHT = 0.15, 0.3
 """At 0.5 the gradient of the words outweighs that of the latents, and latents get worse."""
@@ -57,7 +56,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def read_teacher(path: Path) -> Teacher:
     """Whisper's encoder in the folder that `training.teachers.fetch` made."""
-    from .teachers.whisper import Whisper
+    from training.teachers.whisper import Whisper
 
     return Whisper(path)
 

@@ -17,21 +17,20 @@ from pathlib import Path
 
 import torch
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
-
-from .batches import EASY_STEPS, Batches, BatchSpec
-from .grow import grow
-from .loop import join_group
-from .losses import ArcFace, PhoneHead
-from .objectives.command import load_inputs, shared_options
-from .objectives.latents import LatentPredictor
-from .objectives.stage import Plan, Stage
-from .objectives.starting import read_start, set_centres, set_statistics, set_voices
-from .objectives.step import Learners, Weights
-from .objectives.teaching import FadeIn
-from .token_rate import RatedEncoder
-from .vq import VectorQuantizer
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from training.objectives.grow import grow
+from training.objectives.latents import LatentPredictor
+from training.objectives.losses import ArcFace, PhoneHead
+from training.objectives.token_rate import RatedEncoder
+from training.objectives.vq import VectorQuantizer
+from training.simulation.batches import EASY_STEPS, Batches, BatchSpec
+from training.stages.command import load_inputs, shared_options
+from training.stages.loop import join_group
+from training.stages.stage import Plan, Stage
+from training.stages.starting import read_start, set_centres, set_statistics, set_voices
+from training.stages.step import Learners, Weights
+from training.stages.teaching import FadeIn
 
 ANCHOR_WEIGHT = 1.33
 """Of latent prediction while all heads learn: beside the words, a fifth of what it is before."""

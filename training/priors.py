@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
-from echo_edge_export.config import PHONES
-from echo_edge_export.model import Echo
-
-from .data import Pcm, load_splits
-from .metrics import heard_latents
-from .word_metrics import READERS
+from echo_edge_export.model.config import PHONES
+from echo_edge_export.model.echo import Echo
+from training.corpora.data import Pcm, load_splits
+from training.scoring.quick import heard_latents
+from training.scoring.words import READERS
 
 SHARE = 0.5
 """Of the log-prior: WER is flat from 0.3 to 0.6, digits from a list need 0.35 (training/LOG.md)."""

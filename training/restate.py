@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
-from echo_edge_export.frontend import Frontend, dft, hann_window
-
-from .augment import add_noise, level_gain, microphone
-from .data import SAMPLE_RATE, Pcm
-from .layouts import Row, read_rows
+from echo_edge_export.model.frontend import Frontend, dft, hann_window
+from training.corpora.corpus_formats import Row, read_rows
+from training.corpora.data import SAMPLE_RATE, Pcm
+from training.simulation.augment import add_noise, level_gain, microphone
 
 CLIP_S = 10.0
 SEED = 3

@@ -25,20 +25,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from echo_edge.session import load
-from echo_edge_export.calibrate import Calibration, Ranges, observed_ranges
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
-from echo_edge_export.config import POWERSET
-from echo_edge_export.heads import DiarizationHead
+from echo_edge_export.model.config import POWERSET
+from echo_edge_export.model.heads import DiarizationHead
+from echo_edge_export.quantize.calibrate import Calibration, Ranges, observed_ranges
+from training.corpora.data import load_corpus
+from training.nonspeech import KINDS
+from training.scoring.quick import encode
+from training.scoring.voices import latents
+from training.simulation.augment import room_bank
 from training.simulation.conversations import Conversations
-
-from .augment import room_bank
-from .data import load_corpus
-from .loop import Schedule, adamw
-from .meetings import load_meetings, load_timing
-from .metrics import encode
-from .nonspeech import KINDS
-from .nonspeech.scenes import SPEECH, Scene, scene
-from .voice_metrics import latents
+from training.simulation.meetings import load_meetings, load_timing
+from training.simulation.nonspeech_scenes import SPEECH, Scene, scene
+from training.stages.loop import Schedule, adamw
 
 SCENE_S = 14.4
 CHUNKS = (6, 24, 40)

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echo_edge_export.calibrate import calibrate
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
-
-from .data import load_splits
-from .mixtures import conversation
+from echo_edge_export.quantize.calibrate import calibrate
+from training.corpora.data import load_splits
+from training.simulation.mixtures import conversation
 
 CHUNK_STEPS = 12
 

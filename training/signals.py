@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bench.table import markdown
+from echo_edge.bench.report.table import markdown
 from echo_edge.session import Session, load
-
-from .data import SAMPLE_RATE, Pcm, load_corpus
-from .quality import Scene, conversations, excerpts, measure
+from training.corpora.data import SAMPLE_RATE, Pcm, load_corpus
+from training.scoring.quality import Scene, conversations, excerpts, measure
 
 COLUMNS = ("der", "wer", "cpwer", "count_right")
 RUMBLE_HZ = (30.0, 50.0)

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
-from echo_edge_export.model import Echo
+from echo_edge_export.model.echo import Echo
 
 
 def mean(start: Echo, end: Echo, share: float) -> None:

@@ -19,14 +19,13 @@ import jiwer
 import numpy as np
 from meeteval.wer import combine_error_rates, cp_word_error_rate
 
-from echo_edge.bench.table import markdown
-from echo_edge.board import read_board
+from echo_edge.bench.report.table import markdown
+from echo_edge.board.info import read_board
 from echo_edge.session import Session, load
-
-from .data import SAMPLE_RATE, load_corpus
-from .mixtures import Mixture
-from .quality import by_start
-from .word_metrics import GAP_S, by_speaker, dialogues, words_of
+from training.corpora.data import SAMPLE_RATE, load_corpus
+from training.scoring.quality import by_start
+from training.scoring.words import GAP_S, by_speaker, dialogues, words_of
+from training.simulation.mixtures import Mixture
 
 SEED = 190
 KINDS = {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import soundfile
 
-from .data import NOT_ENGLISH, UNKNOWN_SPEAKER, held_out_texts, normalize_text
-from .held_out import HeldOut
-from .layouts import Row, read_rows
+from training.corpora.corpus_formats import Row, read_rows
+from training.corpora.data import NOT_ENGLISH, UNKNOWN_SPEAKER, held_out_texts, normalize_text
+from training.corpora.held_out import HeldOut
 
 
 @dataclass

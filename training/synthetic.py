@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from .data import SAMPLE_RATE, Pcm, held_out_texts, normalize_text
-from .layouts import read_rows
+from training.corpora.corpus_formats import read_rows
+from training.corpora.data import SAMPLE_RATE, Pcm, held_out_texts, normalize_text
 
 ESPEAK_ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 ESPEAK_VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")

@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from echo_edge.session import load
-
-from .data import load_corpus
-from .diarization_metrics import Der, simulated, simulated_meetings, turns_of
-from .mixtures import Mixture
-from .replay import Heard
-from .word_metrics import dialogues
+from training.corpora.data import load_corpus
+from training.scoring.diarization import Der, simulated, simulated_meetings, turns_of
+from training.scoring.replay import Heard
+from training.scoring.words import dialogues
+from training.simulation.mixtures import Mixture
 
 GRID = {
     "stretch_threshold": (0.3, 0.35, 0.4, 0.45),

@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.clustering import COUNT_SLOPE
-from echo_edge.labels import COUNT_LIVE
+from echo_edge.attribution.labels import COUNT_LIVE
+from echo_edge.heads.clustering import COUNT_SLOPE
 from echo_edge.session import Session, load
-
-from .data import Corpus, load_corpus
-from .mixtures import ENOUGH, MAX_SPEAKERS, Mixture, conversation
-from .replay import Heard
+from training.corpora.data import Corpus, load_corpus
+from training.scoring.replay import Heard
+from training.simulation.mixtures import ENOUGH, MAX_SPEAKERS, Mixture, conversation
 
 Table = NDArray[np.float64]
 

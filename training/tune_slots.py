@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from echo_edge.session import load
-
-from .data import load_corpus
-from .diarization_metrics import simulated
-from .replay import without_words
-from .separation_metrics import audible_gain, streamed
+from training.corpora.data import load_corpus
+from training.scoring.diarization import simulated
+from training.scoring.replay import without_words
+from training.scoring.separation import audible_gain, streamed
 
 SECONDS = 57.6
 """A whole number of chunks."""

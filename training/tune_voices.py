@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.attribution.names import NameRules
 from echo_edge.session import Session, load
-from echo_edge.voices_match import NameRules
-
-from .augment import room_bank
-from .data import Corpus, load_corpus
-from .voice_conversations import N_KNOWN, NameScore, scenes
-from .voice_trials import Trials, run_trials
+from training.corpora.data import Corpus, load_corpus
+from training.scoring.voice_conversations import N_KNOWN, NameScore, scenes
+from training.scoring.voice_trials import Trials, run_trials
+from training.simulation.augment import room_bank
 
 Array = NDArray[np.float32]
 AllTrials = dict[tuple[float, float], Trials]

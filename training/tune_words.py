@@ -15,14 +15,13 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.heads.asr import SILENCE_S
+from echo_edge.bundle.language_model import LanguageModel
 from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
-from echo_edge.language import LanguageModel
+from echo_edge.heads.ctc import SILENCE_S
 from echo_edge.session import Session, load
-
-from .data import Corpus, load_corpus
-from .replay import Recorder
-from .word_metrics import READERS, evaluated, heard
+from training.corpora.data import Corpus, load_corpus
+from training.scoring.replay import Recorder
+from training.scoring.words import READERS, evaluated, heard
 
 Array = NDArray[np.float32]
 WEIGHTS, BONUSES = (0.8, 1.0, 1.1, 1.2), (0.5, 0.0, -1.0, -2.0, -3.0)

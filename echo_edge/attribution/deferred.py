@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.clustering import Grouping
+from echo_edge.heads.clustering import Grouping
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
 
 Array = NDArray[np.float32]

@@ -8,8 +8,8 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 
-from echo_edge.results import Result, Speaker, SpeakerCount, Tentative, Turn, Word
-from echo_edge.turns import VoiceTurn
+from echo_edge.attribution.turns import VoiceTurn
+from echo_edge.result import Result, Speaker, SpeakerCount, Tentative, Turn, Word
 
 COUNT_LIVE = 0.66
 """How sure the number of speakers is where labels are given at once: the share of right counts that

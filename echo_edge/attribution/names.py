@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.clustering import OnlineClusters
+from echo_edge.heads.clustering import OnlineClusters
 from echo_edge.heads.diarization import Activity
 from echo_edge.voices import Voices
 

@@ -3,22 +3,24 @@
 Knows voices, no labels. Words wait until the activity under them is decided.
 """
 
+import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bundle import Bundle
-from echo_edge.clustering import NOBODY
-from echo_edge.graph import GraphStream
-from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath, Search
+from echo_edge.bundle.language_model import LanguageModel
+from echo_edge.bundle.manifest import Manifest
+from echo_edge.bundle.verify import Bundle
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
+from echo_edge.heads.clustering import NOBODY
+from echo_edge.heads.ctc import SILENCE_S, AsrDecoder, BestPath, Search
 from echo_edge.heads.diarization import Activity
-from echo_edge.language import LanguageModel
-from echo_edge.manifest import Manifest
-from echo_edge.results import Word
-from echo_edge.turns import WordVoices
+from echo_edge.result import Word
 
 Array = NDArray[np.float32]
 Steps = NDArray[np.intp]
@@ -28,6 +30,71 @@ QUIET = np.float32(1e-3)
 """A slot is silent in a chunk in which its power is 30 dB below the loudest ..."""
 FADE = np.float32(0.99)
 """... of late; what remains of that per chunk: 3 dB are gone after half a minute."""
+
+
+class WordVoices:
+    """Words wait until the activity under them is decided, then get the voice heard most."""
+
+    REACH_STEPS = 12
+    """A word just outside a turn (0.5 s) still belongs to it."""
+    KEEP_STEPS = 1500
+    """Decided steps that are remembered: one minute, longer than any word waits."""
+
+    def __init__(self, step_s: float, active: float) -> None:
+        self._step_s, self._active = step_s, active
+        self._waiting: list[Word] = []
+        self._aside: list[Word] = []
+        self._scores = np.zeros((0, 0), np.float32)
+        self._end = 0
+
+    def add(self, words: list[Word]) -> None:
+        """Words that need a voice."""
+        self._waiting += words
+
+    @property
+    def next_s(self) -> float:
+        """Start of the first word that waits; infinity if none does."""
+        return self._waiting[0].start_s if self._waiting else math.inf
+
+    def decide(self, activity: Activity) -> None:
+        """Remember decided steps, which follow those before or start anew."""
+        old = [self._scores] if self._scores.size and activity.first_step == self._end else []
+        self._scores = np.concatenate([*old, activity.scores])[-self.KEEP_STEPS :]
+        self._end = activity.first_step + len(activity.scores)
+
+    def take(self, everything: bool = False) -> list[tuple[Word, int | None]]:
+        """Words whose steps, and some after, are decided (or all of them), each with its voice."""
+        return [(word, self._voice(word)) for word in self._ready(everything)]
+
+    def put_aside(self, everything: bool = False) -> None:
+        """Keep the words that `take` would give until voices are others."""
+        self._aside += self._ready(everything)
+
+    def again(self) -> None:
+        """Let those that were put aside wait once more."""
+        self._waiting, self._aside = self._aside + self._waiting, []
+
+    def peek(self, words: list[Word], undecided: Activity) -> list[tuple[Word, int | None]]:
+        """Those that wait and `words`, with the voices they would get; nothing changes."""
+        ahead = copy.copy(self)
+        ahead.decide(undecided)
+        return [(word, ahead._voice(word)) for word in [*self._waiting, *words]]
+
+    def _ready(self, everything: bool) -> list[Word]:
+        decided_s = (self._end - self.REACH_STEPS) * self._step_s
+        ready = list(takewhile(lambda w: everything or w.end_s <= decided_s, self._waiting))
+        self._waiting = self._waiting[len(ready) :]
+        return ready
+
+    def _voice(self, word: Word) -> int | None:
+        origin = self._end - len(self._scores)
+        first, last = round(word.start_s / self._step_s), round(word.end_s / self._step_s)
+        for reach in (0, self.REACH_STEPS):
+            low, high = max(first - reach - origin, 0), max(last + reach - origin, 0)
+            total = self._scores[low:high].sum(0) if self._scores.size else np.zeros(0)
+            if total.size and total.max() >= self._active:
+                return int(total.argmax())
+        return None
 
 
 class MixtureWords:

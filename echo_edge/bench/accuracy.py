@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, read_blocks
 from echo_edge.bench.measure import LATENCY_S
-from echo_edge.bundle import Bundle
+from echo_edge.bundle.verify import Bundle
 from echo_edge.errors import AudioError, BundleError
-from echo_edge.results import Result, Turn
+from echo_edge.result import Result, Turn
 from echo_edge.session import Session
 
 Array = NDArray[np.float32]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from echo_edge.board import ROOT, load_average
-from echo_edge.board_heat import Throttling, clock_mhz, thermal, throttled
-from echo_edge.sysfs import read_text
+from echo_edge.board.heat import Throttling, clock_mhz, thermal, throttled
+from echo_edge.board.info import ROOT, load_average
+from echo_edge.board.sysfs import read_text
 
 LOOK_EVERY_S = 2.0
 MOST_LOOKS = 500

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from echo_edge.bench.live import Live, listen
 from echo_edge.bench.machine import Watch
 from echo_edge.bench.reference import Reference
-from echo_edge.board_power import Energy, Sensor
-from echo_edge.bundle import Bundle
+from echo_edge.board.energy import Energy, Sensor
+from echo_edge.bundle.manifest import Manifest
+from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import Engine
 from echo_edge.engines.null import NullEngine
-from echo_edge.manifest import Manifest
 from echo_edge.selftest import read_clip
 from echo_edge.session import Session
 

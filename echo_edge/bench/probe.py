@@ -12,9 +12,9 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from echo_edge import board
 from echo_edge.bench.measure import LATENCY_S, chunks_of, discard, warm_up_chunks
-from echo_edge.bundle import Bundle
+from echo_edge.board import info as board
+from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import engine_version
 from echo_edge.errors import EchoError
 from echo_edge.session import load

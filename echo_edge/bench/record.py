@@ -13,11 +13,11 @@ from echo_edge.bench import reference as reference_work
 from echo_edge.bench.accuracy import Accuracy
 from echo_edge.bench.live import Live
 from echo_edge.bench.measure import TURN_CALLS
-from echo_edge.bench.valid import Conditions, reasons, turn_means
-from echo_edge.board_power import Energy
-from echo_edge.bundle import Bundle
+from echo_edge.bench.validity import Conditions, reasons, turn_means
+from echo_edge.board.energy import Energy
+from echo_edge.bundle.manifest import GRAPH_NAMES
+from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import engine_version
-from echo_edge.manifest import GRAPH_NAMES
 from echo_edge.selftest import SelfTest
 
 SCHEMA = "echo-edge.bench/1"

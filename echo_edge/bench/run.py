@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, read_blocks
 from echo_edge.bench.accuracy import Accuracy, measure_accuracy
+from echo_edge.bench.decisions import compare_tasks
 from echo_edge.bench.live import Live
 from echo_edge.bench.machine import Watch
 from echo_edge.bench.measure import Lane, checkout, measure_offline, null_lane
 from echo_edge.bench.probe import probe_afresh
 from echo_edge.bench.record import Measurement, Record, make_record
 from echo_edge.bench.reference import Reference
-from echo_edge.bench.table import setup_of
-from echo_edge.bench.tasks import compare_tasks
-from echo_edge.bench.valid import Conditions
-from echo_edge.board import read_board
-from echo_edge.board_power import find_sensor
-from echo_edge.bundle import Bundle, find_bundle, open_bundle
+from echo_edge.bench.report.table import setup_of
+from echo_edge.bench.validity import Conditions
+from echo_edge.board.energy import find_sensor
+from echo_edge.board.info import read_board
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.engines import check_engine
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.selftest import SelfTest, judge, read_selftest, trace

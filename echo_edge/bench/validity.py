@@ -10,7 +10,7 @@ import numpy as np
 
 from echo_edge.bench.machine import Moment
 from echo_edge.bench.measure import TURN_CHUNKS
-from echo_edge.board import Board
+from echo_edge.board.info import Board
 
 LEAST_SAMPLES = 100
 LEAST_MEASURED_S = 10.0

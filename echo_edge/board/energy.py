@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from echo_edge.board_heat import ROOT, is_raspberry_pi, vcgencmd
-from echo_edge.sysfs import ordered, read_int, read_text
+from echo_edge.board.heat import ROOT, is_raspberry_pi, vcgencmd
+from echo_edge.board.sysfs import ordered, read_int, read_text
 
 AT_THE_PLUG = "measure at the plug"
 WHOLE_MODULE = "VDD_IN"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from echo_edge.sysfs import ordered, read_int, read_text
+from echo_edge.board.sysfs import ordered, read_int, read_text
 
 ROOT = Path("/")
 THROTTLE_BITS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from echo_edge.board_heat import Throttling as Throttling  # as one module to the others
-from echo_edge.board_heat import thermal as thermal
-from echo_edge.board_heat import throttled as throttled
+from echo_edge.board.heat import Throttling as Throttling  # as one module to the others
+from echo_edge.board.heat import thermal as thermal
+from echo_edge.board.heat import throttled as throttled
+from echo_edge.board.sysfs import ordered, read_int, read_text
 from echo_edge.errors import EchoError
-from echo_edge.sysfs import ordered, read_int, read_text
 
 UNKNOWN = "unknown"
 ROOT = Path("/")

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from echo_edge.bundle.manifest import GraphSpec, Manifest, TensorSpec
 from echo_edge.errors import BundleError
-from echo_edge.manifest import GraphSpec, Manifest, TensorSpec
 
 HEADS = ("diarization", "speaker", "asr", "separation")
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.npy import read_npy
 from echo_edge.errors import BundleError
-from echo_edge.npy import read_npy
 
 START = -1
 """The word before the first one."""

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from echo_edge.manifest_json import (
+from echo_edge.bundle.strict_json import (
     between,
     convert,
     dotted,
@@ -19,7 +19,7 @@ from echo_edge.manifest_json import (
     refusal,
     shown,
 )
-from echo_edge.manifest_types import (
+from echo_edge.bundle.types import (
     MAX_ELEMENTS,
     Count,
     FileName,

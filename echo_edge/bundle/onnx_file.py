@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from echo_edge.contract import check_declared
+from echo_edge.bundle.graph_io import check_declared
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge.errors import BundleError
-from echo_edge.manifest import GraphSpec, TensorSpec
 
 # Message -> field number -> message inside it: all the ways to a tensor (onnx.proto3).
 _INSIDE = {

@@ -1,6 +1,6 @@
 """The manifest as a JSON Schema, from the same dataclasses that read it.
 
-    python -m echo_edge.manifest_schema > docs/bundle.schema.json
+    python -m echo_edge.bundle.schema > docs/bundle.schema.json
 
 It says what one value may be; rules between values are in docs/bundle.md and `manifest.py` only.
 """
@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from echo_edge.manifest import BUNDLE_SCHEMA, MAX_FILES, Manifest
+from echo_edge.bundle.manifest import BUNDLE_SCHEMA, MAX_FILES, Manifest
 
 _PLAIN: dict[object, dict[str, object]] = {
     str: {"type": "string", "maxLength": 200},

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
+from echo_edge.bundle.keys import PublicKey, TrustedKeys, key_id, need_cryptography
+from echo_edge.bundle.manifest import MAX_FILES
+from echo_edge.bundle.strict_json import Rule, convert, one_of, read_json, refusal
+from echo_edge.bundle.types import FileName, Sha256
 from echo_edge.errors import BundleError
-from echo_edge.keys import PublicKey, TrustedKeys, key_id, need_cryptography
-from echo_edge.manifest import MAX_FILES
-from echo_edge.manifest_json import Rule, convert, one_of, read_json, refusal
-from echo_edge.manifest_types import FileName, Sha256
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec

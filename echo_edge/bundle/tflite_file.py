@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from echo_edge.contract import check_declared
+from echo_edge.bundle.graph_io import check_declared
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge.errors import BundleError
-from echo_edge.manifest import GraphSpec, TensorSpec
 
 _MAGIC = b"TFL3"
 

@@ -1,7 +1,7 @@
 """The tokens file of a bundle: what each output of the asr graph writes, one per line."""
 
+from echo_edge.bundle.manifest import Manifest
 from echo_edge.errors import BundleError
-from echo_edge.manifest import Manifest
 
 MAX_TOKENS_BYTES = 1 << 20
 _RENEW = "the file is damaged or was changed: copy or export the bundle again"

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Annotated
 
-from echo_edge.manifest_json import Rule, between, matching
+from echo_edge.bundle.strict_json import Rule, between, matching
 
 MAX_ELEMENTS = 10_000_000
 """Of one tensor, and of the states of all graphs together: 40 MB for one stream."""

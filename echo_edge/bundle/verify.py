@@ -15,15 +15,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from echo_edge.bundle.language_model import LanguageModel, load_language_model
+from echo_edge.bundle.manifest import MAX_MANIFEST_BYTES, UNLISTED_FILES, FileSpec, Manifest, parse
+from echo_edge.bundle.onnx_file import check_onnx
+from echo_edge.bundle.tflite_file import check_tflite
+from echo_edge.bundle.tokens import MAX_TOKENS_BYTES, read_tokens
 from echo_edge.errors import BundleError
-from echo_edge.language import LanguageModel, load_language_model
-from echo_edge.manifest import MAX_MANIFEST_BYTES, UNLISTED_FILES, FileSpec, Manifest, parse
-from echo_edge.onnx_file import check_onnx
-from echo_edge.tflite_file import check_tflite
-from echo_edge.tokens import MAX_TOKENS_BYTES, read_tokens
 
 if TYPE_CHECKING:  # needed for signatures only, and slow to import
-    from echo_edge.keys import TrustedKeys
+    from echo_edge.bundle.keys import TrustedKeys
 
 _HASH_BLOCK_BYTES = 1 << 20
 _MAX_UNPACKED_BYTES = 64 << 20
@@ -106,7 +106,7 @@ def read_manifest(
     """
     signed = None
     if trusted is not None:
-        from echo_edge.signing import MAX_SIGNATURE_BYTES, verify
+        from echo_edge.bundle.signature import MAX_SIGNATURE_BYTES, verify
 
         try:
             text = read("SIGNATURE", MAX_SIGNATURE_BYTES + 1)
@@ -143,45 +143,6 @@ def _check_signed(name: str, found: str, signed: Mapping[str, str]) -> None:
         )
 
 
-def find_bundle(explicit: str | None) -> Path:
-    """Return the folder to open: `explicit`, $ECHO_EDGE_BUNDLE, the installed or default bundle.
-
-    Only the last two are looked for; `open_bundle` says what is wrong with the first two. Raises
-    BundleError if there is none of the four.
-    """
-    if explicit is not None:
-        return Path(explicit)
-    if named := os.environ.get("ECHO_EDGE_BUNDLE"):
-        return Path(named)
-    root = install_root()
-    for folder in (root / "current", Path(__file__).parent / "default_bundle"):
-        if _is_there(folder):
-            return folder
-    raise BundleError(
-        "bundle: found none, expected --bundle DIR, $ECHO_EDGE_BUNDLE, "
-        f"{root}/current or the package's own: name one with --bundle DIR",
-        "bundle",
-    )
-
-
-def install_root() -> Path:
-    """Where bundles are installed: $ECHO_EDGE_ROOT or /var/lib/echo-edge."""
-    return Path(os.environ.get("ECHO_EDGE_ROOT") or "/var/lib/echo-edge")
-
-
-def _is_there(path: Path) -> bool:
-    """Even as a link to nothing: a damaged installation must not be passed over in silence."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise BundleError(
-            f"{path}: cannot be read ({error.strerror}): check its permissions", "readable"
-        ) from error
-    return True
-
-
 def _open(folder: Path, name: str) -> BinaryIO:
     _check_regular(folder, name)
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -215,7 +176,7 @@ def _read(folder: Path, name: str, size_bytes: int) -> bytes:
 
 
 def _check_runtime(minimum: str) -> None:
-    from echo_edge import __version__
+    from echo_edge.version import __version__
 
     numbers = [int(number) for number in re.findall(r"\d+", __version__)[:3]]
     if [int(number) for number in minimum.split(".")] > numbers:

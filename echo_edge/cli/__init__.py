@@ -8,10 +8,10 @@ import importlib
 import sys
 from typing import NoReturn
 
-from echo_edge import __version__
 from echo_edge.cli.stop import EndAtOnce, Stopped
 from echo_edge.cli.streams import say, standard_streams
 from echo_edge.errors import EchoError, UsageError
+from echo_edge.version import __version__
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,11 +62,11 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, module, text in (
         ("run", "echo_edge.cli.run", "process a recording or PCM from stdin"),
-        ("record", "echo_edge.recorder.cli", "record a meeting; never loses audio"),
-        ("speakers", "echo_edge.speakers_cli", "people whose voices are known by name"),
-        ("bundle", "echo_edge.bundle_cli", "look at or verify a model bundle"),
-        ("bench", "echo_edge.bench.command", "measure speed, latency, memory and correctness here"),
-        ("doctor", "echo_edge.doctor", "say what works here and what is missing"),
+        ("record", "echo_edge.cli.record", "record a meeting; never loses audio"),
+        ("speakers", "echo_edge.cli.speakers", "people whose voices are known by name"),
+        ("bundle", "echo_edge.cli.bundle", "look at or verify a model bundle"),
+        ("bench", "echo_edge.cli.bench", "measure speed, latency, memory and correctness here"),
+        ("doctor", "echo_edge.cli.doctor", "say what works here and what is missing"),
         ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
     ):
         command = commands.add_parser(name, help=text)

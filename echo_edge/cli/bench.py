@@ -9,11 +9,11 @@ import math
 import os
 from collections.abc import Callable
 
-from echo_edge.bench.compare import METRICS, allowances, check_comparable, compare
-from echo_edge.bench.file import append_lines, read_records
-from echo_edge.bench.page import page
+from echo_edge.bench.report.compare import METRICS, allowances, check_comparable, compare
+from echo_edge.bench.report.html_page import page
+from echo_edge.bench.report.store import append_lines, read_records
+from echo_edge.bench.report.table import facts, table
 from echo_edge.bench.run import MOST_AUDIO_S, Plan, first_minute, measure, open_bundles
-from echo_edge.bench.table import facts, table
 from echo_edge.errors import UsageError
 from echo_edge.files import check_no_input, check_output, is_same, save
 from echo_edge.session import MOST_THREADS

@@ -9,14 +9,15 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echo_edge.bundle import find_bundle, install_root, open_bundle
+from echo_edge.bundle.find import find_bundle, install_root
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError
 from echo_edge.selftest import run_selftest
 from echo_edge.session import load
 
 if TYPE_CHECKING:  # imported where they are used: `info` should start fast
-    from echo_edge.install import Outcome, Policy
-    from echo_edge.keys import TrustedKeys
+    from echo_edge.bundle.keys import TrustedKeys
+    from echo_edge.deploy.install import Outcome, Policy
 
 Action = Callable[[argparse.Namespace], int]
 
@@ -138,15 +139,15 @@ def _keys_for(folder: Path, args: argparse.Namespace) -> "TrustedKeys | None":
 
 
 def _policy(args: argparse.Namespace) -> "Policy":
-    from echo_edge.install import Policy
-    from echo_edge.keys import trusted_keys
+    from echo_edge.bundle.keys import trusted_keys
+    from echo_edge.deploy.install import Policy
 
     allow_downgrade = getattr(args, "allow_downgrade", False)
     return Policy(trusted_keys(args.keys), args.allow_unsigned, allow_downgrade)
 
 
 def _keygen(args: argparse.Namespace) -> int:
-    from echo_edge.keys import generate
+    from echo_edge.bundle.keys import generate
 
     key = generate(args.name, args.expires)
     if args.json:
@@ -164,9 +165,9 @@ def sign_bundle(folder: Path, key_file: Path) -> dict[str, str]:
 
     Raises EchoError for a key that cannot be read, BundleError for what is no bundle.
     """
+    from echo_edge.bundle.keys import key_id, read_private_key
+    from echo_edge.bundle.signature import sign
     from echo_edge.files import save
-    from echo_edge.keys import key_id, read_private_key
-    from echo_edge.signing import sign
 
     key = read_private_key(key_file)
     bundle = open_bundle(folder)
@@ -186,7 +187,7 @@ def _sign(args: argparse.Namespace) -> int:
 
 
 def _install(args: argparse.Namespace) -> int:
-    from echo_edge.install import install
+    from echo_edge.deploy.install import install
 
     source = None if args.source == "-" else Path(args.source)
     outcome = install(source, args.root, _policy(args))
@@ -194,7 +195,7 @@ def _install(args: argparse.Namespace) -> int:
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    from echo_edge.install import rollback
+    from echo_edge.deploy.install import rollback
 
     return _report(rollback(args.root, _policy(args)), "went back to", args)
 

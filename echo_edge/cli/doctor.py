@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
-from echo_edge import board, habits
-from echo_edge.bundle import find_bundle
+from echo_edge import habits
+from echo_edge.board import info as board
+from echo_edge.bundle.find import find_bundle
 from echo_edge.cli.options import add_bundle_option
 from echo_edge.engines import ENGINES, engine_version
 from echo_edge.errors import EchoError

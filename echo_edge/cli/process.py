@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import audio, formats
+from echo_edge import audio
 from echo_edge.cli.progress import show_progress
 from echo_edge.cli.stop import EndSoon, Stopped
 from echo_edge.cli.text_output import TextOutput
 from echo_edge.errors import AudioError, EchoError, OutputError
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.session import Session
-from echo_edge.sources import SourceWriter, check_sources
 from echo_edge.stream import Stream
 from echo_edge.voices import Voices
+from echo_edge.writers import formats
+from echo_edge.writers.wav_sources import SourceWriter, check_sources
 
 Array = NDArray[np.float32]
 

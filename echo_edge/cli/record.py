@@ -8,10 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from echo_edge.bundle import find_bundle, open_bundle
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.cli.options import add_channel_option, add_stream_options
 from echo_edge.errors import AudioError, UsageError
-from echo_edge.recorder import controls, sessions
+from echo_edge.recorder import controls
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.capture import FileSource, PcmSource, Source
 from echo_edge.recorder.devices import input_devices, load_sounddevice
 from echo_edge.recorder.microphone import Microphone
@@ -23,8 +25,8 @@ from echo_edge.recorder.storage import lock
 from echo_edge.recorder.terminal import say as complain
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
 from echo_edge.session import load
+from echo_edge.speakers.store import find_voices, read_voices
 from echo_edge.stream import StreamOptions
-from echo_edge.voices_file import find_voices, read_voices
 
 LONGEST_SEGMENT_MIN = 24 * 60.0
 

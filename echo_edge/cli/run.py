@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import audio, formats
+from echo_edge import audio
 from echo_edge.audio.condition import not_nominal
-from echo_edge.bundle import find_bundle
+from echo_edge.bundle.find import find_bundle
 from echo_edge.cli.options import add_channel_option, add_stream_options
 from echo_edge.cli.process import Work
 from echo_edge.cli.stop import EndSoon
@@ -22,9 +22,10 @@ from echo_edge.disk import AnyPath
 from echo_edge.errors import UsageError
 from echo_edge.files import check_no_input, check_output
 from echo_edge.session import Session, load
-from echo_edge.text import Text
+from echo_edge.speakers.store import find_voices, read_voices
 from echo_edge.voices import Voices
-from echo_edge.voices_file import find_voices, read_voices
+from echo_edge.writers import formats
+from echo_edge.writers.text import Text
 
 Array = NDArray[np.float32]
 

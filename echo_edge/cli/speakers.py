@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.attribution.names import NameRules
 from echo_edge.audio import Reading, read_blocks
-from echo_edge.bundle import find_bundle
+from echo_edge.bundle.find import find_bundle
 from echo_edge.cli.options import add_bundle_option, add_channel_option
+from echo_edge.recorder.voice_samples import voice_blocks
 from echo_edge.session import load
+from echo_edge.speakers.enrol import learn
+from echo_edge.speakers.store import default_path, read_voices, update_voices
 from echo_edge.voices import Voiceprint, Voices, checked_name, name_key
-from echo_edge.voices_file import default_path, read_voices, update_voices
-from echo_edge.voices_learn import learn
-from echo_edge.voices_match import NameRules
-from echo_edge.voices_recording import voice_blocks
 
 Array = NDArray[np.float32]
 Action = Callable[[argparse.Namespace], int]

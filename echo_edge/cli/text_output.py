@@ -11,9 +11,9 @@ from echo_edge.cli import streams
 from echo_edge.cli.progress import show_progress
 from echo_edge.errors import OutputError
 from echo_edge.files import WholeFile
-from echo_edge.formats import encodable
-from echo_edge.results import Result
-from echo_edge.text import Text
+from echo_edge.result import Result
+from echo_edge.writers.formats import encodable
+from echo_edge.writers.text import Text
 
 
 class TextOutput:

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from echo_edge import board
-from echo_edge.bundle_source import Source
+from echo_edge.board import info as board
+from echo_edge.bundle.manifest import Manifest
+from echo_edge.deploy.source import Source
 from echo_edge.errors import BundleError, OutputError
-from echo_edge.manifest import Manifest
 
 _ARCHITECTURES = {"x86_64": "x86-64", "amd64": "x86-64", "arm64": "aarch64"}
 _SPARE_BYTES = 4 << 20

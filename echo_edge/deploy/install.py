@@ -21,14 +21,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from echo_edge.bundle import Bundle, open_bundle, read_manifest
-from echo_edge.bundle_source import BLOCK_BYTES, MOST_BYTES, Source, open_source
-from echo_edge.compatible import check_board, check_build, check_fits, check_space
+from echo_edge.bundle.keys import TrustedKeys
+from echo_edge.bundle.manifest import Manifest, parse
+from echo_edge.bundle.verify import Bundle, open_bundle, read_manifest
+from echo_edge.deploy.checks import check_board, check_build, check_fits, check_space
+from echo_edge.deploy.source import BLOCK_BYTES, MOST_BYTES, Source, open_source
 from echo_edge.disk import sync, sync_folder, write_all
 from echo_edge.engines import check_engine
 from echo_edge.errors import BundleError, EchoError, OutputError
-from echo_edge.keys import TrustedKeys
-from echo_edge.manifest import Manifest, parse
 from echo_edge.readable import first_closed, make_folder, open_file, open_to_all
 from echo_edge.selftest import read_selftest, run_selftest
 from echo_edge.session import load_bundle

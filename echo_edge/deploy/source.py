@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from echo_edge.bundle import kind
+from echo_edge.bundle.manifest import MAX_BYTES, MAX_FILES, UNLISTED_FILES
+from echo_edge.bundle.types import is_file_name
+from echo_edge.bundle.verify import kind
 from echo_edge.errors import BundleError
-from echo_edge.manifest import MAX_BYTES, MAX_FILES, UNLISTED_FILES
-from echo_edge.manifest_types import is_file_name
 
 BLOCK_BYTES = 1 << 20
 MOST_BYTES = MAX_BYTES + (2 << 20)

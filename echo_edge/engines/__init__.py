@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge import habits
+from echo_edge.bundle.manifest import EngineSpec, GraphSpec
 from echo_edge.errors import EngineError
-from echo_edge.manifest import EngineSpec, GraphSpec
 
 Array = NDArray[np.float32]
 

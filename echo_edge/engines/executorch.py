@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
+from echo_edge.engines import executorch_bindings as bindings
+from echo_edge.engines.executorch_library import library
 from echo_edge.errors import EngineError
-from echo_edge.manifest import GraphSpec, TensorSpec
-
-from . import executorch_bindings as bindings
-from .executorch_library import library
 
 Array = NDArray[np.float32]
 

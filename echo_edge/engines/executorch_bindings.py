@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import GraphSpec
+from echo_edge.engines.stderr import quiet_stderr
 from echo_edge.errors import EngineError
-from echo_edge.manifest import GraphSpec
-
-from .quiet import quiet_stderr
 
 Array = NDArray[np.float32]
 

@@ -17,9 +17,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from echo_edge.engines.stderr import quiet_stderr
 from echo_edge.errors import EngineError
-
-from .quiet import quiet_stderr
 
 WHEEL = "echo_edge_executorch"
 INTERFACE = 1

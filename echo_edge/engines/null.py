@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EngineError
-from echo_edge.manifest import GraphSpec
 
 Array = NDArray[np.float32]
 

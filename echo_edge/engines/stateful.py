@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.engines import Engine
-from echo_edge.manifest import GraphSpec
 
 Array = NDArray[np.float32]
 

@@ -15,8 +15,9 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.heads.asr import Spelled
-from echo_edge.heads.spelling import (
+from echo_edge.bundle.language_model import BLANK, SPACE, START, LanguageModel
+from echo_edge.heads.ctc import Spelled
+from echo_edge.heads.prefix_tree import (
     NEVER,
     Reading,
     Spelling,
@@ -27,7 +28,6 @@ from echo_edge.heads.spelling import (
     take_apart,
     words_of,
 )
-from echo_edge.language import BLANK, SPACE, START, LanguageModel
 
 Array = NDArray[np.float32]
 

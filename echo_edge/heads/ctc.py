@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.graph import GraphStream
-from echo_edge.results import Word
+from echo_edge.engines.stateful import GraphStream
+from echo_edge.result import Word
 
 Array = NDArray[np.float32]
 

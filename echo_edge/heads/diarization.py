@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.clustering import NOBODY, LinkRules, OnlineClusters
-from echo_edge.graph import GraphStream
-from echo_edge.manifest import DiarizationSpec
+from echo_edge.bundle.manifest import DiarizationSpec
+from echo_edge.engines.stateful import GraphStream
+from echo_edge.heads.clustering import NOBODY, LinkRules, OnlineClusters
 
 Array = NDArray[np.float32]
 

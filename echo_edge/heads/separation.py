@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.clustering import NOBODY
-from echo_edge.graph import GraphStream
-from echo_edge.manifest import SeparationSpec
+from echo_edge.bundle.manifest import SeparationSpec
+from echo_edge.engines.stateful import GraphStream
+from echo_edge.heads.clustering import NOBODY
 
 Array = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import Manifest
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Frontend
-from echo_edge.graph import GraphStream
 from echo_edge.heads.separation import SeparationDecoder
-from echo_edge.manifest import Manifest
-from echo_edge.results import Speaker, Turn
+from echo_edge.result import Speaker, Turn
 
 Array = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
-from echo_edge.recorder import lines
+from echo_edge.recorder import messages as lines
 
 COMMAND = (sys.executable, "-m", "echo_edge.recorder.transcribe")
 

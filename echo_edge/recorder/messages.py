@@ -11,7 +11,7 @@ from typing import Any
 from echo_edge import files
 from echo_edge.errors import OutputError
 from echo_edge.recorder.storage import sync_file
-from echo_edge.results import Result, Speaker, SpeakerCount, Turn, Word
+from echo_edge.result import Result, Speaker, SpeakerCount, Turn, Word
 
 Line = dict[str, Any]
 

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echo_edge.errors import OutputError, VoicesError
-from echo_edge.recorder import lines
-from echo_edge.recorder.sessions import read_about
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder.recordings import read_about
 from echo_edge.session import Session
+from echo_edge.speakers.store import read_voices
 from echo_edge.stream import MOST_SPEAKERS, Stream
 from echo_edge.voices import Voices
-from echo_edge.voices_file import read_voices
 
 Report = Callable[[lines.Line], None]
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import EchoError, OutputError
-from echo_edge.recorder import controls, lines, sessions
+from echo_edge.recorder import controls
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.capture import QUEUE_S, BlockQueue, Source
 from echo_edge.recorder.recording import Recording
 from echo_edge.recorder.results import LiveResults

@@ -8,7 +8,9 @@ from datetime import datetime
 
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import OutputError
-from echo_edge.recorder import lines, retention, sessions
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder import recordings as sessions
+from echo_edge.recorder import retention
 from echo_edge.recorder.clock import ClockWatch, PassedTime
 from echo_edge.recorder.segments import SegmentWriter
 from echo_edge.recorder.settings import Settings

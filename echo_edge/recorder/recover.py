@@ -10,10 +10,10 @@ from pathlib import Path
 
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.errors import EchoError, OutputError
-from echo_edge.recorder import lines
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.options import Options, Report
+from echo_edge.recorder.recordings import ABOUT, RESULT, read_about, sessions
 from echo_edge.recorder.segments import repair, segments
-from echo_edge.recorder.sessions import ABOUT, RESULT, read_about, sessions
 from echo_edge.recorder.storage import lock
 from echo_edge.recorder.transcribe import Transcriber, write_results
 from echo_edge.session import Session

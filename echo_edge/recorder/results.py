@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from echo_edge.audio.condition import not_nominal
-from echo_edge.recorder import lines
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.capture import Source
 from echo_edge.recorder.child import Child
 from echo_edge.recorder.settings import Settings

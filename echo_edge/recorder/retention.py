@@ -8,8 +8,8 @@ from pathlib import Path
 
 from echo_edge.errors import OutputError
 from echo_edge.recorder.clock import DAY_S
+from echo_edge.recorder.recordings import ABOUT, Limits, read_about, sessions
 from echo_edge.recorder.segments import segments
-from echo_edge.recorder.sessions import ABOUT, Limits, read_about, sessions
 from echo_edge.recorder.storage import lock
 
 Age = Callable[[str], float]

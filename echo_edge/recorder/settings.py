@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from echo_edge.recorder import sessions
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.child import COMMAND
 from echo_edge.recorder.options import Options
 

@@ -21,16 +21,17 @@ from pathlib import Path
 
 import numpy as np
 
-from echo_edge import files, formats
+from echo_edge import files
 from echo_edge.audio import SAMPLE_RATE
-from echo_edge.bundle import find_bundle
+from echo_edge.bundle.find import find_bundle
 from echo_edge.errors import EchoError
-from echo_edge.recorder import lines
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.options import Options, Report
 from echo_edge.recorder.segments import Samples, SegmentReader, segments
-from echo_edge.results import Result, Turn, Word
+from echo_edge.result import Result, Turn, Word
 from echo_edge.session import Session, load
 from echo_edge.stream import Stream
+from echo_edge.writers import formats
 
 GAP_S = 5.0
 """So much silence is heard instead of a gap: enough for every word and turn before it to end."""

@@ -10,10 +10,10 @@ from typing import Protocol, TextIO
 
 import numpy as np
 
-from echo_edge import formats
-from echo_edge.recorder import lines
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.terminal import is_foreground
-from echo_edge.results import Word
+from echo_edge.result import Word
+from echo_edge.writers import formats
 
 _WIDTH = 16
 _FLOOR_DB = -60.0

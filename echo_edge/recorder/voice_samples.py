@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from echo_edge.audio import SAMPLE_RATE, Reading, read_blocks
 from echo_edge.audio.channels import AUTO
 from echo_edge.errors import AudioError, UsageError
-from echo_edge.formats import RESULT_SCHEMA
-from echo_edge.recorder.lines import RESULTS, read_lines
+from echo_edge.recorder.messages import RESULTS, read_lines
+from echo_edge.recorder.recordings import ABOUT, read_about
 from echo_edge.recorder.segments import SegmentReader
-from echo_edge.recorder.sessions import ABOUT, read_about
+from echo_edge.writers.formats import RESULT_SCHEMA
 
 Array = NDArray[np.float32]
 Turn = dict[str, Any]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from echo_edge.results import Turn, Word
+from echo_edge.result import Turn, Word
 
 T = TypeVar("T")
 Key = tuple[Any, ...]

@@ -12,18 +12,10 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echo_edge.captions import continues as continues
 from echo_edge.errors import UsageError
-from echo_edge.results import Result, Turn, Word
-from echo_edge.text import (
-    CtmText,
-    PlainText,
-    RttmText,
-    SrtText,
-    Text,
-    VttText,
-    by_start,
-)
+from echo_edge.result import Result, Turn, Word
+from echo_edge.writers.captions import continues as continues
+from echo_edge.writers.text import CtmText, PlainText, RttmText, SrtText, Text, VttText, by_start
 
 if TYPE_CHECKING:
     from echo_edge.session import Session

@@ -11,8 +11,8 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from operator import itemgetter
 
-from echo_edge.captions import Line, Lines, Ordered, continues, follows, turn_line
-from echo_edge.results import END, Horizon, Result, Turn, Word
+from echo_edge.result import END, Horizon, Result, Turn, Word
+from echo_edge.writers.captions import Line, Lines, Ordered, continues, follows, turn_line
 
 UNKNOWN_SPEAKER = "?"
 

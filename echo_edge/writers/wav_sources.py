@@ -14,7 +14,7 @@ from echo_edge.audio import SAMPLE_RATE, WavWriter
 from echo_edge.disk import cannot_write
 from echo_edge.errors import OutputError
 from echo_edge.files import check_output
-from echo_edge.results import Source, Speaker, Turn
+from echo_edge.result import Source, Speaker, Turn
 
 Array = NDArray[np.float32]
 

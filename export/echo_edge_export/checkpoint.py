@@ -12,10 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from echo_edge.errors import EchoError
-
-from .calibrate import Calibration
-from .config import EchoConfig
-from .model import Echo
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.quantize.calibrate import Calibration
 
 FORMAT = "echo-edge.checkpoint/1"
 

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import read_blocks
-from echo_edge.bundle_cli import sign_bundle
+from echo_edge.bundle.keys import read_private_key
+from echo_edge.cli.bundle import sign_bundle
 from echo_edge.errors import AudioError, EchoError, UsageError
-from echo_edge.keys import read_private_key
-
-from .calibrate import calibrate
-from .checkpoint import Checkpoint, load_checkpoint
-from .exporters import EXPORTERS, find_exporter
-from .recipes import RECIPES, find_recipe
-from .tasks import record_tasks
-from .write_bundle import BundlePlan, write_bundle
+from echo_edge_export.checkpoint import Checkpoint, load_checkpoint
+from echo_edge_export.convert.table import EXPORTERS, find_exporter
+from echo_edge_export.quantize.calibrate import calibrate
+from echo_edge_export.quantize.recipes import RECIPES, find_recipe
+from echo_edge_export.task_parity import record_tasks
+from echo_edge_export.write_bundle import BundlePlan, write_bundle
 
 CLIP = Path(__file__).with_name("selftest.flac")
 LARGEST_CHUNK_STEPS = 96

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from echo_edge.selftest import sqnr_db, trace
 from echo_edge.session import Session
-
-from .calibrate import stream
-from .model import Echo
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.quantize.calibrate import stream
 
 Array = NDArray[np.float32]
 

@@ -12,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from echo_edge import manifest as m
 from echo_edge.bench.accuracy import Labelled, read_labelled, score
 from echo_edge.bench.measure import LATENCY_S
+from echo_edge.bundle import manifest as m
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
 from echo_edge.files import save
-from echo_edge.manifest import GraphSpec
 from echo_edge.session import Session, load
-
-from .model import Echo
-from .steps import graph_modules
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.model.streaming import graph_modules
 
 Array = NDArray[np.float32]
 

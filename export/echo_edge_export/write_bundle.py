@@ -14,20 +14,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import __version__
-from echo_edge import manifest as m
 from echo_edge.bench import accuracy
+from echo_edge.bundle import manifest as m
+from echo_edge.bundle.language_model import load_language_model
 from echo_edge.errors import EchoError, OutputError
-from echo_edge.language import load_language_model
 from echo_edge.selftest import AUDIO, EXPECTED
 from echo_edge.session import load
-
-from .checkpoint import Checkpoint
-from .config import POWERSET, TOKENS
-from .exporters import Exporter, find_exporter
-from .parity import COMPARED, Parity, measure, reference
-from .recipes import Recipe
-from .steps import graph_inputs, graph_modules, graph_outputs
+from echo_edge.version import __version__
+from echo_edge_export.checkpoint import Checkpoint
+from echo_edge_export.convert.table import Exporter, find_exporter
+from echo_edge_export.model.config import POWERSET, TOKENS
+from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.parity import COMPARED, Parity, measure, reference
+from echo_edge_export.quantize.recipes import Recipe
 
 Array = NDArray[np.float32]
 

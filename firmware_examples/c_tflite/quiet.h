@@ -1,5 +1,5 @@
 /* Keeps what native libraries write to stderr away from the user, who gets one line of ours. The
- * twin of echo_edge/engines/quiet.py. */
+ * twin of echo_edge/engines/stderr.py. */
 #ifndef EE_QUIET_H
 #define EE_QUIET_H
 

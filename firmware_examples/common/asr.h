@@ -1,5 +1,5 @@
 /* CTC to words: the best character of every frame, or a search with a language model. The same
- * rules as echo_edge/heads/asr.py and echo_edge/heads/beam.py. */
+ * rules as echo_edge/heads/ctc.py and echo_edge/heads/beam.py. */
 #ifndef EE_ASR_H
 #define EE_ASR_H
 

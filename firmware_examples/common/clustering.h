@@ -1,5 +1,5 @@
 /* Voices from embeddings: a bounded set of centroids that grows while audio flows. The same rules
- * as echo_edge/clustering.py. */
+ * as echo_edge/heads/clustering.py. */
 #ifndef EE_CLUSTERING_H
 #define EE_CLUSTERING_H
 

@@ -30,7 +30,7 @@ ALSA ?= $(shell pkg-config --exists alsa 2>/dev/null && echo yes || echo no)
 DEBS := $(COMMON)/build/debs-$(ARCH)
 PACKAGES := libjansson-dev/bookworm zlib1g-dev/bookworm libonnxruntime-dev/trixie
 
-VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' $(CHECKOUT)/echo_edge/__init__.py)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' $(CHECKOUT)/echo_edge/version.py)
 WARNINGS := -Wall -Wextra -Werror -Wshadow
 CFLAGS_release := -O2
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -1,5 +1,5 @@
 /* A small n-gram language model: how words sound and which follows which. The same file and rules
- * as echo_edge/language.py. Log-probabilities in nats. */
+ * as echo_edge/bundle/language_model.py. Log-probabilities in nats. */
 #ifndef EE_LANGUAGE_H
 #define EE_LANGUAGE_H
 

@@ -1,5 +1,5 @@
 /* Separated voices to WAV files while they are being made, and whose voice each one is. The same
- * rules as echo_edge/sources.py, for turns of up to ten minutes. */
+ * rules as echo_edge/writers/wav_sources.py, for turns of up to ten minutes. */
 #ifndef EE_SOURCES_H
 #define EE_SOURCES_H
 

@@ -1,5 +1,5 @@
 /* Decided activity to turns, words to the voice that was active, voices to labels. The same rules
- * as echo_edge/turns.py and echo_edge/labels.py at a finite latency. Times are seconds. */
+ * as echo_edge/attribution/turns.py and echo_edge/attribution/labels.py at a finite latency. Times are seconds. */
 #ifndef EE_TURNS_H
 #define EE_TURNS_H
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from echo_edge.install import Policy, install
-from echo_edge.keys import trusted_keys
+from echo_edge.bundle.keys import trusted_keys
+from echo_edge.deploy.install import Policy, install
 
 
 @dataclass(frozen=True)

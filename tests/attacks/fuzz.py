@@ -23,19 +23,27 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["echo_edge"]):
-    from echo_edge import (
-        audio,
-        bundle,
-        bundle_source,
+    from echo_edge import audio
+    from echo_edge.bench import accuracy
+    from echo_edge.bundle import (
         keys,
-        language,
         manifest,
-        manifest_types,
         npy,
         onnx_file,
-        signing,
     )
-    from echo_edge.bench import accuracy
+    from echo_edge.bundle import (
+        language_model as language,
+    )
+    from echo_edge.bundle import (
+        signature as signing,
+    )
+    from echo_edge.bundle import (
+        types as manifest_types,
+    )
+    from echo_edge.bundle import (
+        verify as bundle,
+    )
+    from echo_edge.deploy import source as bundle_source
     from echo_edge.errors import AudioError, BundleError
 
 PACKAGE = Path(manifest.__file__).parent

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from echo_edge import cli
+from echo_edge.deploy.install import install
 from echo_edge.errors import BundleError
-from echo_edge.install import install
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -378,7 +378,7 @@ def _statement(scene: Scene, edit: Callable[[Any], object]) -> Path:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from echo_edge.keys import read_private_key
+    from echo_edge.bundle.keys import read_private_key
 
     document = json.loads((scene.signed() / "SIGNATURE").read_bytes())
     envelope = document["dsseEnvelope"]
@@ -543,7 +543,7 @@ def _(scene: Scene) -> Path:
 def _(scene: Scene) -> Path:
     import numpy as np
 
-    from tests.runtime.test_language import arrays
+    from tests.runtime.bundle.test_language import arrays
 
     np.savez(scene.bundle / "language.npz", **arrays(["a", "b"]))
     return _with_language_model(scene)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import arm_guest, arm_root, emulated_board
-from echo_edge.board import read_board
-from echo_edge.bundle import open_bundle
+from echo_edge.board.info import read_board
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.engines import engine_version
 from echo_edge.errors import EchoError
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from benchmarks import parity
-from echo_edge.results import Result, Turn, Word
+from echo_edge.result import Result, Turn, Word
 
 
 def result(*turns: tuple[float, float, str], words: str = "") -> Result:

@@ -11,8 +11,8 @@ onnx = pytest.importorskip("onnx", reason="needs echo-edge[export]")
 pytest.importorskip("onnxruntime", reason="needs echo-edge[onnx]")
 
 from benchmarks import peer_graphs, peers  # noqa: E402
+from echo_edge.bundle.manifest import GraphSpec  # noqa: E402
 from echo_edge.engines.null import NullEngine  # noqa: E402
-from echo_edge.manifest import GraphSpec  # noqa: E402
 from echo_edge.session import load  # noqa: E402
 
 

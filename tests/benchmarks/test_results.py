@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import results
-from echo_edge.bench.file import read_records
+from benchmarks import history as results
+from echo_edge.bench.report.store import read_records
 
 
 def record(**keys: Any) -> dict[str, Any]:

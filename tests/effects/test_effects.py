@@ -84,12 +84,12 @@ with echo_edge.load("{BUNDLE}") as session:
 TFLITE = """
 from pathlib import Path
 from echo_edge.engines import open_engine
-from tests.runtime.test_tflite import NOTHING, RUNNING_SUM, SAMPLES, SPEC
+from tests.runtime.engines.test_tflite import NOTHING, RUNNING_SUM, SAMPLES, SPEC
 open_engine("tflite", RUNNING_SUM, SPEC, 2).run({{"samples": SAMPLES, "total": NOTHING}})
 """
 EXECUTORCH = """
 from echo_edge.engines import open_engine
-from tests.runtime.test_executorch import FIXTURE, ONES, SPEC
+from tests.runtime.engines.test_executorch import FIXTURE, ONES, SPEC
 open_engine("executorch", FIXTURE, SPEC, 2).run(ONES)
 """
 

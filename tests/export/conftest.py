@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge_export.checkpoint import Checkpoint
-from echo_edge_export.model import Echo
+from echo_edge_export.model.echo import Echo
 from tests import small_echo
 
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.keys import generate, trusted_keys
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.cli import main
 from echo_edge.engines import ENGINES
 from echo_edge.errors import BundleError, EchoError, OutputError, UsageError
-from echo_edge.keys import generate, trusted_keys
 from echo_edge.selftest import run_selftest
 from echo_edge.session import load
-from echo_edge_export.calibrate import stream
 from echo_edge_export.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from echo_edge_export.recipes import RECIPES
+from echo_edge_export.quantize.calibrate import stream
+from echo_edge_export.quantize.recipes import RECIPES
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 
 

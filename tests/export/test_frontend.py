@@ -6,8 +6,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.frontend import (
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.frontend import (
     LOG_FLOOR,
     Frontend,
     Synthesis,

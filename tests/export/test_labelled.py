@@ -9,10 +9,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from echo_edge.bench.accuracy import read_labelled, read_truth
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge_export import write_bundle as written
 from echo_edge_export.checkpoint import Checkpoint
-from echo_edge_export.recipes import RECIPES
+from echo_edge_export.quantize.recipes import RECIPES
 
 DEMO = Path(__file__).parents[2] / "demo"
 AUDIO, TRUTH = written.LABELLED.values()

@@ -3,10 +3,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from echo_edge_export.calibrate import Calibration, calibrate, stream
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo, chunk_mask
-from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo, chunk_mask
+from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.quantize.calibrate import Calibration, calibrate, stream
 from tests import small_echo
 from tests.spectra import above_100_hz
 

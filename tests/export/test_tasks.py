@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge.bench.accuracy import read_labelled
-from echo_edge.bundle import open_bundle
-from echo_edge.results import Result, Turn, Word
+from echo_edge.bundle.verify import open_bundle
+from echo_edge.result import Result, Turn, Word
 from echo_edge.selftest import trace
 from echo_edge.session import Session, load
 from echo_edge_export import cli
 from echo_edge_export.checkpoint import Checkpoint
 from echo_edge_export.parity import reference
-from echo_edge_export.recipes import RECIPES
-from echo_edge_export.tasks import Tasks, eager, record_tasks
+from echo_edge_export.quantize.recipes import RECIPES
+from echo_edge_export.task_parity import Tasks, eager, record_tasks
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 
 pytest.importorskip("jiwer")

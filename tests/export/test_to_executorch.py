@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 import echo_edge
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.engines.executorch import ExecutorchEngine
 from echo_edge.engines.executorch_library import library
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import EchoError, EngineError
-from echo_edge.graph import GraphStream
-from echo_edge.manifest import GraphSpec
 from echo_edge.selftest import sqnr_db
-from echo_edge_export import calibrate
 from echo_edge_export.checkpoint import Checkpoint, save_checkpoint
-from echo_edge_export.recipes import RECIPES
-from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
-from echo_edge_export.to_executorch import left_over, rewritten, to_executorch
+from echo_edge_export.convert.to_executorch import left_over, rewritten, to_executorch
+from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.quantize import calibrate
+from echo_edge_export.quantize.recipes import RECIPES
 
 CHUNK = 4
 GRAPHS = ("frontend", "encoder", "diarization", "speaker", "asr", "separation")

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from echo_edge.errors import EchoError, UsageError
-from echo_edge_export.calibrate import Calibration
 from echo_edge_export.checkpoint import Checkpoint
-from echo_edge_export.quantize import quantize_weight
-from echo_edge_export.recipes import RECIPES, find_recipe
-from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
-from echo_edge_export.to_onnx import to_onnx
+from echo_edge_export.convert.to_onnx import to_onnx
+from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.quantize.calibrate import Calibration
+from echo_edge_export.quantize.recipes import RECIPES, find_recipe
+from echo_edge_export.quantize.weights import quantize_weight
 
 GRAPHS = ("frontend", "encoder", "diarization", "speaker", "asr", "separation")
 CHUNK = 4

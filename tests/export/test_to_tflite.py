@@ -15,17 +15,17 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from echo_edge.bundle.manifest import GraphSpec
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.engines.tflite import open_graph
 from echo_edge.errors import EchoError
-from echo_edge.graph import GraphStream
-from echo_edge.manifest import GraphSpec
 from echo_edge.selftest import sqnr_db
-from echo_edge_export.calibrate import Calibration, stream
 from echo_edge_export.checkpoint import Checkpoint
-from echo_edge_export.quantize import quantize_weight
-from echo_edge_export.recipes import FLOAT_LINEARS, RECIPES
-from echo_edge_export.steps import graph_inputs, graph_modules, graph_outputs
-from echo_edge_export.to_tflite import to_tflite
+from echo_edge_export.convert.to_tflite import to_tflite
+from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.quantize.calibrate import Calibration, stream
+from echo_edge_export.quantize.recipes import FLOAT_LINEARS, RECIPES
+from echo_edge_export.quantize.weights import quantize_weight
 
 GRAPHS = ("frontend", "encoder", "diarization", "speaker", "asr", "separation")
 CHUNK = 4

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import echo_edge
-from echo_edge.recorder.lines import turn_line, word_line
+from echo_edge.recorder.messages import turn_line, word_line
 
 Lines = dict[str, list[dict[str, Any]]]
 """What a program printed, by type, in the order of `echo-edge run --format json`."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge import manifest as m
-from echo_edge.bundle import Bundle
-from echo_edge.language import SPACE, load_language_model
-from echo_edge.recorder.lines import turn_line, word_line
+from echo_edge.bundle import manifest as m
+from echo_edge.bundle.language_model import SPACE, load_language_model
+from echo_edge.bundle.tokens import read_tokens
+from echo_edge.bundle.verify import Bundle
+from echo_edge.recorder.messages import turn_line, word_line
 from echo_edge.stream import Stream, StreamOptions
-from echo_edge.tokens import read_tokens
 from tests.firmware_examples.example import Lines
 
 Array = NDArray[np.float32]

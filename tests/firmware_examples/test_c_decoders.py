@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echo_edge.results import Turn
-from echo_edge.sources import SourceWriter
+from echo_edge.result import Turn
+from echo_edge.writers.wav_sources import SourceWriter
 from tests.firmware_examples.example import Lines, read_lines
 from tests.firmware_examples.scenes import SCENES, Reference, Scene
 

@@ -16,9 +16,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from echo_edge import cli
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.manifest import DiarizationSpec, GraphSpec, Manifest, TensorSpec
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.engines import Engine
-from echo_edge.manifest import DiarizationSpec, GraphSpec, Manifest, TensorSpec
 from echo_edge.session import Session
 from tests.runtime.recording import SECOND, noise
 

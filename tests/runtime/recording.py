@@ -8,11 +8,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echo_edge.recorder import controls, lines
+from echo_edge.recorder import controls
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.options import Options
 from echo_edge.recorder.recorder import Recorder
+from echo_edge.recorder.recordings import Limits
 from echo_edge.recorder.segments import segments
-from echo_edge.recorder.sessions import Limits
 from echo_edge.recorder.settings import Settings
 
 Command = Callable[..., Any]

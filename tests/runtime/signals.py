@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import read_blocks
-from echo_edge.results import Turn
+from echo_edge.result import Turn
 
 Array = NDArray[np.float32]
 SECONDS = 24

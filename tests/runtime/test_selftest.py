@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError
 from echo_edge.selftest import SelfTest, read_clip, run_selftest, sqnr_db, trace
 from echo_edge.session import Session, load

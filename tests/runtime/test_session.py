@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.clustering import OnlineClusters
-from echo_edge.results import Result, Turn, Word
+from echo_edge.heads.clustering import OnlineClusters
+from echo_edge.result import Result, Turn, Word
 from echo_edge.session import Session
 
 Array = NDArray[np.float32]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from echo_edge.engines import Engine
 from echo_edge.errors import AudioError, EngineError, UsageError
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.session import Session
 from echo_edge.stream import MOST_SPEAKERS, Stream
 

@@ -16,9 +16,9 @@ from echo_edge.audio.channels import Downmix, parse_channel
 from echo_edge.audio.condition import Conditioner
 from echo_edge.audio.level import MAX_GAIN, Level
 from echo_edge.audio.rumble import CUTOFF_HZ, ORDER, HighPass
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import UsageError
 from echo_edge.frontend import Frontend
-from echo_edge.graph import GraphStream
 from tests.runtime.signals import FITS_16_BITS, SIGNALS, rumble, signal, speech
 
 Array = NDArray[np.float32]
@@ -213,7 +213,7 @@ class Echo:
 @pytest.mark.parametrize("name", ["-55 dB", "+20 dB", "x 32768"])
 def test_the_spectrum_has_the_level_of_the_input(name: str, default_bundle: Path) -> None:
     """Bit for bit, at every change of the gain too: separated voices are as loud as they were."""
-    from echo_edge.manifest import GraphSpec, TensorSpec
+    from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 
     pcm = signal(name, default_bundle)
     inputs = (

@@ -13,8 +13,8 @@ import soundfile
 from numpy.typing import NDArray
 
 import echo_edge
-from echo_edge.recorder import lines
-from echo_edge.results import Result, Turn
+from echo_edge.recorder import messages as lines
+from echo_edge.result import Result, Turn
 from tests.runtime.signals import SIGNALS, alike, signal, speech
 
 Array = NDArray[np.float32]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from echo_edge_export.config import EchoConfig
-from training.data import Corpus, Pcm
+from echo_edge_export.model.config import EchoConfig
+from training.corpora.data import Corpus, Pcm
 
 FRAME, STEP = 320, 640
 

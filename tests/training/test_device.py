@@ -10,19 +10,19 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from echo_edge_export.model import Echo
+from echo_edge_export.model.echo import Echo
 from tests.training.fake_teacher import FakeStore
+from tests.training.simulation.test_pipeline import aligned, write_split
 from tests.training.test_joint import SMALL
-from tests.training.test_pipeline import aligned, write_split
 from training import heads
-from training.batches import Batch, Batches, BatchSpec, Teachers, loader
-from training.data import load_corpus
-from training.loop import choose_device
-from training.losses import ArcFace, PhoneHead, turns_loss
+from training.corpora.data import load_corpus
 from training.objectives.latents import LatentPredictor
-from training.objectives.step import Learners, Moment, Weights, step_losses
+from training.objectives.losses import ArcFace, PhoneHead, turns_loss
+from training.objectives.vq import VectorQuantizer
+from training.simulation.batches import Batch, Batches, BatchSpec, Teachers, loader
 from training.simulation.voiceprints import Voiceprints
-from training.vq import VectorQuantizer
+from training.stages.loop import choose_device
+from training.stages.step import Learners, Moment, Weights, step_losses
 
 INDEXING = ("__getitem__", "__setitem__")
 

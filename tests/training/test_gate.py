@@ -13,9 +13,9 @@ import torch
 
 import echo_edge
 from training import gate
-from training import gate_integer as gi
-from training.data import Corpus, load_corpus
-from training.gate_scenes import (
+from training.corpora.data import Corpus, load_corpus
+from training.voice_gate import integer as gi
+from training.voice_gate.scenes import (
     Heard,
     Scene,
     background,

@@ -8,22 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from echo_edge_export.calibrate import calibrate
 from echo_edge_export.checkpoint import Checkpoint, load_checkpoint
-from echo_edge_export.exporters import find_exporter
-from echo_edge_export.recipes import RECIPES
+from echo_edge_export.convert.table import find_exporter
+from echo_edge_export.quantize.calibrate import calibrate
+from echo_edge_export.quantize.recipes import RECIPES
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 from tests.small_echo import make_noise
 from tests.training.fake_teacher import FakeStore, FakeTeacher
+from tests.training.simulation.test_pipeline import aligned, write_split
 from tests.training.test_joint import SMALL
-from tests.training.test_pipeline import aligned, write_split
 from training import jepa, joint
-from training.batches import Batches, BatchSpec, Teachers
-from training.data import Corpus, load_splits
-from training.objectives import command, stage, takeover
+from training.corpora.data import Corpus, load_splits
 from training.scoring import latents
+from training.simulation.batches import Batches, BatchSpec, Teachers
 from training.simulation.voiceprints import Voiceprints, load_voiceprints
 from training.simulation.windows import Windows
+from training.stages import command, stage, takeover
 from training.teachers.campplus import EMBEDDING
 from training.teachers.windows import Piece, WindowFile
 

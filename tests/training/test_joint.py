@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echo_edge_export.calibrate import calibrate
 from echo_edge_export.checkpoint import load_checkpoint
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
-from echo_edge_export.quantize import quantize_weight
-from tests.training.test_pipeline import aligned, write_split
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.quantize.calibrate import calibrate
+from echo_edge_export.quantize.weights import quantize_weight
+from tests.training.simulation.test_pipeline import aligned, write_split
 from training import joint
-from training.data import load_splits
-from training.objectives import command, stage
-from training.qat import fake_quantize
-from training.vq import VectorQuantizer
+from training.corpora.data import load_splits
+from training.objectives.qat import fake_quantize
+from training.objectives.vq import VectorQuantizer
+from training.stages import command, stage
 
 SMALL = EchoConfig(d_model=64, n_layers=2, n_heads=8, d_mlp=128, d_slot=32, d_mask=32)
 Figures = dict[str, float]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from echo_edge_export.config import PHONES
-from echo_edge_export.model import Echo
+from echo_edge_export.model.config import PHONES
+from echo_edge_export.model.echo import Echo
 from tests.training.test_joint import SMALL
 from training.priors import divide, phone_priors
 

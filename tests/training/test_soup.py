@@ -2,8 +2,8 @@
 
 import torch
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
 from training.soup import mean
 
 

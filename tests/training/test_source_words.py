@@ -4,8 +4,8 @@ import numpy as np
 from meeteval.wer import cp_word_error_rate
 from numpy.typing import NDArray
 
-from echo_edge.results import Result, Word
-from training.mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
+from echo_edge.result import Result, Word
+from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
 from training.source_words import Told, rows, tell
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.training.test_pipeline import write_split
+from tests.training.simulation.test_pipeline import write_split
 from training import tune
-from training.mixtures import Mixture
+from training.simulation.mixtures import Mixture
 
 SPEECH = Path(__file__).parents[2] / "demo/conversation.flac"
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 
 from echo_edge.session import load
-from training.mixtures import Mixture
-from training.replay import without_words
-from training.separation_metrics import streamed
+from training.scoring.replay import without_words
+from training.scoring.separation import streamed
+from training.simulation.mixtures import Mixture
 
 
 def test_another_threshold_is_tried_without_words(default_bundle: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from training import tune_count, tune_voices
-from training.data import Utterance
-from training.voice_trials import TEST_POOL_S, Trials, split_pool
+from training.corpora.data import Utterance
+from training.scoring.voice_trials import TEST_POOL_S, Trials, split_pool
 
 
 def _random(seed: int = 0, n_speakers: int = 6) -> Trials:

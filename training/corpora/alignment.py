@@ -1,13 +1,5 @@
-"""When each phone of the transcribed training speech is spoken, by a monophone GMM-HMM.
+"""Pronunciations from espeak-ng, cepstra, and the phones that `training.align` found in speech."""
 
-Trained from a flat start on the training data itself, with pronunciations from espeak-ng. The
-encoder learns the phones frame by frame beside CTC: dense targets where CTC alone stays on its
-blank plateau.
-
-    python -m training.align --data DATA --cache runs/cache
-"""
-
-import argparse
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -19,11 +11,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.frontend import Frontend
-
-from .data import Corpus, Utterance, load_splits
-from .hmm import STATES, phones_of, state_chain, train
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.frontend import Frontend
+from training.corpora.data import Corpus, Utterance
 
 SILENCE = "sil"
 FRAME = 160
@@ -119,39 +109,3 @@ def _slope(x: NDArray[np.float32]) -> NDArray[np.float32]:
     n = len(x)
     near, far = padded[3 : 3 + n] - padded[1 : 1 + n], padded[4:] - padded[:n]
     return np.asarray((near + 2 * far) / 10.0, dtype=np.float32) * 3.0
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
-    parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    args = parser.parse_args()
-    corpus, _ = load_splits(args.data, args.cache, args.more)
-    utterances = [u for u in corpus.utterances if u.text and u.duration_s < 20]
-    lexicon = pronounce(sorted({word for u in utterances for word in u.text.split()}))
-    phones = (SILENCE, *sorted({p for said in lexicon.values() for p in said}))
-    index = {phone: i for i, phone in enumerate(phones)}
-    print(len(utterances), "utterances,", len(lexicon), "words,", len(phones), "phones", flush=True)
-    data = cepstra(corpus, utterances)
-    chains = [state_chain(u.text.split(), lexicon, index) for u in utterances]
-    paths = train(data, chains, 1 + (len(phones) - 1) * STATES)
-    labels = [phones_of(path) for path in paths]
-    counts = np.array([len(row) for row in labels])
-    spans = np.stack([np.cumsum(counts) - counts, counts], axis=1)[counts > 0]
-    ids = [u.id for u, count in zip(utterances, counts, strict=True) if count]
-    np.savez(
-        args.cache / "phones.npz",
-        phones=np.array(phones),
-        ids=np.array(ids),
-        spans=spans,
-        labels=np.concatenate(labels),
-        words=np.array(list(lexicon)),
-        said=np.array([" ".join(said) for said in lexicon.values()]),
-    )
-    print(f"aligned {len(ids)} of {len(utterances)} utterances")
-
-
-if __name__ == "__main__":
-    main()

@@ -18,8 +18,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from .held_out import HeldOut, demo_texts
-from .layouts import Row, read_rows
+from training.corpora.corpus_formats import Row, read_rows
+from training.corpora.held_out import HeldOut, demo_texts
 
 SAMPLE_RATE = 16_000
 Pcm = NDArray[np.float32]

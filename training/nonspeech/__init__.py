@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ambience, held_out, impacts, music, tones
-from .shapes import Signal
+from training.nonspeech import ambience, held_out, impacts, music, tones
+from training.nonspeech.shapes import Signal
 
 Kind = Callable[[int, np.random.Generator], Signal]
 

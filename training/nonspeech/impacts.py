@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .shapes import (
+from training.nonspeech.shapes import (
     Generator,
     Signal,
     add,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .impacts import drums
-from .shapes import (
+from training.nonspeech.impacts import drums
+from training.nonspeech.shapes import (
     NYQUIST_HZ,
     SAMPLE_RATE,
     Generator,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from echo_edge_export.model import Echo, layer_preference
+from echo_edge_export.model.echo import Echo, layer_preference
 
 BRANCH_SCALE = 0.5
 """Copied blocks add this much of what they learned, so that the sum stays near what heads know."""

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from echo_edge_export.model import Echo, Latents
-
-from .batches import Batch
-from .losses import ArcFace, ctc_loss, separation_loss
+from echo_edge_export.model.echo import Echo, Latents
+from training.objectives.losses import ArcFace, ctc_loss, separation_loss
+from training.simulation.batches import Batch
 
 CHARACTER_WEIGHT = 0.5
 """Characters are read only where there is no language model; phones are the words' sounds."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echo_edge_export.config import POWERSET
-from echo_edge_export.heads import DiarizationHead
+from echo_edge_export.model.config import POWERSET
+from echo_edge_export.model.heads import DiarizationHead
 
 ORDERS = tuple(permutations(range(3)))
 

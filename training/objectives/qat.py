@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echo_edge_export.model import Echo
-from echo_edge_export.recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS
+from echo_edge_export.model.echo import Echo
+from echo_edge_export.quantize.recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS
 
 WEIGHT_LIMIT = 127
 RANGE_DECAY = 0.99

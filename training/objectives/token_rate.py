@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Encoder
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Encoder
 
 
 class Refold(nn.Linear):

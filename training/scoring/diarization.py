@@ -8,16 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import read_blocks
-from echo_edge.formats import to_rttm
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.session import Session
-
-from .augment import room_bank
-from .data import Corpus, Pcm
-from .layouts import read_rttm
-from .meetings import load_timing
-from .mixtures import ENOUGH, STEP_SAMPLES, Mixture, conversation, excerpt, meeting
-from .replay import Heard
+from echo_edge.writers.formats import to_rttm
+from training.corpora.corpus_formats import read_rttm
+from training.corpora.data import Corpus, Pcm
+from training.scoring.replay import Heard
+from training.simulation.augment import room_bank
+from training.simulation.meetings import load_timing
+from training.simulation.mixtures import (
+    ENOUGH,
+    STEP_SAMPLES,
+    Mixture,
+    conversation,
+    excerpt,
+    meeting,
+)
 
 LATENCIES_S = (1.0, 2.0, 5.0, float("inf"))
 MEETING_S = 120.0

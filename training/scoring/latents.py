@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from echo_edge_export.model import Echo
-from training.metrics import CHUNK_STEPS, encode
+from echo_edge_export.model.echo import Echo
 from training.objectives.latents import LatentPredictor
+from training.scoring.quick import CHUNK_STEPS, encode
 from training.simulation.windows import LatentSource, Windows
 
 WINDOWS, WINDOW_SAMPLES, SEED = 64, 128_000, 5

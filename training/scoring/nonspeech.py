@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from echo_edge.session import Session
-
-from .data import SAMPLE_RATE
-from .nonspeech import HELD_OUT, KINDS, Kind, sound
+from training.corpora.data import SAMPLE_RATE
+from training.nonspeech import HELD_OUT, KINDS, Kind, sound
 
 SECONDS = 30.0
 SEED = 81

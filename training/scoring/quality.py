@@ -1,19 +1,7 @@
-"""What somebody gets who waits so long: turns and words of bundles, latency by latency.
-
-    python -m training.quality --data DATA --bundle INT8 FLOAT ... [--latency-s 0.5 1 2 5 inf]
-
-Twelve simulated dialogues of unseen readers, in which every utterance is whole, and the real
-excerpts of the development set, through the runtime: DER (collar 0, overlap scored, number of
-speakers unknown) with its parts, JER, share of right speaker counts, WER whoever said it and cpWER.
-Beside them what takes no diarization at all: one speaker all the time, and the true turns, whose
-voices are only to be told apart. Then per bundle, on the voices and mixtures of
-`training.evaluate`, EER, PIT separation accuracy and SI-SDRi, of a second hearing and live.
-Writes OUT.jsonl, OUT.md and all turns as RTTM below OUT.
+"""Turns and words of bundles, latency by latency, on dialogues and real excerpts: the figures that
+`training.quality` and `training.signals` print.
 """
 
-import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,20 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bench.table import markdown
-from echo_edge.board import read_board
-from echo_edge.clustering import group_clusters
-from echo_edge.errors import EchoError
-from echo_edge.formats import to_rttm
-from echo_edge.results import Result, Turn, Word
-from echo_edge.session import Session, load
-
-from .data import SAMPLE_RATE, Corpus, load_corpus
-from .diarization_metrics import Der, real_recordings, simulated, turns_of
-from .mixtures import STEP_SAMPLES, Mixture
-from .separation_metrics import MIXTURE_S, MIXTURES, separation_figures
-from .voice_metrics import embed, latents, voices
-from .word_metrics import by_speaker, dialogues, words_of
+from echo_edge.bench.report.table import markdown
+from echo_edge.heads.clustering import group_clusters
+from echo_edge.result import Result, Turn, Word
+from echo_edge.session import Session
+from echo_edge.writers.formats import to_rttm
+from training.corpora.data import SAMPLE_RATE, Corpus
+from training.scoring.diarization import Der, real_recordings, turns_of
+from training.scoring.separation import separation_figures
+from training.scoring.voices import embed, latents, voices
+from training.scoring.words import by_speaker, dialogues, words_of
+from training.simulation.mixtures import STEP_SAMPLES, Mixture
 
 Array = NDArray[np.float32]
 Row = dict[str, float | str]
@@ -217,51 +202,3 @@ def _range(told: dict[tuple[Any, Any], Row], way: str, base: str, key: str) -> s
         if name == way and key in row and key in told[base, latency_s]
     ]
     return f"{min(differences):+.1f} to {max(differences):+.1f}" if differences else ""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, keep; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--bundle", type=Path, nargs="+", required=True, metavar="DIR")
-    parser.add_argument("--latency-s", type=float, nargs="+", default=LATENCIES_S)
-    parser.add_argument("--dialogues", type=int, default=12)
-    parser.add_argument("--mixtures", type=int, default=MIXTURES, help="for PIT and SI-SDRi")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
-    args = parser.parse_args(argv)
-    corpus = load_corpus([args.data / "dev"], args.cache / "dev")
-    sets = {"dialogues": conversations(corpus, args.dialogues), "real": excerpts(args.data)}
-    mixtures = simulated(corpus, args.mixtures, MIXTURE_S)
-    found: list[Row] = []
-    try:
-        for folder in args.bundle:
-            with load(folder) as session:
-                manifest = session.bundle.manifest
-                name = f"{manifest.engine.name}_{manifest.recipe}"
-                worth = per_bundle(session, corpus, mixtures)
-                found.append({"set": "voices, mixtures", "way": name, "latency_s": "", **worth})
-                found += rows(session, name, sets, args.latency_s, args.out)
-        with load(args.bundle[0]) as session:
-            for kind, scenes in sets.items():
-                told = {
-                    "one speaker": [one_speaker(scene) for scene in scenes],
-                    "true turns, AHC": [true_turns(session, scene) for scene in scenes],
-                }
-                found += [
-                    {"set": kind, "way": way, "latency_s": ""} | measure(scenes, results)
-                    for way, results in told.items()
-                ]
-    except EchoError as error:
-        print(f"quality: {error}", file=sys.stderr)
-        return error.exit_code
-    print(report(found))
-    words = ["python -m training.quality", *(sys.argv[1:] if argv is None else argv)]
-    about = f"Made by `{' '.join(words)}` on {read_board().cpu}; all in per cent.\n\n"
-    args.out.with_suffix(".md").write_text(f"# Turns and words\n\n{about}{report(found)}\n")
-    args.out.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

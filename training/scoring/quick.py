@@ -1,14 +1,9 @@
 """Figures on development data straight from the torch model: CER, powerset error, EER.
 
-For watching a training run, and for what an ablation's checkpoints do with other lengths of chunks.
-Headline numbers come from `training.evaluate`, through the runtime.
-
-    python -m training.metrics --data DATA CHECKPOINT ... [--chunk-steps 4 12 1000]
+For watching a training run. Headline numbers come from `training.evaluate`, through the runtime.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -16,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from echo_edge_export.checkpoint import load_checkpoint
-from echo_edge_export.config import TOKENS
-from echo_edge_export.model import Echo
-
-from .data import SAMPLE_RATE, Corpus, Pcm, Utterance, load_corpus
-from .losses import ORDERS, powerset_targets
-from .mixtures import STEP_SAMPLES, conversation
-from .vq import VectorQuantizer
+from echo_edge_export.model.config import TOKENS
+from echo_edge_export.model.echo import Echo
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.objectives.losses import ORDERS, powerset_targets
+from training.objectives.vq import VectorQuantizer
+from training.simulation.mixtures import STEP_SAMPLES, conversation
 
 CHUNK_STEPS = 12
 """Of 40 ms: what the default bundle hears at once."""
@@ -175,26 +168,3 @@ def quick_look(
     if quantizer is not None:
         quantizer.train()
     return figures
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
-    parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--chunk-steps", type=int, nargs="+", default=[CHUNK_STEPS], metavar="N")
-    args = parser.parse_args(arguments)
-    dev = load_corpus([args.data / "dev"], args.cache / "dev")
-    for path in args.checkpoints:
-        model = load_checkpoint(path).model
-        for steps in args.chunk_steps:
-            look = quick_look(model, dev, chunk_steps=steps)
-            figures = "  ".join(f"{name} {value:.1f}" for name, value in look.items())
-            print(f"{path}  chunks of {steps} steps  {figures}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from echo_edge.engines import Engine
 from echo_edge.engines.null import NullEngine
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.session import Session
 
 Array = NDArray[np.float32]

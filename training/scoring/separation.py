@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echo_edge.results import Result
+from echo_edge.result import Result
 from echo_edge.session import Session
-
-from .losses import ORDERS
-from .mixtures import MAX_SPEAKERS, Mixture
-from .voice_metrics import latents
+from training.objectives.losses import ORDERS
+from training.scoring.voices import latents
+from training.simulation.mixtures import MAX_SPEAKERS, Mixture
 
 MIXTURES, MIXTURE_S = 32, 19.2
 """So many, of a whole number of chunks of 4, 12, 24 and 48 steps: a voice taken for another changes

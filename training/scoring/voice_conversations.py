@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.results import Result, Speaker
+from echo_edge.result import Result, Speaker
 from echo_edge.session import Session
 from echo_edge.voices import Voiceprint, Voices
-
-from .augment import SPEEDS, change_speed
-from .data import SAMPLE_RATE, Corpus, Utterance
-from .mixtures import ENOUGH, STEP_SAMPLES, Mixture, conversation
-from .voice_trials import direction, heard
+from training.corpora.data import SAMPLE_RATE, Corpus, Utterance
+from training.scoring.voice_trials import direction, heard
+from training.simulation.augment import SPEEDS, change_speed
+from training.simulation.mixtures import ENOUGH, STEP_SAMPLES, Mixture, conversation
 
 Array = NDArray[np.float32]
 

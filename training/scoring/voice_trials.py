@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.session import Session
-
-from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
-from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, mix
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES, mix
 
 Array = NDArray[np.float32]
 

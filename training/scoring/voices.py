@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.session import Session
-
-from .data import SAMPLE_RATE, Corpus, Pcm
-from .layouts import alone
-from .metrics import equal_error_rate
-from .mixtures import STEP_SAMPLES
+from training.corpora.corpus_formats import alone
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm
+from training.scoring.quick import equal_error_rate
+from training.simulation.mixtures import STEP_SAMPLES
 
 Array = NDArray[np.float32]
 

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.language import LanguageModel
-from echo_edge.results import Result
+from echo_edge.bundle.language_model import LanguageModel
+from echo_edge.result import Result
 from echo_edge.session import Session
-
-from .align import Lexicon, pronounce
-from .data import SAMPLE_RATE, Corpus, Utterance
-from .language import estimate
-from .metrics import error_rates
-from .mixtures import ENOUGH, MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
+from training.corpora.alignment import Lexicon, pronounce
+from training.corpora.bigrams import estimate
+from training.corpora.data import SAMPLE_RATE, Corpus, Utterance
+from training.scoring.quick import error_rates
+from training.simulation.mixtures import ENOUGH, MAX_SPEAKERS, STEP_SAMPLES, Mixture, mix
 
 READERS = {"libri": "librispeech_dev-clean_mp3", "so762": "speechocean762"}
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -10,7 +10,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin2, lfilter
 
-from .data import SAMPLE_RATE, Pcm
+from training.corpora.data import SAMPLE_RATE, Pcm
 
 SPEEDS = (0.9, 1.0, 1.1)
 """Speed factors; each makes a new speaker class (Yamamoto et al., Interspeech 2019)."""

@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from echo_edge_export.config import TOKENS, EchoConfig
-
-from .align import Alignment
-from .augment import SPEEDS, active_steps, converter
-from .data import SAMPLE_RATE, Corpus
-from .meetings import Meeting
-from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
-from .nonspeech import KINDS
-from .nonspeech.scenes import background, scene
-from .readings import UNCHANGED, Reading, Readings
-from .simulation.conversations import Conversations
-from .simulation.voiceprints import Voiceprints
-from .simulation.windows import LATENT_SAMPLES, LatentSource, Windows
+from echo_edge_export.model.config import TOKENS, EchoConfig
+from training.corpora.alignment import Alignment
+from training.corpora.data import SAMPLE_RATE, Corpus
+from training.nonspeech import KINDS
+from training.simulation.augment import SPEEDS, active_steps, converter
+from training.simulation.conversations import Conversations
+from training.simulation.meetings import Meeting
+from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
+from training.simulation.nonspeech_scenes import background, scene
+from training.simulation.read_speech import UNCHANGED, Reading, Readings
+from training.simulation.voiceprints import Voiceprints
+from training.simulation.windows import LATENT_SAMPLES, LatentSource, Windows
 
 CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
 
@@ -284,6 +283,6 @@ def loader(
 
 def default_rooms(cache: Path) -> NDArray[np.float32]:
     """The bank of rooms, made once."""
-    from .augment import room_bank
+    from training.simulation.augment import room_bank
 
     return room_bank(cache / "rooms.npy")

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import converter, microphone
-from training.data import Corpus
-from training.meetings import Meeting, window
-from training.mixtures import MAX_SPEAKERS, Mixture, conversation, excerpt, meeting
-from training.readings import MICROPHONE_SHARE
+from training.corpora.data import Corpus
+from training.simulation.augment import converter, microphone
+from training.simulation.meetings import Meeting, window
+from training.simulation.mixtures import MAX_SPEAKERS, Mixture, conversation, excerpt, meeting
+from training.simulation.read_speech import MICROPHONE_SHARE
 
 TIMING_SHARE = 0.5
 """Of simulated conversations, where the timing of real meetings is known."""

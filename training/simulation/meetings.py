@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import SPEEDS, change_speed, level_gain
-from .data import Corpus, Pcm
-from .layouts import read_recordings, read_rttm
-from .mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
+from training.corpora.corpus_formats import read_recordings, read_rttm
+from training.corpora.data import Corpus, Pcm
+from training.simulation.augment import SPEEDS, change_speed, level_gain
+from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
 
 
 @dataclass(frozen=True)

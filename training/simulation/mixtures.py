@@ -9,8 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import SPEEDS, active_steps, add_noise, change_speed, level_gain, reverberate, tilt
-from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.simulation.augment import (
+    SPEEDS,
+    active_steps,
+    add_noise,
+    change_speed,
+    level_gain,
+    reverberate,
+    tilt,
+)
 
 STEP_SAMPLES = 640
 MAX_SPEAKERS = 3

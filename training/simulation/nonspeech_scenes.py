@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import level_gain, microphone, noise, reverberate, tilt
-from training.data import SAMPLE_RATE, Pcm
-from training.mixtures import MAX_SPEAKERS, STEP_SAMPLES
+from training.corpora.data import SAMPLE_RATE, Pcm
 from training.nonspeech import Kind, sound
+from training.simulation.augment import level_gain, microphone, noise, reverberate, tilt
 from training.simulation.conversations import Conversations
+from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES
 
 ALONE, MIXED, SPEECH = range(3)
 SHARES = (0.4, 0.25, 0.35)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge_export.config import PHONES
-
-from .align import FRAME, Alignment
-from .augment import (
+from echo_edge_export.model.config import PHONES
+from training.corpora.alignment import FRAME, Alignment
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.simulation.augment import (
     SPEEDS,
     add_noise,
     change_speed,
@@ -19,9 +19,8 @@ from .augment import (
     reverberate,
     tilt,
 )
-from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
-from .mixtures import STEP_SAMPLES
-from .simulation.windows import LATENT_SAMPLES, LatentSource
+from training.simulation.mixtures import STEP_SAMPLES
+from training.simulation.windows import LATENT_SAMPLES, LatentSource
 
 PHONE = {phone: i for i, phone in enumerate(PHONES)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Corpus
+from training.corpora.data import Corpus
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import add_noise, converter, level_gain, microphone, reverberate
-from training.data import Pcm
+from training.corpora.data import Pcm
+from training.simulation.augment import add_noise, converter, level_gain, microphone, reverberate
 
 LATENT_SAMPLES = 320
 """Samples per latent of the target encoder: 50 Hz."""

@@ -6,18 +6,17 @@ from pathlib import Path
 
 from torch import nn
 
-from echo_edge_export.model import Echo
-from training.align import load_alignment
-from training.batches import Batches, BatchSpec, Teachers, default_rooms
-from training.data import Corpus, load_splits
-from training.meetings import load_meetings, load_timing
-from training.metrics import quick_look
+from echo_edge_export.model.echo import Echo
+from training.corpora.alignment import load_alignment
+from training.corpora.data import Corpus, load_splits
+from training.objectives.latents import LatentPredictor
+from training.objectives.vq import VectorQuantizer
 from training.scoring.latents import latent_figures
+from training.scoring.quick import quick_look
+from training.simulation.batches import Batches, BatchSpec, Teachers, default_rooms
+from training.simulation.meetings import load_meetings, load_timing
 from training.simulation.voiceprints import Voiceprints, load_voiceprints
 from training.simulation.windows import LatentSource
-from training.vq import VectorQuantizer
-
-from .latents import LatentPredictor
 
 
 def shared_options() -> argparse.ArgumentParser:

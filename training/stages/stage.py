@@ -10,9 +10,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from echo_edge_export.checkpoint import save_checkpoint
-from echo_edge_export.model import Echo
-from training.batches import Batch, Batches, loader
-from training.loop import (
+from echo_edge_export.model.echo import Echo
+from training.objectives.latents import LatentPredictor
+from training.objectives.qat import fake_quantize
+from training.simulation.batches import Batch, Batches, loader
+from training.stages.loop import (
     Average,
     Log,
     Schedule,
@@ -23,11 +25,8 @@ from training.loop import (
     save_state,
     use_bfloat16,
 )
-from training.qat import fake_quantize
-
-from .latents import LatentPredictor
-from .step import Learners, Moment, Weights, step_losses
-from .teaching import FadeIn, gradient_norms
+from training.stages.step import Learners, Moment, Weights, step_losses
+from training.stages.teaching import FadeIn, gradient_norms
 
 Look = Callable[[dict[str, nn.Module]], dict[str, float]]
 """Development figures of the averaged modules (`model`, and `predictor` where there is one)."""

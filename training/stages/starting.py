@@ -11,17 +11,16 @@ from safetensors import safe_open
 from torch import Tensor
 
 from echo_edge_export.checkpoint import FORMAT
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
-from training.augment import SPEEDS, change_speed
-from training.batches import Batches
-from training.data import SAMPLE_RATE
-from training.losses import ArcFace
-from training.metrics import encode
-from training.mixtures import STEP_SAMPLES
-from training.tasks import features_of
-
-from .latents import LatentPredictor
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from training.corpora.data import SAMPLE_RATE
+from training.objectives.heads import features_of
+from training.objectives.latents import LatentPredictor
+from training.objectives.losses import ArcFace
+from training.scoring.quick import encode
+from training.simulation.augment import SPEEDS, change_speed
+from training.simulation.batches import Batches
+from training.simulation.mixtures import STEP_SAMPLES
 
 CENTRE_NOISE = 0.02
 """Deviation per dimension between the classes of one voice at its three speeds."""

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from echo_edge_export.model import Echo, Latents
-from training.batches import Batch
-from training.losses import ArcFace, PhoneHead, turns_loss
-from training.tasks import features_of, sources_loss, voice_loss, words_loss
-from training.vq import VectorQuantizer
-
-from .latents import LatentPredictor, hide
-from .teaching import fade
+from echo_edge_export.model.echo import Echo, Latents
+from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
+from training.objectives.latents import LatentPredictor, hide
+from training.objectives.losses import ArcFace, PhoneHead, turns_loss
+from training.objectives.vq import VectorQuantizer
+from training.simulation.batches import Batch
+from training.stages.teaching import fade
 
 WINDOW_SHARE, READ_SHARE = 0.3, 0.1
 """Of the frames, hidden at most: where only latents are predicted, and where words are read too."""

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echo_edge_export.attention import MASKED
-from echo_edge_export.model import Block, Echo, Encoder, chunk_mask
-from training.batches import CHUNKS, LEFT_STEPS
-from training.data import Pcm
-from training.loop import Schedule
+from echo_edge_export.model.attention import MASKED
+from echo_edge_export.model.echo import Block, Echo, Encoder, chunk_mask
+from training.corpora.data import Pcm
+from training.objectives.heads import features_of
+from training.simulation.batches import CHUNKS, LEFT_STEPS
 from training.simulation.windows import Windows
-from training.tasks import features_of
+from training.stages.loop import Schedule
 
 STEM_STEPS, STEM_PEAK = 600, 2e-3
 STEM_ITEMS, STEM_SAMPLES = 16, 96_000

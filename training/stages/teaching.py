@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from echo_edge_export.model import Encoder, Latents
+from echo_edge_export.model.echo import Encoder, Latents
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, Corpus, Pcm, load_splits
-
-from . import latents, segmentation, voices
-from .campplus import EMBEDDING, CamPlusPlus
-from .fetch import describe
-from .whisper import Whisper
-from .windows import Window, WindowFile, length, speech
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, load_splits
+from training.teachers import latents, segmentation, voices
+from training.teachers.campplus import EMBEDDING, CamPlusPlus
+from training.teachers.fetch import describe
+from training.teachers.whisper import Whisper
+from training.teachers.windows import Window, WindowFile, length, speech
 
 Run = Callable[[Sequence[Pcm]], NDArray[np.float32]]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, Pcm
+from training.corpora.data import SAMPLE_RATE, Pcm
 
 MELS = 80
 EMBEDDING = 192

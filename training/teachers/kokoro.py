@@ -13,7 +13,7 @@ import soxr
 from numpy.typing import NDArray
 
 import echo_edge  # noqa: F401  before onnxruntime, which then reports to nobody
-from training.data import SAMPLE_RATE, Pcm
+from training.corpora.data import SAMPLE_RATE, Pcm
 
 RATE = 24_000
 MAX_TOKENS = 509

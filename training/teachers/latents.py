@@ -1,7 +1,8 @@
 """Target latents on disk: what the frozen target encoder says of every utterance, at 50 Hz.
 
-A folder holds one split of `training.data.Corpus`: `latents.f16`, float16 `[n_windows, 1500, 512]`,
-and `windows.json`, which utterances lie where and which teacher it was (`windows.WindowFile`).
+A folder holds one split of `training.corpora.data.Corpus`: `latents.f16`, float16
+`[n_windows, 1500, 512]`, and `windows.json`, which utterances lie where and which teacher it was
+(`windows.WindowFile`).
 """
 
 from collections.abc import Iterable
@@ -10,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, Corpus, Pcm
-
-from .windows import Piece, Window, WindowFile, length, speech
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm
+from training.teachers.windows import Piece, Window, WindowFile, length, speech
 
 FRAME = 320
 """Samples per latent: 50 Hz."""

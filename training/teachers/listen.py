@@ -9,9 +9,8 @@ import ctranslate2
 import numpy as np
 from tokenizers import Tokenizer
 
-from training.data import Pcm
-
-from .whisper import Whisper
+from training.corpora.data import Pcm
+from training.teachers.whisper import Whisper
 
 PROMPT = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
 MAX_TOKENS = 100

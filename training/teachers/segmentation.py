@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data import SAMPLE_RATE, UNKNOWN_SPEAKER, Corpus, Pcm
-
-from .campplus import load_module
-from .windows import Piece, Window
+from training.corpora.data import SAMPLE_RATE, UNKNOWN_SPEAKER, Corpus, Pcm
+from training.teachers.campplus import load_module
+from training.teachers.windows import Piece, Window
 
 WINDOW = 160_000
 """Samples that the network hears at once: 10 s."""

@@ -21,11 +21,10 @@ import numpy as np
 import soundfile
 import torch
 
-from training.data import SAMPLE_RATE, Pcm, held_out_texts, normalize_text
-
-from .kokoro import Array, Kokoro
-from .listen import Listener
-from .texts import book_sentences, readable, spoken_number, turn_sentences
+from training.corpora.data import SAMPLE_RATE, Pcm, held_out_texts, normalize_text
+from training.teachers.kokoro import Array, Kokoro
+from training.teachers.listen import Listener
+from training.teachers.texts import book_sentences, readable, spoken_number, turn_sentences
 
 SENTENCES = 24
 """Of a chunk."""

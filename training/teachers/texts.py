@@ -1,7 +1,7 @@
 """Sentences to be read aloud, as they are written: books, conversations, and numbers and letters.
 
 Casing and punctuation are kept; digits never occur, numbers are words. Nothing held out is among
-them (`training.held_out`).
+them (`training.corpora.held_out`).
 """
 
 import csv
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data import normalize_text
-from training.held_out import HeldOut
-from training.language import read_books
+from training.corpora.bigrams import read_books
+from training.corpora.data import normalize_text
+from training.corpora.held_out import HeldOut
 
 WORDS = (3, 28)
 """Length of a sentence from books; of a turn of conversation up to this."""

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Corpus, Pcm
-
-from .segmentation import CLASSES, STEPS, WINDOW
-from .windows import Window, WindowFile, speech
+from training.corpora.data import Corpus, Pcm
+from training.teachers.segmentation import CLASSES, STEPS, WINDOW
+from training.teachers.windows import Window, WindowFile, speech
 
 
 class TurnStore:

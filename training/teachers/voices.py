@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Corpus
-
-from .campplus import EMBEDDING, MIN_SAMPLES
-from .windows import Piece, Window, WindowFile
+from training.corpora.data import Corpus
+from training.teachers.campplus import EMBEDDING, MIN_SAMPLES
+from training.teachers.windows import Piece, Window, WindowFile
 
 Array = NDArray[np.float32]
 

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.data import SAMPLE_RATE, Pcm
-
-from .ctranslate2_file import read_variables
-from .latents import FRAMES, WINDOW
+from training.corpora.data import SAMPLE_RATE, Pcm
+from training.teachers.ctranslate2_file import read_variables
+from training.teachers.latents import FRAMES, WINDOW
 
 HEADS = 8
 MELS, FFT, HOP = 80, 400, 160

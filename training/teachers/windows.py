@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Corpus, Pcm, Utterance
+from training.corpora.data import Corpus, Pcm, Utterance
 
 
 @dataclass(frozen=True)

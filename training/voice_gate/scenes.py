@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import noise
-from .data import SAMPLE_RATE, Corpus, Pcm, Utterance
-from .gate_integer import FRAME_S, Flags, Ints, Rules, decide
-from .layouts import read_rttm
-from .mixtures import STEP_SAMPLES, Timing, conversation
+from training.corpora.corpus_formats import read_rttm
+from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, Utterance
+from training.simulation.augment import noise
+from training.simulation.mixtures import STEP_SAMPLES, Timing, conversation
+from training.voice_gate.integer import FRAME_S, Flags, Ints, Rules, decide
 
 TIMING = Timing(gap_mean_s=0.6, gap_std_s=0.8)
 FRAMES_PER_STEP = 2

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from echo_edge.bench.record import Record
-from echo_edge.bench.table import markdown, setup
+from echo_edge.bench.report.table import markdown, setup
 from echo_edge.errors import EchoError, UsageError
 
 

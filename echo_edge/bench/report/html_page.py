@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from echo_edge import __version__
-from echo_edge.bench.compare import Comparison, Pair
 from echo_edge.bench.record import Record, percentile
-from echo_edge.bench.svg import N_COLOURS, Axis, Series, lines, ratios, stacked_bars
-from echo_edge.bench.table import (
+from echo_edge.bench.report.compare import Comparison, Pair
+from echo_edge.bench.report.svg import N_COLOURS, Axis, Series, lines, ratios, stacked_bars
+from echo_edge.bench.report.table import (
     board_line,
     facts,
     labels,
@@ -16,6 +15,7 @@ from echo_edge.bench.table import (
     shared_reasons,
     table,
 )
+from echo_edge.version import __version__
 
 PARTS = ("recipe", "engine", "chunk_s", "threads")
 """What a configuration's name is made of, as `setup_parts` gives it."""

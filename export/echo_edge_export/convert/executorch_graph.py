@@ -13,9 +13,9 @@ import torch.ao.quantization.fx._decomposed  # makes the operators of `quantized
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from .calibrate import Calibration
-from .quantize import is_quantized, qualified, quantize_weight
-from .recipes import Recipe
+from echo_edge_export.quantize.calibrate import Calibration
+from echo_edge_export.quantize.recipes import Recipe
+from echo_edge_export.quantize.weights import is_quantized, qualified, quantize_weight
 
 aten = torch.ops.aten
 quantized = torch.ops.quantized_decomposed

@@ -10,11 +10,10 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError, UsageError
-from echo_edge.manifest import GraphSpec
-
-from .calibrate import Calibration
-from .recipes import Recipe
+from echo_edge_export.quantize.calibrate import Calibration
+from echo_edge_export.quantize.recipes import Recipe
 
 
 class ExportGraph(Protocol):

@@ -14,8 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from echo_edge.errors import EchoError
-
-from .tflite_graph import GraphBuilder, Value
+from echo_edge_export.convert.tflite_graph import GraphBuilder, Value
 
 Shape = tuple[int, ...]
 

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram, export
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.engines.executorch import sealed
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec
-
-from .calibrate import Calibration
-from .executorch_graph import Rewritten
-from .quantize import describe
-from .recipes import Recipe
+from echo_edge_export.convert.executorch_graph import Rewritten
+from echo_edge_export.quantize.calibrate import Calibration
+from echo_edge_export.quantize.recipes import Recipe
+from echo_edge_export.quantize.weights import describe
 
 
 @contextmanager

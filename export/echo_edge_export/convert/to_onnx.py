@@ -14,13 +14,17 @@ import torch
 from onnx import checker, helper, save
 from torch import Tensor, nn
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec
-
-from .calibrate import Calibration
-from .onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
-from .quantize import describe, is_quantized, quantize_weight, stored_tensors
-from .recipes import Recipe
+from echo_edge_export.convert.onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
+from echo_edge_export.quantize.calibrate import Calibration
+from echo_edge_export.quantize.recipes import Recipe
+from echo_edge_export.quantize.weights import (
+    describe,
+    is_quantized,
+    quantize_weight,
+    stored_tensors,
+)
 
 OPSET = 20
 IR_VERSION = 10

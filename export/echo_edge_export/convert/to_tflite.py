@@ -15,14 +15,18 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec
-
-from .calibrate import Calibration
-from .quantize import describe, is_quantized, quantize_weight, stored_tensors
-from .recipes import Recipe
-from .tflite_graph import GraphBuilder, Quantization, Value, write_graph
-from .tflite_ops import ATEN_TO_TFLITE, Tensor, cut, dense, plain, reshaped
+from echo_edge_export.convert.tflite_graph import GraphBuilder, Quantization, Value, write_graph
+from echo_edge_export.convert.tflite_ops import ATEN_TO_TFLITE, Tensor, cut, dense, plain, reshaped
+from echo_edge_export.quantize.calibrate import Calibration
+from echo_edge_export.quantize.recipes import Recipe
+from echo_edge_export.quantize.weights import (
+    describe,
+    is_quantized,
+    quantize_weight,
+    stored_tensors,
+)
 
 PER_CHANNEL_DYNAMIC = 12
 """Version of FULLY_CONNECTED that says so. Engines of before then read such weights as if they had

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import MASKED, attend
-from .config import TASKS, EchoConfig
-from .frontend import Frontend
-from .heads import AsrHead, DiarizationHead, SeparationHead, SpeakerHead
+from echo_edge_export.model.attention import MASKED, attend
+from echo_edge_export.model.config import TASKS, EchoConfig
+from echo_edge_export.model.frontend import Frontend
+from echo_edge_export.model.heads import AsrHead, DiarizationHead, SeparationHead, SpeakerHead
 
 
 def chunk_mask(steps: Tensor, chunk_steps: int, left_steps: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import EchoConfig
+from echo_edge_export.model.config import EchoConfig
 
 LOG_FLOOR = 1e-6
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import MASKED, attend
-from .config import PHONES, POWERSET, TOKENS, EchoConfig
-from .frontend import Synthesis, mel_filters
+from echo_edge_export.model.attention import MASKED, attend
+from echo_edge_export.model.config import PHONES, POWERSET, TOKENS, EchoConfig
+from echo_edge_export.model.frontend import Synthesis, mel_filters
 
 
 class SmallBlock(nn.Module):

@@ -6,9 +6,9 @@ These modules hold no weights of their own; every exporter takes them whole.
 import torch
 from torch import Tensor, nn
 
-from .attention import MASKED, attend
-from .config import POWERSET, EchoConfig
-from .model import Block, Echo
+from echo_edge_export.model.attention import MASKED, attend
+from echo_edge_export.model.config import POWERSET, EchoConfig
+from echo_edge_export.model.echo import Block, Echo
 
 
 class EncoderStep(nn.Module):

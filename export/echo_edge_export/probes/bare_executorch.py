@@ -14,14 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from echo_edge.bundle.manifest import GraphSpec, Manifest
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec, Manifest
-
-from .config import EchoConfig
-from .model import Echo, Encoder
-from .quantize import is_quantized
-from .recipes import find_recipe
-from .to_executorch import to_executorch
+from echo_edge_export.convert.to_executorch import to_executorch
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo, Encoder
+from echo_edge_export.quantize.recipes import find_recipe
+from echo_edge_export.quantize.weights import is_quantized
 
 
 class Bare(nn.Module):

@@ -5,11 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
-from echo_edge.manifest import GraphSpec
-
-from .exporters import find_exporter
-from .recipes import find_recipe
+from echo_edge_export.convert.table import find_exporter
+from echo_edge_export.quantize.recipes import find_recipe
 
 
 class _LogSoftmax(nn.Module):

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from echo_edge.errors import EchoError
-
-from .model import Block, Echo
-from .steps import EncoderStep, graph_inputs
+from echo_edge_export.model.echo import Block, Echo
+from echo_edge_export.model.streaming import EncoderStep, graph_inputs
 
 MARGIN = 1.15
 """Ranges are widened by 15 %: what was not seen in calibration must not saturate."""

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from echo_edge.manifest import GraphSpec, TensorSpec
-
-from .recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS, Recipe
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
+from echo_edge_export.quantize.recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS, Recipe
 
 
 def qualified(graph_name: str, target: str) -> str:

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from echo_edge.attribution.deferred import BLOCK_STEPS, LEAST, HeldActivity
 from echo_edge.heads.diarization import Activity
-from echo_edge.held import BLOCK_STEPS, LEAST, HeldActivity
 
 Array = NDArray[np.float32]
 

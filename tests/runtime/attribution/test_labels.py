@@ -1,8 +1,8 @@
 import pytest
 
-from echo_edge.labels import COUNT_LIVE, Labels
-from echo_edge.results import Result, Speaker, SpeakerCount, Tentative, Turn, Word
-from echo_edge.turns import VoiceTurn
+from echo_edge.attribution.labels import COUNT_LIVE, Labels
+from echo_edge.attribution.turns import VoiceTurn
+from echo_edge.result import Result, Speaker, SpeakerCount, Tentative, Turn, Word
 
 STEP_S = 0.5
 

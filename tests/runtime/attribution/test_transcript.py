@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echo_edge.clustering import NOBODY
-from echo_edge.results import Result
+from echo_edge.attribution.words import Holders, SourceWords
+from echo_edge.heads.clustering import NOBODY
+from echo_edge.result import Result
 from echo_edge.session import Session
-from echo_edge.transcript import Holders, SourceWords
 
 Array = NDArray[np.float32]
 Said = tuple[float, tuple[int, ...], int]

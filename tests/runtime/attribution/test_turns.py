@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from echo_edge.attribution.turns import ExclusiveTurnBuilder, TurnBuilder, VoiceTurn
+from echo_edge.attribution.words import WordVoices
 from echo_edge.heads.diarization import Activity, TurnRules
-from echo_edge.results import Word
-from echo_edge.turns import ExclusiveTurnBuilder, TurnBuilder, VoiceTurn, WordVoices
+from echo_edge.result import Word
 
 RULES = TurnRules(active=0.5, gap_steps=2, shortest_steps=3)
 

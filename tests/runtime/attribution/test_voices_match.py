@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyannote.core import Annotation, Segment
 
-from echo_edge.clustering import LinkRules, OnlineClusters
+from echo_edge.attribution.names import NameGiver, NameRules, Speech, VoiceSpeech
 from echo_edge.errors import UsageError, VoicesError
-from echo_edge.formats import to_rttm
+from echo_edge.heads.clustering import LinkRules, OnlineClusters
 from echo_edge.heads.diarization import Activity
-from echo_edge.results import Result, Speaker, Turn
+from echo_edge.result import Result, Speaker, Turn
 from echo_edge.session import Session
 from echo_edge.voices import Voiceprint, Voices
-from echo_edge.voices_match import NameGiver, NameRules, Speech, VoiceSpeech
+from echo_edge.writers.formats import to_rttm
 
 Array = NDArray[np.float32]
 Spoken = Callable[..., Array]

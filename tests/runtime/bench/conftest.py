@@ -12,10 +12,10 @@ from echo_edge.bench.accuracy import Accuracy
 from echo_edge.bench.live import Live
 from echo_edge.bench.machine import Moment
 from echo_edge.bench.record import Measurement, Record, make_record
-from echo_edge.bench.valid import Conditions
-from echo_edge.board import Board, Throttling
-from echo_edge.bundle import open_bundle
-from echo_edge.manifest import GRAPH_NAMES
+from echo_edge.bench.validity import Conditions
+from echo_edge.board.info import Board, Throttling
+from echo_edge.bundle.manifest import GRAPH_NAMES
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.selftest import SelfTest
 
 BOARD = Board(

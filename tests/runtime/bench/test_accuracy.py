@@ -18,10 +18,10 @@ from echo_edge.bench.accuracy import (
     read_truth,
     score,
 )
-from echo_edge.bundle import Bundle, open_bundle
+from echo_edge.bundle.manifest import FileSpec
+from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.errors import BundleError
-from echo_edge.manifest import FileSpec
-from echo_edge.results import Result, Turn, Word
+from echo_edge.result import Result, Turn, Word
 from echo_edge.session import Session, load
 
 jiwer, simpleder = pytest.importorskip("jiwer"), pytest.importorskip("simpleder")

@@ -10,10 +10,10 @@ import pytest
 
 from echo_edge.audio import write_wav
 from echo_edge.bench import measure
-from echo_edge.bench.file import read_records
 from echo_edge.bench.reference import Reference
-from echo_edge.bench.table import facts
-from echo_edge.bundle import open_bundle
+from echo_edge.bench.report.store import read_records
+from echo_edge.bench.report.table import facts
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.cli import main
 from echo_edge.engines.null import NullEngine
 from echo_edge.errors import EngineError

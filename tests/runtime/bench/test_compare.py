@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from echo_edge.bench.compare import METRICS, allowances, compare
+from echo_edge.bench.report.compare import METRICS, allowances, compare
 from echo_edge.errors import EchoError, UsageError
 
 ALLOWED = allowances([])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from echo_edge.bench import schema
-from echo_edge.bench.file import append_lines, read_records
+from echo_edge.bench.report.store import append_lines, read_records
 from echo_edge.errors import EchoError, OutputError
 
 

@@ -11,7 +11,7 @@ from echo_edge.bench.live import Live, listen
 from echo_edge.bench.machine import Watch, busy_s
 from echo_edge.bench.measure import TURN_CALLS
 from echo_edge.bench.reference import Reference
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import EchoError
 from echo_edge.session import load
 

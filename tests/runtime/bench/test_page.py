@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_edge.bench.compare import allowances, compare
-from echo_edge.bench.page import page
-from echo_edge.bench.svg import Axis, Series, lines, ratios, stacked_bars, ticks
+from echo_edge.bench.report.compare import allowances, compare
+from echo_edge.bench.report.html_page import page
+from echo_edge.bench.report.svg import Axis, Series, lines, ratios, stacked_bars, ticks
 
 VOID = {"meta"}
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from echo_edge.bench import record
 from echo_edge.bench.record import Measurement
-from echo_edge.bench.valid import Conditions
-from echo_edge.board_power import Energy, Sensor
+from echo_edge.bench.validity import Conditions
+from echo_edge.board.energy import Energy, Sensor
 from echo_edge.selftest import SelfTest
 
 

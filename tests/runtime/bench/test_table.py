@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from echo_edge.bench.table import COLUMNS, facts, table
+from echo_edge.bench.report.table import COLUMNS, facts, table
 
 SLOW = {
     "bundle": {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echo_edge.bench.tasks import TASKS, compare_tasks
+from echo_edge.bench.decisions import TASKS, compare_tasks
 
 Array = NDArray[np.float32]
 

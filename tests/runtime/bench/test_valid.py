@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from echo_edge.bench import valid
+from echo_edge.bench import validity as valid
 from echo_edge.bench.machine import Moment
-from echo_edge.bench.valid import Conditions
-from echo_edge.board import Throttling
+from echo_edge.bench.validity import Conditions
+from echo_edge.board.info import Throttling
 
 GOOD_MS = [100.0, 110.0] * 100
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from echo_edge.board import (
+from echo_edge.board.info import (
     Board,
     Throttling,
     available_mib,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from echo_edge.board import read_board
-from echo_edge.board_heat import Throttling, clock_mhz, thermal, throttled
-from echo_edge.board_power import Energy, Sensor, find_sensor
+from echo_edge.board.energy import Energy, Sensor, find_sensor
+from echo_edge.board.heat import Throttling, clock_mhz, thermal, throttled
+from echo_edge.board.info import read_board
 
-BOARDS = Path(__file__).parents[1] / "fixtures/boards"
+BOARDS = Path(__file__).parents[2] / "fixtures/boards"
 Unpack = Callable[[str], Path]
 
 

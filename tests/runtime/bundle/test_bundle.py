@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import echo_edge
-from echo_edge.bundle import find_bundle, open_bundle
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError
 
 

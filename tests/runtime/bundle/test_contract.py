@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from echo_edge.bundle import open_bundle
-from echo_edge.contract import check_contract
+from echo_edge.bundle.graph_io import check_contract
+from echo_edge.bundle.manifest import parse
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError
-from echo_edge.manifest import parse
 
 Document = dict[str, Any]
 

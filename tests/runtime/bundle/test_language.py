@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from echo_edge.bundle.language_model import BLANK, START, LanguageModel, load_language_model
 from echo_edge.errors import BundleError
-from echo_edge.language import BLANK, START, LanguageModel, load_language_model
 
 Arrays = dict[str, NDArray[Any]]
-ENGLISH = Path(__file__).parents[2] / "models" / "english.npz"
+ENGLISH = Path(__file__).parents[3] / "models" / "english.npz"
 
 
 PHONES = ("<blank>", "<space>", *"abcdefghijklmnopqrstuvwxyz'")

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_edge.errors import BundleError
-from echo_edge.manifest import (
+from echo_edge.bundle.manifest import (
     GRAPH_NAMES,
     AsrSpec,
     AudioSpec,
@@ -26,6 +25,7 @@ from echo_edge.manifest import (
     dump,
     parse,
 )
+from echo_edge.errors import BundleError
 
 Document = dict[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from echo_edge.bundle.manifest import parse
+from echo_edge.bundle.schema import manifest_schema
 from echo_edge.errors import BundleError
-from echo_edge.manifest import parse
-from echo_edge.manifest_schema import manifest_schema
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs pip install jsonschema")
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_the_file_in_the_docs_is_the_latest() -> None:

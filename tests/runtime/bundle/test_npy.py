@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from echo_edge.npy import read_npy
+from echo_edge.bundle.npy import read_npy
 
 
 def _bytes(array: np.ndarray) -> bytes:

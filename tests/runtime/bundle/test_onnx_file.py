@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
+from echo_edge.bundle.onnx_file import check_onnx
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError
-from echo_edge.manifest import GraphSpec, TensorSpec
-from echo_edge.onnx_file import check_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs echo-edge[export]")
 from onnx import TensorProto, helper  # noqa: E402

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from echo_edge import cli
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.keys import generate, key_id, read_private_key, trusted_keys
+from echo_edge.bundle.signature import sign, verify
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError, EchoError, OutputError
-from echo_edge.keys import generate, key_id, read_private_key, trusted_keys
-from echo_edge.signing import sign, verify
 
 CURVES = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()]
 HASHES = {"manifest.json": "ab" * 32, "selftest/audio.wav": "cd" * 32}

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
+from echo_edge.bundle.tflite_file import check_tflite
 from echo_edge.errors import BundleError
-from echo_edge.manifest import GraphSpec, TensorSpec
-from echo_edge.tflite_file import check_tflite
 
 flatbuffers = pytest.importorskip("flatbuffers", reason="needs echo-edge[tflite]")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="needs echo-edge[tflite]")
 
-RUNNING_SUM = Path(__file__).parents[1] / "fixtures" / "tflite" / "running_sum.tflite"
+RUNNING_SUM = Path(__file__).parents[2] / "fixtures" / "tflite" / "running_sum.tflite"
 DATA = RUNNING_SUM.read_bytes()
 SPEC = GraphSpec(
     "g.tflite",

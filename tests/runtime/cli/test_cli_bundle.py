@@ -10,11 +10,11 @@ import pytest
 import soundfile
 
 from echo_edge import cli
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import EngineError
 from echo_edge.session import Session
 
-CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
+CONVERSATION = Path(__file__).parents[3] / "demo" / "conversation.flac"
 
 
 @pytest.fixture

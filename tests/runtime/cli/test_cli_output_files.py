@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from echo_edge import cli
-from echo_edge.bundle import find_bundle
+from echo_edge.bundle.find import find_bundle
 from tests.runtime.recording import SECOND, noise
 
 Command = Callable[..., Any]

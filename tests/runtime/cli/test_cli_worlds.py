@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from echo_edge.bundle import find_bundle
+from echo_edge.bundle.find import find_bundle
 from tests.runtime.recording import SECOND, noise
 
 Command = Callable[..., Any]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_edge import board, doctor, habits
-from echo_edge.cli import main
+from echo_edge import habits
+from echo_edge.board import info as board
+from echo_edge.cli import doctor, main
 
 
 @pytest.fixture(autouse=True)

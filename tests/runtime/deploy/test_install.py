@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 from echo_edge import cli
-from echo_edge import install as installing
-from echo_edge.bundle import find_bundle
+from echo_edge.bundle.find import find_bundle
+from echo_edge.bundle.keys import trusted_keys
+from echo_edge.deploy import install as installing
+from echo_edge.deploy.install import Policy, install, rollback
 from echo_edge.errors import BundleError, EchoError, OutputError
-from echo_edge.install import Policy, install, rollback
-from echo_edge.keys import trusted_keys
 from echo_edge.selftest import run_selftest
 from echo_edge.session import load
 
@@ -269,7 +269,8 @@ class TestPolicy:
         ids=str,
     )
     def test_boards(self, monkeypatch: Any, boards: list[str], fits: bool) -> None:
-        from echo_edge import board, compatible
+        from echo_edge.board import info as board
+        from echo_edge.deploy import checks as compatible
 
         real = board.read_board()
         model = "Raspberry Pi 4 Model B Rev 1.5"

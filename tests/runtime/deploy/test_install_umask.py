@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from echo_edge.install import Policy, install, rollback
-from echo_edge.keys import generate, trusted_keys
+from echo_edge.bundle.keys import generate, trusted_keys
+from echo_edge.deploy.install import Policy, install, rollback
 from tests.runtime.recording import Command
 
 UMASKS = (0o077, 0o027, 0o022, 0o000)

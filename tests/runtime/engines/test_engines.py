@@ -10,10 +10,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from echo_edge.bundle import open_bundle
+from echo_edge.bundle.manifest import GRAPH_NAMES, EngineSpec, GraphSpec
+from echo_edge.bundle.verify import open_bundle
 from echo_edge.engines import ENGINES, Engine, check_engine, engine_version, open_engine
 from echo_edge.errors import EngineError
-from echo_edge.manifest import GRAPH_NAMES, EngineSpec, GraphSpec
 from echo_edge.session import load
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import echo_edge
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge.engines import executorch, executorch_library
 from echo_edge.engines.executorch import SEAL, ExecutorchEngine, open_graph, sealed
 from echo_edge.engines.executorch_bindings import BindingsEngine, available
 from echo_edge.errors import EngineError
-from echo_edge.manifest import GraphSpec, TensorSpec
 
-FIXTURE = Path(__file__).parents[1] / "fixtures/executorch/running.pte"
+FIXTURE = Path(__file__).parents[2] / "fixtures/executorch/running.pte"
 WEIGHT = np.arange(64).reshape(8, 8) % 7 - 3.0
 
 
@@ -218,7 +218,7 @@ def test_it_needs_no_torch_and_says_nothing() -> None:
     script = f"""
 import sys
 sys.modules["torch"] = None
-sys.path[:0] = {[str(Path(echo_edge.__file__).parents[1]), str(Path(__file__).parent)]!r}
+sys.path[:0] = {[str(Path(echo_edge.__file__).parents[1]), str(Path(__file__).parents[1])]!r}
 from test_executorch import ONES, open_graph, FIXTURE, SPEC
 open_graph(FIXTURE, SPEC, 2).run(ONES)
 print(*sorted(m for m in sys.modules if m.split(".")[0] in ("torch", "torchao", "executorch")))

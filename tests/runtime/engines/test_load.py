@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from echo_edge.bundle import Bundle, open_bundle
+from echo_edge.bundle.manifest import EngineSpec, GraphSpec
+from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.engines import onnx
 from echo_edge.engines.null import NullEngine
 from echo_edge.errors import EngineError
-from echo_edge.manifest import EngineSpec, GraphSpec
 from echo_edge.session import load_bundle
 
 TIMEOUT_S = 20.0

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge.engines import tflite
+from echo_edge.engines.stateful import GraphStream
 from echo_edge.engines.tflite import TfliteEngine, open_graph
 from echo_edge.errors import EngineError
-from echo_edge.graph import GraphStream
-from echo_edge.manifest import GraphSpec, TensorSpec
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
-RUNNING_SUM = Path(__file__).parents[1] / "fixtures" / "tflite" / "running_sum.tflite"
+RUNNING_SUM = Path(__file__).parents[2] / "fixtures" / "tflite" / "running_sum.tflite"
 SPEC = GraphSpec(
     "running_sum.tflite",
     (TensorSpec("samples", (1, 4), "float32"), TensorSpec("total", (1, 4), "float32")),
@@ -217,10 +217,10 @@ def test_the_predecessor_serves_where_it_is_all_there_is(monkeypatch: pytest.Mon
 def _in_a_new_process(body: str) -> subprocess.CompletedProcess[str]:
     program = (
         "import sys, os\nimport numpy as np\nfrom pathlib import Path\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from echo_edge.engines.tflite import _is_noise, open_graph\n"
-        "from echo_edge.engines.quiet import quiet_stderr\n"
-        "from echo_edge.manifest import GraphSpec, TensorSpec\n"
+        "from echo_edge.engines.stderr import quiet_stderr\n"
+        "from echo_edge.bundle.manifest import GraphSpec, TensorSpec\n"
         f"path, spec = Path({str(RUNNING_SUM)!r}), {SPEC!r}\n" + body
     )
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.heads.asr import SILENCE_S, AsrDecoder, BestPath
-from echo_edge.results import Word
+from echo_edge.heads.ctc import SILENCE_S, AsrDecoder, BestPath
+from echo_edge.result import Word
 
 Array = NDArray[np.float32]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echo_edge.heads.asr import BestPath, Search, Spelled
+from echo_edge.bundle.language_model import START, LanguageModel
 from echo_edge.heads.beam import SETTLE_FRAMES, UNFINISHED, BeamOptions, BeamSearch, Spelling
-from echo_edge.language import START, LanguageModel
-from tests.runtime.test_language import arrays
+from echo_edge.heads.ctc import BestPath, Search, Spelled
+from tests.runtime.bundle.test_language import arrays
 
 TOKENS = ("<blank>", " ", "a", "b")
 WORDS = ["a", "ab", "ba", "bab"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.clustering import BRIEF_S, NOBODY, LinkRules, OnlineClusters, group_clusters
+from echo_edge.heads.clustering import BRIEF_S, NOBODY, LinkRules, OnlineClusters, group_clusters
 
 Array = NDArray[np.float32]
 

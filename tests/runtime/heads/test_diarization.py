@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.clustering import LinkRules
-from echo_edge.graph import GraphStream
+from echo_edge.bundle.manifest import DiarizationSpec, GraphSpec
+from echo_edge.engines.stateful import GraphStream
+from echo_edge.heads.clustering import LinkRules
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules, find_stretches
-from echo_edge.manifest import DiarizationSpec, GraphSpec
 
 Array = NDArray[np.float32]
 Graph = Callable[[Mapping[str, Array]], dict[str, Array]]

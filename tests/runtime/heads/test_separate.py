@@ -9,15 +9,15 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from echo_edge.bundle.manifest import SeparationSpec
 from echo_edge.errors import UsageError
-from echo_edge.manifest import SeparationSpec
-from echo_edge.results import Result, Speaker, Turn
-from echo_edge.separate import KnownVoices, separate
+from echo_edge.heads.separation_offline import KnownVoices, separate
+from echo_edge.result import Result, Speaker, Turn
 from echo_edge.session import Session, load
 from tests.spectra import above_100_hz
 
 Array = NDArray[np.float32]
-CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
+CONVERSATION = Path(__file__).parents[3] / "demo" / "conversation.flac"
 
 
 def _known(*turns: tuple[float, float, int]) -> KnownVoices:

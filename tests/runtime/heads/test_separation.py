@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echo_edge.clustering import NOBODY
+from echo_edge.bundle.manifest import SeparationSpec
+from echo_edge.heads.clustering import NOBODY
 from echo_edge.heads.separation import SeparationDecoder, VoiceSlots
-from echo_edge.manifest import SeparationSpec
 
 Array = NDArray[np.float32]
 

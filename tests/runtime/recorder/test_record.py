@@ -15,7 +15,8 @@ import pytest
 import soundfile
 
 from echo_edge.audio.channels import Downmix
-from echo_edge.recorder import lines, sessions
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.capture import Block, BlockQueue, FileSource
 from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (
@@ -58,7 +59,7 @@ def test_the_shipped_bundle_says_who_said_what(
     from echo_edge import cli
 
     audio, rate = soundfile.read(
-        Path(__file__).parents[2] / "demo/conversation.flac", dtype="int16"
+        Path(__file__).parents[3] / "demo/conversation.flac", dtype="int16"
     )
     soundfile.write(tmp_path / "a.wav", audio[: 8 * rate], rate)
     shared = ["--bundle", str(default_bundle)]

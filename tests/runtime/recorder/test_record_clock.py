@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import clock, retention, sessions
+from echo_edge.recorder import clock, retention
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.capture import FileSource
 from echo_edge.recorder.clock import DAY_S, STATE, ClockWatch, PassedTime
 from echo_edge.recorder.recorder import Recorder
+from echo_edge.recorder.recordings import Limits
 from echo_edge.recorder.segments import segments
-from echo_edge.recorder.sessions import Limits
 from tests.runtime.recording import SECOND, Heard, events_of, noise, record, settings_for
 
 HOUR_S = 3600.0

@@ -16,7 +16,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from echo_edge.recorder import lines, sessions
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.segments import segments
 
 Samples = NDArray[np.int16]
@@ -98,7 +99,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 def _conversation(seconds: float) -> Samples:
-    path = Path(__file__).parents[2] / "demo/conversation.flac"
+    path = Path(__file__).parents[3] / "demo/conversation.flac"
     audio: Samples = soundfile.read(path, dtype="int16", frames=round(seconds * SECOND))[0]
     return audio
 

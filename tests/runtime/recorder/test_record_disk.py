@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import sessions, writer
+from echo_edge.recorder import recordings as sessions
+from echo_edge.recorder import writer
 from echo_edge.recorder.capture import FileSource
 from echo_edge.recorder.recorder import Recorder
+from echo_edge.recorder.recordings import Limits
 from echo_edge.recorder.segments import segments
-from echo_edge.recorder.sessions import Limits
 from tests.runtime.recording import (
     SECOND,
     Command,

@@ -18,7 +18,8 @@ import soundfile
 
 from benchmarks.recorder import speak, start
 from benchmarks.recorder_kills import Kill, kill_once, recovered_alike
-from echo_edge.recorder import lines, sessions
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.capture import FileSource
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.segments import segments

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 import soundfile
 
-from echo_edge.recorder import lines, sessions, storage, writer
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder import recordings as sessions
+from echo_edge.recorder import storage, writer
 from echo_edge.recorder.capture import FileSource
 from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (

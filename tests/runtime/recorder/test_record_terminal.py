@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import sessions
+from echo_edge.recorder import recordings as sessions
 from tests.runtime.recording import SECOND, audio_of, noise
 
 RECORD = f"'{sys.executable}' -m echo_edge record --audio-only"

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge.errors import EngineError
-from echo_edge.recorder import lines
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.options import Options
+from echo_edge.recorder.recordings import new_session
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import SegmentWriter, segments
-from echo_edge.recorder.sessions import new_session
 from echo_edge.recorder.storage import lock
 from echo_edge.recorder.transcribe import GAP_S, Timeline, follow
 from echo_edge.session import Session

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from echo_edge.errors import EchoError
-from echo_edge.recorder import controls, lines
+from echo_edge.recorder import controls
+from echo_edge.recorder import messages as lines
 from echo_edge.recorder.view import JsonView, Status, TerminalView, WordGroups, clock, meter
-from echo_edge.results import Word
+from echo_edge.result import Word
 
 
 class Terminal(io.StringIO):

@@ -12,16 +12,16 @@ import soundfile
 import webvtt
 from numpy.typing import NDArray
 
-from echo_edge import speakers_cli
-from echo_edge.recorder import lines
+from echo_edge.cli import speakers as speakers_cli
+from echo_edge.recorder import messages as lines
+from echo_edge.recorder.recordings import new_session
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import SegmentWriter, segments
-from echo_edge.recorder.sessions import new_session
 from echo_edge.recorder.transcribe import Options, follow
 from echo_edge.recorder.view import TerminalView
 from echo_edge.session import Session
+from echo_edge.speakers.store import read_voices, update_voices
 from echo_edge.voices import Voiceprint
-from echo_edge.voices_file import read_voices, update_voices
 
 Array = NDArray[np.float32]
 Command = Callable[..., Any]
@@ -31,7 +31,7 @@ A, B, C = 2, 3, 4
 ADA = [(8.0, (0,), A)]
 BERT = [(8.0, (1,), B)]
 MEETING = [(4.0, (1,), B), (0.6, (), 1), (4.0, (0,), A), (0.6, (), 1), (5.0, (2,), C)]
-CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
+CONVERSATION = Path(__file__).parents[3] / "demo" / "conversation.flac"
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ class TestRecorder:
     ) -> None:
         folder, _ = self._record(tmp_path, fake_session, Options(latency_s=0.4), meeting)
         speakers("speakers", "enrol", "Ada", record("ada.wav", ADA))
-        monkeypatch.setattr("echo_edge.recorder.cli.load", lambda *_: fake_session)
+        monkeypatch.setattr("echo_edge.cli.record.load", lambda *_: fake_session)
         names = []
         for more in ((), ("--voices", kept), (), ("--no-voices",)):
             (folder / "result.json").unlink()

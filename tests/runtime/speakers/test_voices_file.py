@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echo_edge import voices_file
 from echo_edge.errors import UsageError, VoicesError
+from echo_edge.speakers import store as voices_file
+from echo_edge.speakers.store import default_path, find_voices, read_voices, update_voices
 from echo_edge.voices import Voiceprint, Voices, checked_name
-from echo_edge.voices_file import default_path, find_voices, read_voices, update_voices
 
 CHECKPOINT = "c" * 64
 
@@ -306,7 +306,7 @@ def test_a_full_disk_in_the_middle_of_the_file(kept: Path) -> None:
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "from echo_edge.voices_file import update_voices\n"
+        "from echo_edge.speakers.store import update_voices\n"
         "update_voices(sys.argv[1], lambda voices: voices.rename('Ada', 'Bert'))\n"
     )
 
@@ -347,7 +347,7 @@ def test_many_at_once_lose_nobody(path: Path) -> None:
     code = (
         "import sys, numpy\n"
         "from echo_edge.voices import Voiceprint\n"
-        "from echo_edge.voices_file import update_voices\n"
+        "from echo_edge.speakers.store import update_voices\n"
         "for number in range(20):\n"
         "    voiceprint = Voiceprint.of(numpy.ones(8), 1.0, 'c' * 64)\n"
         "    name = f'p {sys.argv[2]} {number}'\n"

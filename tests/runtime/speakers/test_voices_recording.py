@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_edge.errors import AudioError, UsageError
-from echo_edge.voices_recording import ENOUGH_S, SHORTEST_S, Span, Turn, alone
+from echo_edge.recorder.voice_samples import ENOUGH_S, SHORTEST_S, Span, Turn, alone
 
 SECOND = 16000
 

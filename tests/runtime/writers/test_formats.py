@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from echo_edge.errors import UsageError
 from echo_edge.files import save
-from echo_edge.formats import (
+from echo_edge.result import Result, Source, Speaker, SpeakerCount, Turn, Word
+from echo_edge.writers.formats import (
     FORMAT_NAMES,
     AudioInfo,
     BundleInfo,
@@ -28,7 +29,6 @@ from echo_edge.formats import (
     to_txt,
     to_vtt,
 )
-from echo_edge.results import Result, Source, Speaker, SpeakerCount, Turn, Word
 
 AUDIO = AudioInfo("/tmp/a b/my talk.wav", 12.5, 16000)  # noqa: S108 - only a name
 BUNDLE = BundleInfo("tiny", "1.0", "null", "float32", "f" * 64)

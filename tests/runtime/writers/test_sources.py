@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from echo_edge.errors import OutputError
-from echo_edge.results import Source, Speaker, Turn
-from echo_edge.sources import SourceWriter
+from echo_edge.result import Source, Speaker, Turn
+from echo_edge.writers.wav_sources import SourceWriter
 
 Array = NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.formats import FORMAT_NAMES, open_text
-from echo_edge.results import END, Horizon, Result, Turn, Word
+from echo_edge.result import END, Horizon, Result, Turn, Word
 from echo_edge.session import Session
+from echo_edge.writers.formats import FORMAT_NAMES, open_text
 
 Spoken = Callable[..., NDArray[np.float32]]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.data import held_out_texts, load_splits
-from training.held_out import HeldOut, demo_texts, grams
+from training.corpora.data import held_out_texts, load_splits
+from training.corpora.held_out import HeldOut, demo_texts, grams
 from training.synthetic import sentences
 
 HEADER = "utt\tfile\tstart_s\tdur_s\tspeaker\tlang\ttext\tsource"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.hmm import STATES, phones_of, state_chain, train, viterbi
+from training.corpora.hmm import STATES, phones_of, state_chain, train, viterbi
 
 LEXICON = {"ab": ["a", "b"], "ca": ["c", "a"], "bcb": ["b", "c", "b"]}
 INDEX = {"sil": 0, "a": 1, "b": 2, "c": 3}

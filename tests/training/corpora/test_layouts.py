@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.data import load_corpus
-from training.held_out import HeldOut
-from training.layouts import alone, read_rows
+from training.corpora.corpus_formats import alone, read_rows
+from training.corpora.data import load_corpus
+from training.corpora.held_out import HeldOut
 from training.sources import sources, table
 
 

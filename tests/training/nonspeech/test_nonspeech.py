@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.data import Corpus, Utterance
-from training.mixtures import STEP_SAMPLES
+from training.corpora.data import Corpus, Utterance
 from training.nonspeech import HELD_OUT, KINDS, Kind, sound
-from training.nonspeech.scenes import ALONE, MIXED, SPEECH, scene, silent_scene
 from training.simulation.conversations import Conversations
+from training.simulation.mixtures import STEP_SAMPLES
+from training.simulation.nonspeech_scenes import ALONE, MIXED, SPEECH, scene, silent_scene
 
 RATE = 16_000
 ALL = [pytest.param(kind, id=name) for name, kind in {**KINDS, **HELD_OUT}.items()]

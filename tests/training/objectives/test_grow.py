@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
-from training.grow import grow
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
+from training.objectives.grow import grow
 
 SMALL = EchoConfig(d_model=64, n_layers=2, d_mlp=128)
 

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from echo_edge_export.config import POWERSET, TOKENS
-from training.loop import Schedule, load_state, save_state
-from training.losses import (
+from echo_edge_export.model.config import POWERSET, TOKENS
+from training.objectives.losses import (
     ArcFace,
     PhoneHead,
     affinity_loss,
@@ -15,7 +14,8 @@ from training.losses import (
     powerset_targets,
     separation_loss,
 )
-from training.metrics import equal_error_rate, greedy
+from training.scoring.quick import equal_error_rate, greedy
+from training.stages.loop import Schedule, load_state, save_state
 
 
 def test_powerset_targets_name_the_active_speakers() -> None:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Encoder
-from training.token_rate import RatedEncoder
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Encoder
+from training.objectives.token_rate import RatedEncoder
 
 CONFIG = EchoConfig(d_model=16, d_mlp=32, n_heads=8, n_layers=2)
 FEATURES = torch.randn(1, 4 * 9, CONFIG.n_mels, generator=torch.Generator().manual_seed(3))

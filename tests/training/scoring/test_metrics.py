@@ -8,27 +8,27 @@ import pytest
 import soundfile
 import torch
 
-from echo_edge.language import BLANK, START, LanguageModel
-from echo_edge.results import Result, Turn
+from echo_edge.bundle.language_model import BLANK, START, LanguageModel
+from echo_edge.result import Result, Turn
 from echo_edge.session import load
 from echo_edge_export.checkpoint import save_checkpoint
-from echo_edge_export.config import PHONES
-from echo_edge_export.model import Echo
+from echo_edge_export.model.config import PHONES
+from echo_edge_export.model.echo import Echo
 from tests.spectra import above_100_hz
+from tests.training.simulation.test_pipeline import write_split
 from tests.training.test_joint import SMALL
-from tests.training.test_pipeline import write_split
-from training import metrics
+from training.corpora.bigrams import count, estimate, perplexity, read_books, sentences
+from training.corpora.data import load_corpus
 from training.curves import draw, smooth
-from training.data import load_corpus
-from training.diarization_metrics import Der, turns_of
-from training.language import count, estimate, perplexity, read_books, sentences
-from training.loop import Log
-from training.mixtures import STEP_SAMPLES, Mixture
-from training.separation_metrics import apart, latent_figures
-from training.voice_metrics import in_one_room, nearest_right, stretches
-from training.word_metrics import by_speaker, dialogue, word_list
+from training.scoring import quick as metrics
+from training.scoring.diarization import Der, turns_of
+from training.scoring.separation import apart, latent_figures
+from training.scoring.voices import in_one_room, nearest_right, stretches
+from training.scoring.words import by_speaker, dialogue, word_list
+from training.simulation.mixtures import STEP_SAMPLES, Mixture
+from training.stages.loop import Log
 
-CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
+CONVERSATION = Path(__file__).parents[3] / "demo" / "conversation.flac"
 
 
 def result(*turns: tuple[float, float, str]) -> Result:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_edge.results import Result, Turn, Word
+from echo_edge.result import Result, Turn, Word
 from echo_edge.session import load
-from tests.training.test_pipeline import write_split
-from training import quality
-from training.mixtures import Mixture
-from training.quality import Scene
+from tests.training.simulation.test_pipeline import write_split
+from training.scoring import quality
+from training.scoring.quality import Scene
+from training.simulation.mixtures import Mixture
 
 SECOND = np.zeros(16_000, np.float32)
 

@@ -5,9 +5,9 @@ import pytest
 
 from echo_edge.audio import read_blocks
 from echo_edge.session import load
-from training.replay import Heard
+from training.scoring.replay import Heard
 
-CONVERSATION = Path(__file__).parents[2] / "demo" / "conversation.flac"
+CONVERSATION = Path(__file__).parents[3] / "demo" / "conversation.flac"
 
 
 def test_what_was_heard_once_is_decided_alike(default_bundle: Path) -> None:

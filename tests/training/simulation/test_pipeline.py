@@ -7,14 +7,14 @@ import pytest
 import soundfile
 import torch
 
-from training.align import Alignment
-from training.augment import active_steps, change_speed, microphone
-from training.batches import Batches, BatchSpec, difficulty
-from training.data import Corpus, check_split, load_corpus, normalize_text
-from training.diarization_metrics import simulated_meetings
-from training.meetings import load_meetings, window
-from training.mixtures import STEP_SAMPLES, conversation
-from training.readings import mark_phones
+from training.corpora.alignment import Alignment
+from training.corpora.data import Corpus, check_split, load_corpus, normalize_text
+from training.scoring.diarization import simulated_meetings
+from training.simulation.augment import active_steps, change_speed, microphone
+from training.simulation.batches import Batches, BatchSpec, difficulty
+from training.simulation.meetings import load_meetings, window
+from training.simulation.mixtures import STEP_SAMPLES, conversation
+from training.simulation.read_speech import mark_phones
 
 RATE = 16_000
 
@@ -272,7 +272,7 @@ def test_difficulty_ramps_from_easy_to_full() -> None:
 def test_meetings_keep_the_timing_of_real_ones(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.diarization_metrics.ENOUGH", 4)
+    monkeypatch.setattr("training.scoring.diarization.ENOUGH", 4)
     timing = tmp_path / "timing.rttm"
     rows = [("m", 0.0, 7.0, "A"), ("m", 2.0, 6.0, "B"), ("n", 0.0, 6.0, "C"), ("n", 1.0, 9.0, "D")]
     timing.write_text(

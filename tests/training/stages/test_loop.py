@@ -9,7 +9,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import nn
 
-from training.loop import Log, Schedule, adamw, join_group, run
+from training.stages.loop import Log, Schedule, adamw, join_group, run
 
 STEPS = 5
 

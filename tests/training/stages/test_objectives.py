@@ -7,17 +7,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from echo_edge_export.attention import MASKED
 from echo_edge_export.checkpoint import FORMAT
-from echo_edge_export.config import EchoConfig
-from echo_edge_export.model import Echo
+from echo_edge_export.model.attention import MASKED
+from echo_edge_export.model.config import EchoConfig
+from echo_edge_export.model.echo import Echo
 from tests.training.fake_teacher import FakeTeacher
 from tests.training.test_joint import SMALL
-from training.loop import Average
 from training.objectives.latents import MAX_BAND, LatentPredictor, hide
-from training.objectives.starting import read_start
-from training.objectives.takeover import OPEN_GATE, take_over
-from training.objectives.teaching import FadeIn, fade, gradient_norms
+from training.stages.loop import Average
+from training.stages.starting import read_start
+from training.stages.takeover import OPEN_GATE, take_over
+from training.stages.teaching import FadeIn, fade, gradient_norms
 
 
 def test_hidden_spans_and_one_band() -> None:
@@ -170,7 +170,7 @@ def test_the_average_lags_and_resumes() -> None:
     torch.testing.assert_close(other.modules["model"].weight, average.modules["model"].weight)
 
 
-START = Path(__file__).parents[2].parent / "shared" / "start" / "start.safetensors"
+START = Path(__file__).parents[3].parent / "shared" / "start" / "start.safetensors"
 
 
 @pytest.mark.shared_data

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import Corpus, Utterance
+from training.corpora.data import Corpus, Utterance
 from training.teachers import cache
 from training.teachers.campplus import EMBEDDING
 from training.teachers.latents import FRAMES, WIDTH, LatentStore, plan

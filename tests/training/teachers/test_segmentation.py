@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.data import Corpus, Utterance
-from training.layouts import read_rttm
+from training.corpora.corpus_formats import read_rttm
+from training.corpora.data import Corpus, Utterance
 from training.teachers.segmentation import CLASSES, STEPS, WINDOW, plan
 from training.teachers.turns import TurnStore
 from training.teachers.windows import WindowFile

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.layouts import read_rows
+from training.corpora.corpus_formats import read_rows
 from training.teachers import speech as s
 
 RATE = 16_000

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import normalize_text
-from training.held_out import HeldOut
+from training.corpora.data import normalize_text
+from training.corpora.held_out import HeldOut
 from training.teachers import texts
 from training.teachers.texts import (
     book_sentences,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.data import Corpus, Utterance
+from training.corpora.data import Corpus, Utterance
 from training.teachers.voices import EMBEDDING, VoiceStore, plan
 from training.teachers.windows import WindowFile
 

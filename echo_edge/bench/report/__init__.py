@@ -1,0 +1,1 @@
+"""Bench records as a table, an HTML page, plots and a comparison."""

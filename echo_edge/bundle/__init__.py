@@ -1,0 +1,6 @@
+"""A model bundle on disk, and the proof that it is what its manifest says (docs/bundle.md)."""
+
+from echo_edge.bundle.find import find_bundle, install_root
+from echo_edge.bundle.verify import Bundle, open_bundle, read_manifest
+
+__all__ = ["Bundle", "find_bundle", "install_root", "open_bundle", "read_manifest"]

@@ -1,0 +1,1 @@
+"""Known people on disk: their voiceprints, and how they are learned."""

@@ -1,0 +1,1 @@
+"""PyTorch graphs to ONNX, TFLite and ExecuTorch files."""

@@ -1,0 +1,1 @@
+"""Echo in PyTorch: frontend, encoder and heads, whole and as one streaming step."""

@@ -1,0 +1,1 @@
+"""Small graphs that benchmarks measure: one operator, bare products."""

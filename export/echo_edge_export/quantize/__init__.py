@@ -1,0 +1,1 @@
+"""Recipes, calibration and integer weights: one arithmetic for all engines."""

@@ -1,0 +1,1 @@
+"""Speech on disk as utterances with text, speakers and phones."""

@@ -1,0 +1,1 @@
+"""A training run: what it starts from, its steps, looks and checkpoints."""
