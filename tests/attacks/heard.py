@@ -34,6 +34,8 @@ TAILS = {
     "APE": b"APETAGEX\xd0\x07\0\0" + struct.pack("<III", 32, 0, 0) + bytes(8),
 }
 FITTING = {"RIFF": ("LIST", "id3 "), "MP3": ("TAG", "APE")}
+PLAIN = ("RIFF", "W64", "AIFF", "CAF", "AU")
+HEAD_BYTES = 128
 TOLERANCE_S = 0.2
 """Four frames of MP3 at 16 kHz, of which an index may say that they are padding."""
 
@@ -84,8 +86,9 @@ def fuzz_heard(data: bytes) -> None:
     context = f"{made.story}: heard {len(ours) / 16000:.3f} s, FFmpeg {theirs:.3f} s, said {said!r}"
     assert said.isprintable(), context
     heard = len(ours) / 16000
+    # A damaged head behind others may be a sound one that tells fewer samples: only we read it.
     # FFmpeg makes audio of the index and of the padding of each MP3 that follows another.
-    assert said or heard > min(theirs, made.seconds) - TOLERANCE_S, context
+    assert made.other_heads or said or heard > min(theirs, made.seconds) - TOLERANCE_S, context
     if made.damaged:
         return
     if len(made.data) < 256:
@@ -107,7 +110,8 @@ class _Made:
         n_more = choose.ConsumeIntInRange(0, 2)
         parts = [seed]
         parts += [family[choose.ConsumeIntInRange(0, len(family) - 1)] for _ in range(n_more)]
-        self.damaged = self.whole = False
+        self.damaged = self.whole = self.other_heads = False
+        starts = np.cumsum([len(part.data) for part in parts])[:-1]
         self.seconds = sum(part.seconds for part in parts)
         self.whole = len(parts) == 1 or seed.family != ".m4a"
         made = bytearray(b"".join(part.data for part in parts))
@@ -130,6 +134,8 @@ class _Made:
                 at = choose.ConsumeIntInRange(0, len(made) - 1)
                 piece = choose.ConsumeBytes(choose.ConsumeIntInRange(1, 40))
                 made[at : at + len(piece)] = piece
+                hit = [start - len(piece) < at < start + HEAD_BYTES for start in starts]
+                self.other_heads |= seed.family in PLAIN and any(hit)
                 self.story += f", {len(piece)} bytes at {at}"
         self.data = bytes(made)
 

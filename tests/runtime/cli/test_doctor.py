@@ -143,7 +143,7 @@ def test_a_bundle_that_breaks_its_promise(null_bundle: Path, diagnose, damage, b
 
 
 def test_no_bundle_anywhere(diagnose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("echo_edge.bundle.__file__", str(tmp_path / "bundle.py"))
+    monkeypatch.setattr("echo_edge.bundle.find.__file__", str(tmp_path / "bundle" / "find.py"))
     monkeypatch.setenv("ECHO_EDGE_ROOT", str(tmp_path))
     monkeypatch.delenv("ECHO_EDGE_BUNDLE", raising=False)
     code, checks = diagnose()
