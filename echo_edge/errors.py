@@ -41,7 +41,7 @@ class UsageError(EchoError):
 
 
 class BundleError(EchoError):
-    """A bundle that breaks a rule of docs/bundle.md; `rule` is the rule's name there."""
+    """A bundle that breaks a rule of docs/reference/bundle.md; `rule` is the rule's name there."""
 
     exit_code = 3
 

@@ -2,7 +2,7 @@
 
 onnxruntime 1.29 and later reports to its maker: `import onnxruntime` alone writes a device id and
 an event database below ~/.cache, and seconds later looks up events.data.microsoft.com. What every
-other library does is in docs/decisions.md.
+other library does is in docs/decisions.
 
 `import echo_edge` calls `switch_off`, so it holds for the API, every command, and the processes
 that they start, which inherit the environment.

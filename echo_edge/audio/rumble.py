@@ -17,7 +17,7 @@ Doubles = NDArray[np.float64]
 CUTOFF_HZ = 80.0
 """About the pitch of the lowest voices; 50 Hz is 33 dB down, 100 Hz 0.1 dB."""
 ORDER = 8
-"""Butterworth. Order 4 at 60 Hz leaves too much of 50 Hz (docs/decisions.md)."""
+"""Butterworth. Order 4 at 60 Hz leaves too much of 50 Hz (docs/decisions)."""
 HALF_LIFE_S = 5.0
 """Of what is remembered of the power with and without rumble: pauses between words are shorter."""
 ON, OFF = 1.5, 1.2

@@ -1,4 +1,4 @@
-"""A model bundle on disk, and the proof that it is what its manifest says (docs/bundle.md)."""
+"""A model bundle on disk, verified against its manifest (docs/reference/bundle.md)."""
 
 from echo_edge.bundle.find import find_bundle, install_root
 from echo_edge.bundle.verify import Bundle, open_bundle, read_manifest

@@ -1,4 +1,4 @@
-"""What the decoders need of the six graphs: the table "The graphs" of docs/bundle.md, as code."""
+"""The tensors of the six graphs that decoders need: "The graphs" of docs/reference/bundle.md."""
 
 from collections.abc import Mapping
 

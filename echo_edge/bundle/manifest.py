@@ -1,7 +1,7 @@
 """The manifest of a bundle: its fields, a strict parser and a deterministic writer.
 
-docs/bundle.md is the specification. Knows nothing of folders: `bundle.py` compares the manifest
-with the files beside it.
+docs/reference/bundle.md is the specification. Knows nothing of folders: `verify.py` compares the
+manifest with the files beside it.
 """
 
 import json
@@ -139,7 +139,7 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a bundle says about itself; docs/bundle.md explains each key."""
+    """Everything a bundle says about itself; docs/reference/bundle.md explains each key."""
 
     schema: str
     name: Name
@@ -165,7 +165,7 @@ class Manifest:
 def parse(text: bytes) -> Manifest:
     """Return the manifest that `text`, the bytes of a manifest.json, spells out.
 
-    Raises BundleError, naming the key, for anything that docs/bundle.md does not allow.
+    Raises BundleError, naming the key, for anything that docs/reference/bundle.md does not allow.
     """
     if len(text) > MAX_MANIFEST_BYTES:
         raise refusal(_FILE, f"{len(text)} bytes", f"at most {MAX_MANIFEST_BYTES}", "manifest-size")

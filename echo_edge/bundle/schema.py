@@ -1,8 +1,9 @@
 """The manifest as a JSON Schema, from the same dataclasses that read it.
 
-    python -m echo_edge.bundle.schema > docs/bundle.schema.json
+    python -m echo_edge.bundle.schema > docs/reference/bundle.schema.json
 
-It says what one value may be; rules between values are in docs/bundle.md and `manifest.py` only.
+It says what one value may be; rules between values are in docs/reference/bundle.md and
+`manifest.py` only.
 """
 
 import json

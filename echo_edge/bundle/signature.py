@@ -1,8 +1,8 @@
 """The SIGNATURE of a bundle, in the form of OpenSSF Model Signing v1 with a key.
 
 A Sigstore bundle (JSON) holds a DSSE envelope, which holds an in-toto statement, which lists the
-SHA-256 of every file. docs/bundle.md is the specification. Knows nothing of what the files are:
-`bundle.py` compares the list with the folder.
+SHA-256 of every file. docs/reference/bundle.md is the specification. Knows nothing of what the
+files are: `verify.py` compares the list with the folder.
 """
 
 import base64

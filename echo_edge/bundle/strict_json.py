@@ -25,7 +25,7 @@ class Rule:
     schema: dict[str, object] = field(default_factory=dict)
     """The same in JSON Schema, as far as that can say it."""
     name: str = "value"
-    """What docs/bundle.md calls it."""
+    """What docs/reference/bundle.md calls it."""
 
 
 def between(low: int, high: int) -> Rule:
@@ -51,7 +51,7 @@ def matching(pattern: str, expected: str, name: str = "value") -> Rule:
 
 
 def refusal(key: str, found: str, expected: str, rule: str = "value") -> BundleError:
-    """Return the error of the value at `key`; `rule` as in docs/bundle.md."""
+    """Return the error of the value at `key`; `rule` as in docs/reference/bundle.md."""
     return BundleError(f"{key.removesuffix(': ')}: found {found}, expected {expected}", rule)
 
 

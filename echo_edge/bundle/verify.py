@@ -1,7 +1,7 @@
 """Opening a bundle: everything its manifest promises is verified before an engine sees a byte.
 
-docs/bundle.md is the specification. Of the graphs it knows what their files declare, of engines
-nothing.
+docs/reference/bundle.md is the specification. Of the graphs it knows what their files declare, of
+engines nothing.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def open_bundle(path: str | PathLike[str], trusted: "TrustedKeys | None" = None)
     """Return the bundle in the folder `path` after verifying it.
 
     With `trusted` keys one of them must have signed it. Raises BundleError, naming the file, for
-    anything that docs/bundle.md does not allow.
+    anything that docs/reference/bundle.md does not allow.
     """
     try:
         if not Path(path).is_dir():

@@ -1,4 +1,4 @@
-"""Installing a bundle on a device: verified, atomic, reversible. docs/bundle.md says the rules.
+"""Installing a bundle on a device: verified, atomic, reversible (docs/reference/bundle.md).
 
 Below a root (/var/lib/echo-edge):
 

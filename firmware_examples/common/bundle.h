@@ -22,7 +22,7 @@ typedef struct {
 } ee_bundle;
 
 /* Verifies the bundle in the folder `path`, made for `engine`. False with code EE_REFUSED for what
- * breaks a rule of docs/bundle.md. */
+ * breaks a rule of docs/reference/bundle.md. */
 bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_memory *memory,
                     ee_error *error);
 

@@ -1,4 +1,4 @@
-/* What a bundle says about itself: the keys of manifest.json (docs/bundle.md) a device uses. */
+/* What a bundle says about itself: the keys of manifest.json (docs/reference/bundle.md) a device uses. */
 #ifndef EE_MANIFEST_H
 #define EE_MANIFEST_H
 
@@ -85,7 +85,7 @@ bool ee_is_file_name(const char *name);
 /* -1, 0 or 1 as version `a`, numbers with dots, is older than `b`, the same or newer. */
 int ee_compare_versions(const char *a, const char *b);
 
-/* The table "The graphs" of docs/bundle.md: refuses graphs that lack what decoders use. */
+/* The table "The graphs" of docs/reference/bundle.md: refuses graphs that lack what decoders use. */
 bool ee_contract_holds(const ee_manifest *manifest, ee_error *error);
 
 #endif

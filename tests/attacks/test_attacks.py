@@ -1,8 +1,8 @@
-"""One attack for each rule of docs/bundle.md, as `echo-edge bundle install` meets it.
+"""One attack for each rule of docs/reference/bundle.md, as `echo-edge bundle install` meets it.
 
 Unless its name says otherwise the attacker has a trusted key: the signature is good and only the
-rule itself can stop the bundle. docs/attacks.md is this table with the messages; after a change
-write it anew with `ECHO_EDGE_WRITE_DOCS=1 python -m pytest tests/attacks/test_attacks.py`.
+rule itself can stop the bundle. docs/reference/attacks.md is this table with the messages; after a
+change write it anew with `ECHO_EDGE_WRITE_DOCS=1 python -m pytest tests/attacks/test_attacks.py`.
 """
 
 import io
@@ -24,7 +24,7 @@ from echo_edge import cli
 from echo_edge.deploy.install import install
 from echo_edge.errors import BundleError
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 @dataclass
@@ -666,7 +666,7 @@ MESSAGES: dict[tuple[str, str], str] = {}
 
 
 def _row(rule: str, what: str, message: str) -> str:
-    """One line of docs/attacks.md, without what changes from run to run."""
+    """One line of docs/reference/attacks.md, without what changes from run to run."""
     message = re.sub(r"/\S*/(trust|nothing)", r"\1", message)
     message = re.sub(r"\b[0-9a-f]{64}\b", "HASH", message)
     said_by_python = (
@@ -707,7 +707,7 @@ def test_the_list_is_in_the_docs() -> None:
 
 
 def test_every_rule_is_attacked() -> None:
-    """Each rule in docs/bundle.md has its attack here, and no attack meets a rule that is not."""
+    """Each rule in docs/reference/bundle.md has its attack here, no attack a rule that is not."""
     _, _, text = (DOCS / "bundle.md").read_text(encoding="utf-8").partition("\n## Rules\n")
     names = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     rules = {rule for cell in names for rule in re.findall(r"`([a-z-]+)`", cell)}

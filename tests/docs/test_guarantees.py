@@ -1,10 +1,10 @@
-"""docs/guarantees.md: every sentence names a test, and every test that it names exists."""
+"""docs/reference/guarantees.md: every sentence names a test, and every named test exists."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "guarantees.md"
+PAGE = ROOT / "docs" / "reference" / "guarantees.md"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 

@@ -154,7 +154,7 @@ def active_steps(pcm: Pcm, step_samples: int = 640) -> NDArray[np.bool_]:
     the recording's own noise is nearer than that; gaps below 0.24 s closed.
 
     Against forced alignment 6.5 % of the steps of speechocean762 are wrong and 4.7 % of
-    LibriSpeech's, without a look at the noise 13.0 and 7.8 % (docs/decisions.md).
+    LibriSpeech's, without a look at the noise 13.0 and 7.8 % (docs/decisions).
     """
     n_steps = len(pcm) // step_samples
     power = (pcm[: n_steps * step_samples].reshape(n_steps, step_samples) ** 2).mean(1)

@@ -44,7 +44,7 @@ class Exporter:
     tools: tuple[str, ...]
     """Whose versions decide the bytes."""
     recipe: str
-    """The default, chosen by measurement on the trained model: docs/decisions.md."""
+    """The default, chosen by measurement on the trained model: docs/decisions."""
 
     def load(self) -> ExportGraph:
         """The function. EchoError if what it needs is not installed."""

@@ -13,7 +13,7 @@ from echo_edge.bundle.schema import manifest_schema
 from echo_edge.errors import BundleError
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs pip install jsonschema")
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs" / "reference"
 
 
 def test_the_file_in_the_docs_is_the_latest() -> None:
