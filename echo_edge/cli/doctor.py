@@ -154,7 +154,7 @@ def _where(explicit: str | None, folder: Path) -> str:
         return "--bundle"
     if os.environ.get("ECHO_EDGE_BUNDLE"):
         return "$ECHO_EDGE_BUNDLE"
-    return "shipped" if folder.parent == Path(__file__).parent else "installed"
+    return "shipped" if folder.parent == Path(__file__).parents[1] else "installed"
 
 
 def _memory(available_mib: int | None, needed_mib: float) -> Check:

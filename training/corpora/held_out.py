@@ -11,7 +11,7 @@ from pathlib import Path
 GRAM = 5
 """Words in a row by which a text is recognised."""
 
-DEMO = Path(__file__).parents[1] / "demo/conversation.json"
+DEMO = Path(__file__).parents[2] / "demo/conversation.json"
 
 
 def grams(text: str) -> set[tuple[str, ...]]:
