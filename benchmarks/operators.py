@@ -94,7 +94,7 @@ def xnnpack_record(bundle: Bundle, name: str, folder: Path) -> Record:
     alone = []
     for operator, shape in outside:
         target = folder / f"alone{path.suffix}"
-        write = import_module("echo_edge_export.probes.single_operator").write_alone
+        write = import_module("echo_edge_export.probes.single_operator").write_single_operator
         spec: GraphSpec = write(engine, operator, shape, target)
         opened = open_engine(engine, target, spec, 1)
         alone.append({"operator": operator, "shape": shape, "ms": call_ms(opened, zeros(spec))})

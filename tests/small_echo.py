@@ -58,6 +58,6 @@ def make_checkpoint(model: Echo) -> Checkpoint:
 def make_bundle(engine: str, folder: Path) -> Path:
     """A bundle for an engine in its default recipe; `folder`."""
     recipe = RECIPES[find_exporter(engine).recipe]
-    plan = BundlePlan(engine, recipe, CHUNK_STEPS, folder)
+    plan = BundlePlan(engine, recipe, CHUNK_STEPS, folder, score=False)
     write_bundle(make_checkpoint(make_model()), plan, make_noise())
     return folder

@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 
 from echo_edge.audio import read_blocks
 from echo_edge.bundle.keys import read_private_key
-from echo_edge.cli.bundle import sign_bundle
 from echo_edge.errors import AudioError, EchoError, UsageError
 from echo_edge_export.checkpoint import Checkpoint, load_checkpoint
 from echo_edge_export.convert.table import EXPORTERS, find_exporter
 from echo_edge_export.quantize.calibrate import calibrate
 from echo_edge_export.quantize.recipes import RECIPES, find_recipe
-from echo_edge_export.task_parity import record_tasks
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 
 CLIP = Path(__file__).with_name("selftest.flac")
-LARGEST_CHUNK_STEPS = 96
+MAX_CHUNK_STEPS = 96
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit code."""
-    if not 1 <= args.chunk_steps <= LARGEST_CHUNK_STEPS:
+    """Export to each engine asked for; the exit code."""
+    if not 1 <= args.chunk_steps <= MAX_CHUNK_STEPS:
         raise UsageError(
-            f"--chunk-steps: found {args.chunk_steps}, expected 1 to {LARGEST_CHUNK_STEPS}"
+            f"--chunk-steps: found {args.chunk_steps}, expected 1 to {MAX_CHUNK_STEPS}"
         )
     plans = [_plan(args, engine) for engine in _engines(args.engine)]
     if args.sign is not None:
@@ -72,24 +70,13 @@ def run(args: argparse.Namespace) -> int:
     print(f"parity with the float32 checkpoint over {len(clip) / 16000:.1f} s of audio")
     for plan in plans:
         started = time.monotonic()
-        parity = write_bundle(checkpoint, plan, clip)
-        tasks = _tasks(plan.out, checkpoint)
-        if args.sign is not None:
-            sign_bundle(plan.out, args.sign)
+        measured = write_bundle(checkpoint, plan, clip)
         size_mib = sum(p.stat().st_size for p in plan.out.rglob("*") if p.is_file()) / 2**20
         print(f"{plan.out}  {plan.recipe.name} for {plan.engine}, {size_mib:.1f} MiB")
-        print(parity.table())
-        print(tasks)
+        print(measured.parity.table())
+        print(measured.tasks.line())
         print(f"written in {time.monotonic() - started:.1f} s", flush=True)
     return 0
-
-
-def _tasks(folder: Path, checkpoint: Checkpoint) -> str:
-    try:
-        return record_tasks(folder, checkpoint.model).line()
-    except ImportError as error:
-        cure = f"{error.name} is not installed: pip install 'echo-edge[metrics]'"
-        return f"  labelled minute: not measured, {cure}"
 
 
 def _engines(asked: str) -> list[str]:
@@ -107,6 +94,7 @@ def _plan(args: argparse.Namespace, engine: str) -> BundlePlan:
         build=args.build,
         allow_over_budget=args.allow_over_budget,
         language_model=args.language_model,
+        key=args.sign,
         **chosen,
     )
     return replace(plan, out=args.out / plan.name) if args.engine == "all" else plan

@@ -1,5 +1,5 @@
-"""Is the exported bundle the model that was trained? Every graph through the runtime's own engine
-against eager float torch. What turns and words become says `tasks`.
+"""Parity of an exported bundle with its checkpoint: every graph through the runtime's own engine
+against eager float torch. Parity of turns and words is in `task_parity`.
 """
 
 from dataclasses import dataclass
@@ -28,23 +28,23 @@ class Parity:
     """SQNR in dB of every compared output, and what the recipe allows."""
 
     sqnr_db: dict[str, float]
-    least_db: dict[str, float]
+    min_db: dict[str, float]
 
     @property
     def misses(self) -> list[str]:
-        """What is over budget, in words; empty when all is well."""
+        """A phrase for each output over budget."""
         return [
-            f"{name} {self.sqnr_db[name]:.1f} dB, at least {least:.1f} dB"
-            for name, least in self.least_db.items()
-            if self.sqnr_db[name] < least
+            f"{name} {self.sqnr_db[name]:.1f} dB, at least {floor:.1f} dB"
+            for name, floor in self.min_db.items()
+            if self.sqnr_db[name] < floor
         ]
 
     def table(self) -> str:
         """One row per output."""
         rows = [f"  {'output':<22}{'SQNR':>9}{'budget':>10}"]
         for name, value in self.sqnr_db.items():
-            least = f"{self.least_db[name]:.1f} dB" if name in self.least_db else ""
-            rows.append(f"  {name:<22}{value:>6.1f} dB{least:>10}")
+            budget = f"{self.min_db[name]:.1f} dB" if name in self.min_db else ""
+            rows.append(f"  {name:<22}{value:>6.1f} dB{budget:>10}")
         return "\n".join(rows)
 
 
@@ -69,5 +69,5 @@ def measure(session: Session, expected: dict[str, Array], pcm: Array, recipe: st
     measured = trace(session, pcm)
     found = {name: sqnr_db(value, measured[name]) for name, value in expected.items()}
     floor = BUDGET_DB.get(recipe, 25.0)
-    least = {name: floor - HEAD_SLACK_DB * (name != "latents") for name in COMPARED}
-    return Parity(found, {name: value for name, value in least.items() if name in found})
+    budget = {name: floor - HEAD_SLACK_DB * (name != "latents") for name in COMPARED}
+    return Parity(found, {name: value for name, value in budget.items() if name in found})

@@ -1,11 +1,9 @@
-"""What a bundle makes of its labelled minute beside what the float model makes of it: turns and
-words, both through the runtime. The figures go into the manifest.
+"""Task parity: DER and WER of a bundle and of the float model on the bundle's labelled minute, both
+through the runtime. The figures go into the manifest.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib import import_module
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +12,9 @@ from torch import nn
 
 from echo_edge.bench.accuracy import Labelled, read_labelled, score
 from echo_edge.bench.measure import LATENCY_S
-from echo_edge.bundle import manifest as m
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
-from echo_edge.files import save
-from echo_edge.session import Session, load
+from echo_edge.session import Session
 from echo_edge_export.model.echo import Echo
 from echo_edge_export.model.streaming import graph_modules
 
@@ -53,9 +49,14 @@ class Tasks:
     parity: dict[str, float]
     """How much more than the float model's, and if that found anything, with what it found as the
     truth."""
+    missing: str = ""
+    """Library without which nothing was measured."""
 
     def line(self) -> str:
         """For people."""
+        if self.missing:
+            cure = f"{self.missing} is not installed: pip install 'echo-edge[metrics]'"
+            return f"  labelled minute: not measured, {cure}"
         pairs = [
             [figures.get(f"labelled.{name}{suffix}") for name in ("der", "wer")]
             for figures, suffix in (
@@ -72,27 +73,22 @@ class Tasks:
         return f"  {'; '.join(parts)}"
 
 
-def record_tasks(folder: Path, model: Echo) -> Tasks:
-    """Measure the bundle in `folder`, made of `model` and not signed yet, and write what was found
-    into its manifest. ImportError if the libraries that score are not installed."""
-    with load(folder) as session:
-        tasks = measure_tasks(session, model)
-        manifest = session.bundle.manifest
-    parity, metrics = manifest.parity | tasks.parity, manifest.metrics | tasks.metrics
-    found = replace(manifest, parity=parity, metrics=metrics)
-    save(m.dump(found).decode(), folder / "manifest.json")
-    return tasks
-
-
 def measure_tasks(session: Session, model: Echo) -> Tasks:
-    """The figures of a loaded bundle that was made of `model`."""
-    scorers = import_module("jiwer"), import_module("simpleder")
+    """The figures of a loaded bundle that was made of `model`; none without libraries that score.
+
+    EchoError for a bundle without a labelled recording.
+    """
+    try:
+        import jiwer
+        import simpleder
+    except ImportError as error:
+        return Tasks({}, {}, missing=str(error.name))
     labelled = read_labelled(session.bundle)
     if labelled is None:
         raise EchoError(f"{session.bundle.path}: holds no labelled recording")
     found = session.process(labelled.pcm, LATENCY_S)
     expected = eager(session, model).process(labelled.pcm, LATENCY_S)
-    right, best = (score(labelled, result, *scorers) for result in (found, expected))
+    right, best = (score(labelled, result, jiwer, simpleder) for result in (found, expected))
     parity = {
         "labelled.der_change": right.der_percent - best.der_percent,
         "labelled.wer_change": right.wer_percent - best.wer_percent,
@@ -100,7 +96,7 @@ def measure_tasks(session: Session, model: Echo) -> Tasks:
     if expected.turns and expected.words:
         words = sorted(expected.words, key=lambda word: word.start_s)
         truth = Labelled(labelled.pcm, expected.turns, " ".join(word.text for word in words))
-        away = score(truth, found, *scorers)
+        away = score(truth, found, jiwer, simpleder)
         parity["labelled.der_from_float"] = away.der_percent
         parity["labelled.wer_from_float"] = away.wer_percent
     metrics = {"labelled.der": right.der_percent, "labelled.wer": right.wer_percent}

@@ -1,5 +1,5 @@
-"""One checkpoint to one bundle: export the graphs, measure parity, write the manifest, all or
-nothing. Same checkpoint, recipe and tool versions, same bytes.
+"""One checkpoint to one bundle: export the graphs, measure parity of outputs and tasks, write the
+manifest, sign, all or nothing. Same checkpoint, recipe and tool versions, same bytes.
 """
 
 import hashlib
@@ -17,16 +17,20 @@ from numpy.typing import NDArray
 from echo_edge.bench import accuracy
 from echo_edge.bundle import manifest as m
 from echo_edge.bundle.language_model import load_language_model
+from echo_edge.bundle.tokens import read_tokens
+from echo_edge.bundle.verify import Bundle, open_bundle
+from echo_edge.cli.bundle import sign_bundle
 from echo_edge.errors import EchoError, OutputError
 from echo_edge.selftest import AUDIO, EXPECTED
-from echo_edge.session import load
+from echo_edge.session import load_bundle
 from echo_edge.version import __version__
 from echo_edge_export.checkpoint import Checkpoint
 from echo_edge_export.convert.table import Exporter, find_exporter
 from echo_edge_export.model.config import POWERSET, TOKENS
-from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
-from echo_edge_export.parity import COMPARED, Parity, measure, reference
+from echo_edge_export.model.streaming import graph_jobs
+from echo_edge_export.parity import Parity, measure, reference
 from echo_edge_export.quantize.recipes import Recipe
+from echo_edge_export.task_parity import Tasks, measure_tasks
 
 Array = NDArray[np.float32]
 
@@ -60,7 +64,7 @@ SELFTEST_MARGIN_DB = 6.0
 
 @dataclass(frozen=True)
 class BundlePlan:
-    """What to write and where."""
+    """A bundle to be written, and its place."""
 
     engine: str
     recipe: Recipe
@@ -70,15 +74,28 @@ class BundlePlan:
     build: int = 1
     allow_over_budget: bool = False
     language_model: Path | None = None
+    key: Path | None = None
+    """Private key to sign with, `NAME.key` of `echo-edge bundle keygen`."""
+    score: bool = True
+    """Whether DER and WER on the labelled recording are measured, by both models."""
 
     @property
     def name(self) -> str:
-        """What the bundle is called, and its folder if nobody says otherwise."""
+        """The bundle's name, after which its folder is named by default."""
         name = f"echo-25m-v{self.version}-{self.recipe.name}-{self.engine}"
         return name if self.chunk_steps == CHUNK_STEPS else f"{name}-{40 * self.chunk_steps}ms"
 
 
-def write_bundle(checkpoint: Checkpoint, plan: BundlePlan, clip: Array) -> Parity:
+@dataclass(frozen=True)
+class Measured:
+    """How near a bundle is to the float model."""
+
+    parity: Parity
+    tasks: Tasks
+    """Without figures if nothing was scored."""
+
+
+def write_bundle(checkpoint: Checkpoint, plan: BundlePlan, clip: Array) -> Measured:
     """Export `checkpoint` to the new folder `plan.out`; nothing is left there on failure.
 
     `clip` (float32, 16 kHz, at least one diarization window long) becomes the self-test. Raises
@@ -91,37 +108,54 @@ def write_bundle(checkpoint: Checkpoint, plan: BundlePlan, clip: Array) -> Parit
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "selftest").mkdir(parents=True)
-        parity = _fill(partial, checkpoint, exporter, plan, clip)
+        measured = _fill(partial, checkpoint, exporter, plan, clip)
         partial.rename(plan.out)
     except OSError as error:
         raise OutputError(f"{plan.out}: cannot be written ({error.strerror})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return parity
+    return measured
 
 
 def _fill(
-    folder: Path,
-    checkpoint: Checkpoint,
-    exporter: Exporter,
-    plan: BundlePlan,
-    clip: Array,
-) -> Parity:
-    model, export = checkpoint.model, exporter.load()
-    modules = graph_modules(model, plan.chunk_steps)
-    inputs, outputs = graph_inputs(model.config, plan.chunk_steps), graph_outputs(model.config)
+    folder: Path, checkpoint: Checkpoint, exporter: Exporter, plan: BundlePlan, clip: Array
+) -> Measured:
+    """Write all files, measure what they do, and write the manifest last."""
+    model, convert = checkpoint.model, exporter.load()
     graphs = {
-        name: export(
-            module,
-            name,
-            inputs[name],
-            outputs[name],
-            plan.recipe,
-            checkpoint.calibration,
-            folder / f"{name}{exporter.suffix}",
-        )
-        for name, module in modules.items()
+        name: convert(job, plan.recipe, checkpoint.calibration, folder / f"{name}{exporter.suffix}")
+        for name, job in graph_jobs(model, plan.chunk_steps).items()
     }
+    _write_data(folder, checkpoint, plan)
+    _write_clip(folder / AUDIO, clip)
+    expected = reference(model, clip, plan.chunk_steps)
+    draft = _manifest(checkpoint, exporter, plan, graphs)
+    with load_bundle(_unsealed(folder, draft)) as session:
+        parity = measure(session, expected, clip, plan.recipe.name)
+        if parity.misses and not plan.allow_over_budget:
+            raise EchoError(
+                f"{plan.out.name}: parity budget missed, nothing written: "
+                f"{'; '.join(parity.misses)} (--allow-over-budget writes it and marks it)\n"
+                f"{parity.table()}"
+            )
+        tasks = measure_tasks(session, model) if plan.score else Tasks({}, {})
+    promised = {n: min(parity.sqnr_db[n] - SELFTEST_MARGIN_DB, 90.0) for n in parity.min_db}
+    _write_expected(folder, expected, promised)
+    figures = {f"{name}.sqnr_db": round(value, 2) for name, value in parity.sqnr_db.items()}
+    figures["over_budget"] = float(bool(parity.misses))
+    manifest = replace(
+        draft, files=_listing(folder), parity=figures | tasks.parity, metrics=tasks.metrics
+    )
+    (folder / "manifest.json").write_bytes(m.dump(manifest))
+    if plan.key is None:
+        open_bundle(folder)  # every rule holds, or the bundle is not written
+    else:
+        sign_bundle(folder, plan.key)
+    return Measured(parity, tasks)
+
+
+def _write_data(folder: Path, checkpoint: Checkpoint, plan: BundlePlan) -> None:
+    """All files but graphs and the self-test's."""
     (folder / "tokens.txt").write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
     if plan.language_model is not None:
         load_language_model(plan.language_model)
@@ -129,29 +163,17 @@ def _fill(
     if checkpoint.calibration is not None:
         text = checkpoint.calibration.to_json() + "\n"
         (folder / "calibration.json").write_text(text, encoding="utf-8")
-    expected = reference(model, clip, plan.chunk_steps)
-    _write_clip(folder / AUDIO, clip)
     for name, source in LABELLED.items():
         shutil.copyfile(source, folder / name)
-    manifest = _manifest(checkpoint, exporter, plan, graphs)
 
-    # Measured through the very loader that a board uses, so the manifest is written twice: first
-    # so that the graphs can be loaded, then with what was measured.
-    _write_expected(folder, expected, dict.fromkeys(COMPARED, -100.0))
-    _seal(folder, manifest)
-    with load(folder) as session:
-        parity = measure(session, expected, clip, plan.recipe.name)
-    if parity.misses and not plan.allow_over_budget:
-        raise EchoError(
-            f"{plan.out.name}: parity budget missed, nothing written: {'; '.join(parity.misses)} "
-            f"(--allow-over-budget writes it and marks it)\n{parity.table()}"
-        )
-    promised = {n: min(parity.sqnr_db[n] - SELFTEST_MARGIN_DB, 90.0) for n in parity.least_db}
-    _write_expected(folder, expected, promised)
-    figures = {f"{name}.sqnr_db": round(value, 2) for name, value in parity.sqnr_db.items()}
-    figures["over_budget"] = float(bool(parity.misses))
-    _seal(folder, replace(manifest, parity=figures))
-    return parity
+
+def _unsealed(folder: Path, draft: m.Manifest) -> Bundle:
+    """The bundle as far as it is written, so that the runtime itself can be asked what it does."""
+    manifest = replace(draft, files=_listing(folder))
+    tokens = read_tokens((folder / manifest.asr.tokens).read_bytes(), manifest)
+    name = manifest.asr.language_model
+    language = load_language_model(folder / name) if name else None
+    return Bundle(folder.resolve(), manifest, "", tokens, language)
 
 
 def _write_clip(path: Path, clip: Array) -> None:
@@ -164,25 +186,26 @@ def _write_clip(path: Path, clip: Array) -> None:
     path.write_bytes(data.getvalue())
 
 
-def _write_expected(folder: Path, expected: dict[str, Array], least_db: dict[str, float]) -> None:
-    """What the self-test compares: half precision is far finer than any limit but float32's."""
+def _write_expected(folder: Path, expected: dict[str, Array], min_db: dict[str, float]) -> None:
+    """Outputs that the self-test compares with, in half precision: far finer than any limit but
+    float32's."""
     entries = {}
-    for name, least in sorted(least_db.items()):
+    for name, least in sorted(min_db.items()):
         np.save(folder / "selftest" / f"{name}.npy", expected[name].astype(np.float16))
         entries[name] = {"file": f"{name}.npy", "least_db": round(min(least, 50.0), 1)}
     text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
     (folder / EXPECTED).write_text(text, encoding="utf-8")
 
 
-def _seal(folder: Path, manifest: m.Manifest) -> None:
-    """List and hash every file, then write the manifest."""
+def _listing(folder: Path) -> dict[str, m.FileSpec]:
+    """Hash and size of every file that a manifest lists, by name."""
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in m.UNLISTED_FILES:
             data = path.read_bytes()
             files[name] = m.FileSpec(hashlib.sha256(data).hexdigest(), len(data))
-    (folder / "manifest.json").write_bytes(m.dump(replace(manifest, files=files)))
+    return files
 
 
 def _manifest(
@@ -191,11 +214,10 @@ def _manifest(
     plan: BundlePlan,
     graphs: dict[str, m.GraphSpec],
 ) -> m.Manifest:
+    """All that is known before anything is measured and hashed."""
     config = checkpoint.model.config
     step = config.step_samples
-    placeholder = m.FileSpec("0" * 64, 0)
     language = LANGUAGE if plan.language_model else ""
-    names = [*(spec.file for spec in graphs.values()), "tokens.txt", *filter(None, [language])]
     return m.Manifest(
         schema=m.BUNDLE_SCHEMA,
         name=plan.name,
@@ -211,7 +233,7 @@ def _manifest(
         asr=m.AsrSpec("tokens.txt", 0, config.asr_frames_per_step, language),
         separation=m.SeparationSpec(config.max_sources, config.overlap_samples),
         graphs=graphs,
-        files=dict.fromkeys(names, placeholder),
+        files={},
         source=m.SourceSpec(
             checkpoint.sha256, checkpoint.step, {tool: version(tool) for tool in exporter.tools}
         ),

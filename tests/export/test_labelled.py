@@ -33,7 +33,7 @@ def test_audio_and_turns_are_the_demonstrations() -> None:
 def test_bundles_carry_it(
     small_checkpoint: Checkpoint, noise: NDArray[np.float32], tmp_path: Path
 ) -> None:
-    plan = written.BundlePlan("onnx", RECIPES["float32"], 4, tmp_path / "b")
+    plan = written.BundlePlan("onnx", RECIPES["float32"], 4, tmp_path / "b", score=False)
     written.write_bundle(small_checkpoint, plan, noise)
 
     labelled = read_labelled(open_bundle(tmp_path / "b"))

@@ -1,6 +1,5 @@
 """Turns and words of a bundle beside those of the float model, written into its manifest."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -10,14 +9,14 @@ from numpy.typing import NDArray
 
 from echo_edge.bench.accuracy import read_labelled
 from echo_edge.bundle.verify import open_bundle
+from echo_edge.errors import EngineError
 from echo_edge.result import Result, Turn, Word
 from echo_edge.selftest import trace
 from echo_edge.session import Session, load
-from echo_edge_export import cli
 from echo_edge_export.checkpoint import Checkpoint
 from echo_edge_export.parity import reference
 from echo_edge_export.quantize.recipes import RECIPES
-from echo_edge_export.task_parity import Tasks, eager, record_tasks
+from echo_edge_export.task_parity import Tasks, eager, measure_tasks
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 
 pytest.importorskip("jiwer")
@@ -31,19 +30,20 @@ def written(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("tasks") / "bundle"
-    write_bundle(small_checkpoint, BundlePlan("onnx", RECIPES["float32"], 4, folder), noise)
+    plan = BundlePlan("onnx", RECIPES["float32"], 4, folder, score=False)
+    write_bundle(small_checkpoint, plan, noise)
     return folder
 
 
 @pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "bundle"))
+def plan(tmp_path: Path) -> BundlePlan:
+    return BundlePlan("onnx", RECIPES["float32"], 4, tmp_path / "bundle")
 
 
 def test_the_float_model_runs_in_the_place_of_an_engine(
-    small_checkpoint: Checkpoint, noise: NDArray[np.float32], folder: Path
+    small_checkpoint: Checkpoint, noise: NDArray[np.float32], written: Path
 ) -> None:
-    with load(folder) as session:
+    with load(written) as session:
         found = trace(eager(session, small_checkpoint.model), noise)
 
     for name, expected in reference(small_checkpoint.model, noise, 4).items():
@@ -51,11 +51,15 @@ def test_the_float_model_runs_in_the_place_of_an_engine(
 
 
 def test_figures_are_in_the_manifest(
-    small_checkpoint: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+    small_checkpoint: Checkpoint,
+    noise: NDArray[np.float32],
+    written: Path,
+    plan: BundlePlan,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    labelled = read_labelled(open_bundle(folder))
+    labelled = read_labelled(open_bundle(written))
     assert labelled is not None
-    before = open_bundle(folder).manifest.parity
+    before = open_bundle(written).manifest.parity
     duration_s = len(labelled.pcm) / 16_000
     words = tuple(
         Word(i * 0.1, i * 0.1 + 0.1, w, None, 1.0) for i, w in enumerate(labelled.text.split())
@@ -65,9 +69,9 @@ def test_figures_are_in_the_manifest(
     answers = iter([one, perfect])
     monkeypatch.setattr(Session, "process", lambda *_: next(answers))
 
-    tasks = record_tasks(folder, small_checkpoint.model)
+    tasks = write_bundle(small_checkpoint, plan, noise).tasks
 
-    manifest = open_bundle(folder).manifest
+    manifest = open_bundle(plan.out).manifest
     assert manifest.metrics == tasks.metrics
     assert manifest.parity == before | tasks.parity
     wer = round(1000 / len(words), 2)
@@ -82,11 +86,12 @@ def test_figures_are_in_the_manifest(
 
 
 def test_where_float_finds_nothing_there_is_nothing_to_be_away_from(
-    small_checkpoint: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+    small_checkpoint: Checkpoint, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Session, "process", lambda *_: Result((), (), duration_s=60.0))
 
-    tasks = record_tasks(folder, small_checkpoint.model)
+    with load(written) as session:
+        tasks = measure_tasks(session, small_checkpoint.model)
 
     assert tasks.metrics == {"labelled.der": 100.0, "labelled.wer": 100.0}
     assert tasks.parity == {"labelled.der_change": 0.0, "labelled.wer_change": 0.0}
@@ -104,9 +109,31 @@ def test_a_line_for_people() -> None:
 
 
 def test_without_the_libraries_that_score_a_bundle_is_written_all_the_same(
-    small_checkpoint: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+    small_checkpoint: Checkpoint,
+    noise: NDArray[np.float32],
+    plan: BundlePlan,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "jiwer", None)
 
-    assert "pip install 'echo-edge[metrics]'" in cli._tasks(folder, small_checkpoint)
-    assert open_bundle(folder).manifest.metrics == {}
+    tasks = write_bundle(small_checkpoint, plan, noise).tasks
+
+    assert "pip install 'echo-edge[metrics]'" in tasks.line()
+    assert open_bundle(plan.out).manifest.metrics == {}
+
+
+def test_tasks_that_cannot_be_measured_leave_no_bundle(
+    small_checkpoint: Checkpoint,
+    noise: NDArray[np.float32],
+    plan: BundlePlan,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> Result:
+        raise EngineError("the engine gave up")
+
+    monkeypatch.setattr(Session, "process", fail)
+
+    with pytest.raises(EngineError):
+        write_bundle(small_checkpoint, plan, noise)
+    assert not plan.out.exists()
+    assert list(plan.out.parent.iterdir()) == []

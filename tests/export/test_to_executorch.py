@@ -21,7 +21,13 @@ from echo_edge.errors import EchoError, EngineError
 from echo_edge.selftest import sqnr_db
 from echo_edge_export.checkpoint import Checkpoint, save_checkpoint
 from echo_edge_export.convert.to_executorch import left_over, rewritten, to_executorch
-from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.model.streaming import (
+    GraphJob,
+    graph_inputs,
+    graph_jobs,
+    graph_modules,
+    graph_outputs,
+)
 from echo_edge_export.quantize import calibrate
 from echo_edge_export.quantize.recipes import RECIPES
 
@@ -35,15 +41,8 @@ Export = Callable[[str, str], tuple[Path, GraphSpec]]
 
 
 def _write(checkpoint: Checkpoint, graph: str, recipe: str, path: Path) -> GraphSpec:
-    return to_executorch(
-        graph_modules(checkpoint.model, CHUNK)[graph],
-        graph,
-        graph_inputs(checkpoint.model.config, CHUNK)[graph],
-        graph_outputs(checkpoint.model.config)[graph],
-        RECIPES[recipe],
-        checkpoint.calibration,
-        path,
-    )
+    job = graph_jobs(checkpoint.model, CHUNK)[graph]
+    return to_executorch(job, RECIPES[recipe], checkpoint.calibration, path)
 
 
 @pytest.fixture(scope="session")
@@ -121,14 +120,14 @@ def _stream(checkpoint: Checkpoint, export: Export, recipe: str, pcm: np.ndarray
 
 
 @pytest.mark.parametrize(
-    ("recipe", "least_db"), [("float32", 90.0), ("dynamic_w8", 30.0), ("static_w8a8", 15.0)]
+    ("recipe", "min_db"), [("float32", 90.0), ("dynamic_w8", 30.0), ("static_w8a8", 15.0)]
 )
 def test_streams_as_eager_torch_does(
-    small_checkpoint: Checkpoint, export: Export, noise: np.ndarray, recipe: str, least_db: float
+    small_checkpoint: Checkpoint, export: Export, noise: np.ndarray, recipe: str, min_db: float
 ) -> None:
     eager = calibrate.stream(small_checkpoint.model, noise, CHUNK)["latents"][0].numpy()
 
-    assert sqnr_db(eager, _stream(small_checkpoint, export, recipe, noise)) > least_db
+    assert sqnr_db(eager, _stream(small_checkpoint, export, recipe, noise)) > min_db
 
 
 def test_static_integers_use_the_calibration(small_checkpoint: Checkpoint, export: Export) -> None:
@@ -232,7 +231,8 @@ def test_rules_change_no_arithmetic(shape: tuple[int, ...]) -> None:
 
     torch.manual_seed(0)
     module, x = Everything().eval(), torch.randn(shape)
-    program = rewritten(module, "frontend", {"x": x}, RECIPES["float32"], None)
+    job = GraphJob("frontend", module, {"x": x}, ())
+    program = rewritten(job, RECIPES["float32"], None)
 
     for found, expected in zip(program.module()(x), module(x), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

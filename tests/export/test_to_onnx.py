@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from echo_edge.errors import EchoError, UsageError
 from echo_edge_export.checkpoint import Checkpoint
 from echo_edge_export.convert.to_onnx import to_onnx
-from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.model.streaming import GraphJob, graph_inputs, graph_jobs, graph_modules
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import RECIPES, find_recipe
 from echo_edge_export.quantize.weights import quantize_weight
@@ -20,16 +20,8 @@ CHUNK = 4
 
 
 def export(checkpoint: Checkpoint, graph: str, recipe: str, path: Path) -> Path:
-    model = checkpoint.model
-    to_onnx(
-        graph_modules(model, CHUNK)[graph],
-        graph,
-        graph_inputs(model.config, CHUNK)[graph],
-        graph_outputs(model.config)[graph],
-        RECIPES[recipe],
-        checkpoint.calibration,
-        path,
-    )
+    job = graph_jobs(checkpoint.model, CHUNK)[graph]
+    to_onnx(job, RECIPES[recipe], checkpoint.calibration, path)
     return path
 
 
@@ -94,16 +86,9 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> tuple[Tensor]:
             return (torch.cos(x),)
 
+    job = GraphJob("asr", Cosine(), {"x": torch.zeros(2)}, ("y",))
     with pytest.raises(EchoError, match=r"asr: operator cos\.default has no ONNX lowering"):
-        to_onnx(
-            Cosine(),
-            "asr",
-            {"x": torch.zeros(2)},
-            ("y",),
-            RECIPES["float32"],
-            None,
-            tmp_path / "x.onnx",
-        )
+        to_onnx(job, RECIPES["float32"], None, tmp_path / "x.onnx")
 
 
 def test_a_static_recipe_needs_a_calibration(small_checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -22,7 +22,13 @@ from echo_edge.errors import EchoError
 from echo_edge.selftest import sqnr_db
 from echo_edge_export.checkpoint import Checkpoint
 from echo_edge_export.convert.to_tflite import to_tflite
-from echo_edge_export.model.streaming import graph_inputs, graph_modules, graph_outputs
+from echo_edge_export.model.streaming import (
+    GraphJob,
+    graph_inputs,
+    graph_jobs,
+    graph_modules,
+    graph_outputs,
+)
 from echo_edge_export.quantize.calibrate import Calibration, stream
 from echo_edge_export.quantize.recipes import FLOAT_LINEARS, RECIPES
 from echo_edge_export.quantize.weights import quantize_weight
@@ -35,16 +41,8 @@ Array = NDArray[np.float32]
 
 
 def export(checkpoint: Checkpoint, graph: str, recipe: str, path: Path) -> GraphSpec:
-    model = checkpoint.model
-    return to_tflite(
-        graph_modules(model, CHUNK)[graph],
-        graph,
-        graph_inputs(model.config, CHUNK)[graph],
-        graph_outputs(model.config)[graph],
-        RECIPES[recipe],
-        checkpoint.calibration,
-        path,
-    )
+    job = graph_jobs(checkpoint.model, CHUNK)[graph]
+    return to_tflite(job, RECIPES[recipe], checkpoint.calibration, path)
 
 
 Exported = Callable[[str, str], tuple[Path, GraphSpec]]
@@ -126,11 +124,11 @@ def test_float32_is_eager_torch(
 
 
 @pytest.mark.parametrize(
-    ("recipe", "least_db"),
+    ("recipe", "min_db"),
     [("float32", 100.0), ("dynamic_w8", 35.0), ("static_w8a8", 25.0), ("static_w7a8", 25.0)],
 )
 def test_streamed_latents_are_eager_ones(
-    small_checkpoint: Checkpoint, noise: Array, recipe: str, least_db: float, exported: Exported
+    small_checkpoint: Checkpoint, noise: Array, recipe: str, min_db: float, exported: Exported
 ) -> None:
     expected = stream(small_checkpoint.model, noise, CHUNK)
     path, spec = exported("encoder", recipe)
@@ -142,7 +140,7 @@ def test_streamed_latents_are_eager_ones(
     assert len(chunks) > 20  # the caches were full long before the end
     for name in ("latents", "latents_asr", "latents_diarization"):
         found = np.concatenate([output[name] for output in outputs], axis=1)
-        assert sqnr_db(expected[name].numpy(), found) > least_db, name
+        assert sqnr_db(expected[name].numpy(), found) > min_db, name
 
 
 @pytest.mark.parametrize("recipe", ["dynamic_w8", "static_w8a8"])
@@ -214,7 +212,8 @@ def export_running_sum(path: Path) -> None:
     """The fixture of tests/runtime/test_tflite.py."""
     inputs = {"samples": torch.zeros(1, 4), "total": torch.zeros(1, 4)}
     outputs = ("doubled", "total_next")
-    to_tflite(RunningSum(), "asr", inputs, outputs, RECIPES["float32"], None, path)
+    job = GraphJob("asr", RunningSum(), inputs, outputs)
+    to_tflite(job, RECIPES["float32"], None, path)
 
 
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -344,7 +343,7 @@ def test_what_cannot_be_lowered_is_named(module: nn.Module, message: str, tmp_pa
     path = tmp_path / "x.tflite"
 
     with pytest.raises(EchoError, match=message):
-        to_tflite(module, "asr", inputs, ("y",), RECIPES["float32"], None, path)
+        to_tflite(GraphJob("asr", module, inputs, ("y",)), RECIPES["float32"], None, path)
     assert not path.exists()
 
 

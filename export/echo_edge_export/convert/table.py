@@ -2,34 +2,28 @@
 imported only when it is asked for: the three together take 20 seconds to import.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor, nn
-
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError, UsageError
+from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
 
 
-class ExportGraph(Protocol):
-    """One fixed-shape module to one file; `inputs` are example tensors by input name."""
+class Convert(Protocol):
+    """Writes one graph in one engine's format."""
 
     def __call__(
-        self,
-        module: nn.Module,
-        graph_name: str,
-        inputs: Mapping[str, Tensor],
-        outputs: tuple[str, ...],
-        recipe: Recipe,
-        calibration: Calibration | None,
-        path: Path,
+        self, job: GraphJob, recipe: Recipe, calibration: Calibration | None, path: Path
     ) -> GraphSpec:
-        """Write `path` and describe it for the manifest."""
+        """Write `job` to `path` and describe it for the manifest.
+
+        EchoError for an operator without a lowering, or a static recipe without a calibration.
+        """
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Exporter:
     """How bundles for one engine are made."""
 
     function: str
-    """Module and function of this package, of the same name."""
+    """A module of this folder, and the function in it of the same name."""
     suffix: str
     minimum_engine: str
     """Oldest engine that runs what is written here, and runs it right."""
@@ -46,12 +40,11 @@ class Exporter:
     recipe: str
     """The default, chosen by measurement on the trained model: docs/decisions."""
 
-    def load(self) -> ExportGraph:
+    def load(self) -> Convert:
         """The function. EchoError if what it needs is not installed."""
         try:
-            function: ExportGraph = getattr(
-                import_module(f"echo_edge_export.{self.function}"), self.function
-            )
+            module = import_module(f"echo_edge_export.convert.{self.function}")
+            function: Convert = getattr(module, self.function)
         except ImportError as error:
             raise EchoError(
                 f"{self.function}: {error.name} is not installed here: "

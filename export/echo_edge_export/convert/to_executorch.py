@@ -3,7 +3,7 @@
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.engines.executorch import sealed
 from echo_edge.errors import EchoError
 from echo_edge_export.convert.executorch_graph import Rewritten
+from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
-from echo_edge_export.quantize.weights import describe
 
 
 @contextmanager
@@ -43,21 +43,14 @@ with _quiet():
 
 
 def to_executorch(
-    module: nn.Module,
-    graph_name: str,
-    inputs: Mapping[str, Tensor],
-    outputs: tuple[str, ...],
-    recipe: Recipe,
-    calibration: Calibration | None,
-    path: Path,
+    job: GraphJob, recipe: Recipe, calibration: Calibration | None, path: Path
 ) -> GraphSpec:
-    """Write `module` to `path` and describe it for the manifest.
+    """Write `job` to `path` and describe it for the manifest. The order of inputs is the file's.
 
-    `inputs` are example tensors by input name; shapes are fixed to theirs, the order is that of the
-    file. EchoError if a static recipe comes without a calibration.
+    EchoError if a static recipe comes without a calibration.
     """
     with _quiet():
-        program = rewritten(module, graph_name, inputs, recipe, calibration)
+        program = rewritten(job, recipe, calibration)
         # The caller's own arrays are the inputs and outputs: none is planned for them, none copied.
         planning = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
         config = ExecutorchBackendConfig(memory_planning_pass=planning)
@@ -65,22 +58,16 @@ def to_executorch(
         path.write_bytes(sealed(bytes(edge.to_executorch(config).buffer)))
     values = program.graph.output_node().args[0]
     shapes = [tuple(int(n) for n in value.meta["val"].shape) for value in values]
-    return describe(path, inputs, outputs, shapes)
+    return job.describe(path, shapes)
 
 
-def rewritten(
-    module: nn.Module,
-    graph_name: str,
-    inputs: Mapping[str, Tensor],
-    recipe: Recipe,
-    calibration: Calibration | None,
-) -> ExportedProgram:
+def rewritten(job: GraphJob, recipe: Recipe, calibration: Calibration | None) -> ExportedProgram:
     """The graph in operators that XNNPACK takes, its linears quantized by the recipe."""
     if recipe.activations == "static" and calibration is None:
         raise EchoError(f"recipe {recipe.name} needs a calibration, found none")
-    example = tuple(inputs.values())
-    whole = _export(_plain(module), example).module(check_guards=False)
-    return _export(Rewritten(whole, graph_name, recipe, calibration), example)
+    example = tuple(job.inputs.values())
+    whole = _export(_plain(job.module), example).module(check_guards=False)
+    return _export(Rewritten(whole, job.name, recipe, calibration), example)
 
 
 def left_over(path: Path) -> tuple[int, list[tuple[str, tuple[int, ...]]]]:

@@ -5,173 +5,114 @@ Quantized linears use ONNX Runtime's fused integer product (`MatMulIntegerToFloa
 activations, signed weights with one scale per output channel.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from onnx import checker, helper, save
-from torch import Tensor, nn
+from torch import fx
 
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
+from echo_edge_export.convert.aten import Lowering, exported, shape_of
 from echo_edge_export.convert.onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
+from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
-from echo_edge_export.quantize.weights import (
-    describe,
-    is_quantized,
-    quantize_weight,
-    stored_tensors,
-)
+from echo_edge_export.quantize.weights import quantize_weight
 
 OPSET = 20
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
 
 
-class Lowering:
-    """Walks one exported program and fills a `GraphBuilder`."""
+class OnnxLowering(Lowering):
+    """Fills a `GraphBuilder`; values are names in the ONNX graph."""
 
-    def __init__(self, graph_name: str, recipe: Recipe, calibration: Calibration | None) -> None:
-        self.graph_name = graph_name
-        self.recipe = recipe
-        self.calibration = calibration
+    format_name = "ONNX"
+    operators = ATEN_TO_ONNX
+
+    def __init__(self, job: GraphJob, recipe: Recipe, calibration: Calibration | None) -> None:
+        super().__init__(job, recipe, calibration)
         self.builder = GraphBuilder()
-        self.names: dict[Any, Any] = {}
 
-    def bind(self, program: Any, inputs: list[str]) -> None:
-        """Name user inputs, and make initializers of everything else on first use."""
-        stored = stored_tensors(program, self.graph_name)
-        user_inputs = iter(inputs)
-        for node in program.graph.nodes:
-            if node.op == "placeholder":
-                self.names[node] = stored.get(node.name) or next(user_inputs)
+    def constant(self, name: str, data: NDArray[Any]) -> str:
+        """An initializer."""
+        return self.builder.constant(data, name)
 
-    def value(self, argument: Any) -> Any:
-        """An argument of a torch node as the emit functions take it."""
-        if isinstance(argument, torch.fx.Node):
-            bound = self.names[argument]
-            if isinstance(bound, tuple) and isinstance(bound[1], np.ndarray):
-                return self.builder.constant(bound[1], bound[0])
-            return bound
-        if isinstance(argument, list | tuple):
-            return [self.value(item) for item in argument]
-        return argument
+    def emit(self, node: fx.Node, target: str) -> str:
+        """One function of the table; of keywords only `pad`'s value matters."""
+        arguments = [self.value(a) for a in node.args]
+        keywords = [self.value(v) for k, v in node.kwargs.items() if k == "value"]
+        return ATEN_TO_ONNX[target](self.builder, node.name, shape_of(node), *arguments, *keywords)
 
-    def lower(self, node: torch.fx.Node) -> None:
-        """Emit the ONNX nodes of one torch node."""
-        target = str(node.target).removeprefix("aten.")
-        if "getitem" in target:
-            self.names[node] = self.names[node.args[0]][node.args[1]]
-        elif target in ("split.Tensor", "split_with_sizes.default", "split.sizes", "chunk.default"):
-            self.names[node] = self.split(node)
-        elif target == "unbind.int":
-            self.names[node] = self.unbind(node)
-        elif target == "linear.default":
-            self.names[node] = self.linear(node)
-        elif target == "_assert_tensor_metadata.default":
-            return
-        elif target in ATEN_TO_ONNX:
-            shape = tuple(int(n) for n in node.meta["val"].shape)
-            arguments = [self.value(a) for a in node.args]
-            keywords = {k: self.value(v) for k, v in node.kwargs.items() if k in ("value",)}
-            emit = ATEN_TO_ONNX[target]
-            self.names[node] = emit(self.builder, node.name, shape, *arguments, *keywords.values())
-        else:
-            raise EchoError(f"{self.graph_name}: operator {target} has no ONNX lowering yet")
+    def split(self, node: fx.Node, x: str, axis: int, sizes: list[int]) -> list[str]:
+        """One `Split`."""
+        outputs = [f"{node.name}_{i}" for i in range(len(sizes))]
+        return self.builder.multi("Split", [x, self.builder.ints(*sizes)], outputs, axis=axis)
 
-    def split(self, node: torch.fx.Node) -> list[str]:
-        """`split` and `chunk`: one output per part."""
-        parts = node.meta["val"]
-        dim: Any = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
-        axis = int(dim) % parts[0].ndim
-        sizes = self.builder.ints(*(int(p.shape[axis]) for p in parts))
-        outputs = [f"{node.name}_{i}" for i in range(len(parts))]
-        return self.builder.multi("Split", [self.value(node.args[0]), sizes], outputs, axis=axis)
-
-    def unbind(self, node: torch.fx.Node) -> list[str]:
+    def unbind(self, node: fx.Node, x: str, dim: int) -> list[str]:
         """One `Gather` per row."""
-        source, axis = self.value(node.args[0]), node.args[1] if len(node.args) > 1 else 0
+        g, rows = self.builder, range(len(node.meta["val"]))
+        indices = (g.constant(np.array(i, dtype=np.int64)) for i in rows)
         return [
-            self.builder.node(
-                "Gather",
-                [source, self.builder.constant(np.array(i, dtype=np.int64))],
-                f"{node.name}_{i}",
-                axis=axis,
-            )
-            for i in range(len(node.meta["val"]))
+            g.node("Gather", [x, index], f"{node.name}_{i}", axis=dim)
+            for i, index in zip(rows, indices, strict=True)
         ]
 
-    def linear(self, node: torch.fx.Node) -> str:
-        """A linear: integers where the recipe says so, else MatMul and Add."""
-        x = self.value(node.args[0])
-        name, weight = self.names[node.args[1]]
+    def linear(self, node: fx.Node) -> str:
+        """In float MatMul and Add."""
+        g, x = self.builder, self.value(node.args[0])
+        name, weight = self.parameter(node.args[1])
         name = name.removesuffix(".weight")
-        quantized = is_quantized(self.graph_name, name, self.recipe)
-        g = self.builder
+        quantized = self.is_quantized(name)
         if len(node.args) < 3:  # without a bias, as only small float linears are
             if quantized:
                 raise EchoError(f"{name}: found no bias, expected one to quantize it")
             kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
             return g.node("MatMul", [x, kernel], node.name)
-        bias_name, bias = self.names[node.args[2]]
-        bias_name = g.constant(bias, bias_name)
-        if not quantized:
-            kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
-            return g.node(
-                "Add", [g.node("MatMul", [x, kernel], f"{node.name}_mm"), bias_name], node.name
-            )
+        bias = self.value(node.args[2])
+        if quantized:
+            return self._integer_linear(node, name, x, weight, bias)
+        kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
+        return g.node("Add", [g.node("MatMul", [x, kernel], f"{node.name}_mm"), bias], node.name)
+
+    def _integer_linear(
+        self, node: fx.Node, name: str, x: str, weight: NDArray[np.float32], bias: str
+    ) -> str:
+        g = self.builder
         integers, scale = quantize_weight(weight, self.recipe.weight_bits)
         kernel = g.constant(np.ascontiguousarray(integers.T), f"{name}.kernel")
         scales = g.constant(scale, f"{name}.scales")
         if self.recipe.activations == "dynamic":
-            inputs = [x, kernel, scales, "", bias_name]
+            inputs = [x, kernel, scales, "", bias]
             return g.node("DynamicQuantizeMatMul", inputs, node.name, MICROSOFT)
-        if self.calibration is None:
-            raise EchoError(f"recipe {self.recipe.name} needs a calibration, found none")
         x_scale, x_zero = self.calibration.quantization(name)
         scale_name = g.scalar(x_scale)
         zero_name = g.constant(np.array(x_zero, dtype=np.uint8))
         quantized_x = g.node("QuantizeLinear", [x, scale_name, zero_name], f"{node.name}_q")
-        inputs = [quantized_x, kernel, scale_name, scales, zero_name, "", bias_name]
+        inputs = [quantized_x, kernel, scale_name, scales, zero_name, "", bias]
         return g.node("MatMulIntegerToFloat", inputs, node.name, MICROSOFT)
 
 
 def to_onnx(
-    module: nn.Module,
-    graph_name: str,
-    inputs: Mapping[str, Tensor],
-    outputs: tuple[str, ...],
-    recipe: Recipe,
-    calibration: Calibration | None,
-    path: Path,
+    job: GraphJob, recipe: Recipe, calibration: Calibration | None, path: Path
 ) -> GraphSpec:
-    """Write `module` to `path` and describe it for the manifest.
-
-    `inputs` are example tensors by input name; shapes are fixed to theirs.
-    """
-    with torch.no_grad():
-        program = torch.export.export(module, tuple(inputs.values()), strict=False)
-    lowering = Lowering(graph_name, recipe, calibration)
-    lowering.bind(program, list(inputs))
-    results: list[str] = []
-    shapes: list[tuple[int, ...]] = []
-    for node in program.graph.nodes:
-        if node.op == "call_function":
-            lowering.lower(node)
-        elif node.op == "output":
-            results = [lowering.value(value) for value in node.args[0]]
-            shapes = [tuple(int(n) for n in value.meta["val"].shape) for value in node.args[0]]
+    """Write `job` to `path` and describe it for the manifest."""
+    program = exported(job)
+    shapes = [shape_of(node) for node in program.graph.output_node().args[0]]
+    lowering = OnnxLowering(job, recipe, calibration)
+    results = lowering.run(program, job.inputs)
     builder = lowering.builder
-    for result, output in zip(results, outputs, strict=True):
+    for result, output in zip(results, job.outputs, strict=True):
         builder.node("Identity", [result], output)
+    outputs = zip(job.outputs, shapes, strict=True)
     graph = helper.make_graph(
         builder.nodes,
-        graph_name,
-        [helper.make_tensor_value_info(k, FLOAT, v.shape) for k, v in inputs.items()],
-        [helper.make_tensor_value_info(k, FLOAT, s) for k, s in zip(outputs, shapes, strict=True)],
+        job.name,
+        [helper.make_tensor_value_info(k, FLOAT, v.shape) for k, v in job.inputs.items()],
+        [helper.make_tensor_value_info(k, FLOAT, shape) for k, shape in outputs],
         list(builder.initializers.values()),
     )
     domains = sorted({node.domain for node in builder.nodes} | {""})
@@ -181,4 +122,4 @@ def to_onnx(
     )
     checker.check_model(model)
     save(model, path)
-    return describe(path, inputs, outputs, shapes)
+    return job.describe(path, shapes)

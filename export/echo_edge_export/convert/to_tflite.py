@@ -6,149 +6,108 @@ Linears in integers: signed per-channel weights, and activations that are quanti
 since the engine knows no other; from `fc1` through its ReLU to `fc2` nothing is float).
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from torch import nn
+from numpy.typing import NDArray
+from torch import fx
 
 from echo_edge.bundle.manifest import GraphSpec
-from echo_edge.errors import EchoError
+from echo_edge_export.convert.aten import Lowering, exported, shape_of
 from echo_edge_export.convert.tflite_graph import GraphBuilder, Quantization, Value, write_graph
-from echo_edge_export.convert.tflite_ops import ATEN_TO_TFLITE, Tensor, cut, dense, plain, reshaped
+from echo_edge_export.convert.tflite_ops import (
+    ATEN_TO_TFLITE,
+    Tensor,
+    cut,
+    dense,
+    plain,
+    reshaped,
+)
+from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
-from echo_edge_export.quantize.weights import (
-    describe,
-    is_quantized,
-    quantize_weight,
-    stored_tensors,
-)
+from echo_edge_export.quantize.weights import quantize_weight
 
 PER_CHANNEL_DYNAMIC = 12
-"""Version of FULLY_CONNECTED that says so. Engines of before then read such weights as if they had
-one scale and answer nonsense; told the version, they refuse the file."""
-
-Bound = Tensor | list[Any]
+"""Version of FULLY_CONNECTED that says so. Older engines read such weights as if they had one scale
+and answer nonsense; told the version, they refuse the file."""
 
 
-class Lowering:
-    """Walks one exported program and fills a `GraphBuilder`."""
+class TfliteLowering(Lowering):
+    """Fills a `GraphBuilder`; values are its tensors, with axes in another order if need be."""
 
-    def __init__(self, graph_name: str, recipe: Recipe, calibration: Calibration | None) -> None:
-        self.graph_name = graph_name
-        self.recipe = recipe
-        self.calibration = calibration
+    format_name = "TFLite"
+    operators = ATEN_TO_TFLITE
+
+    def __init__(self, job: GraphJob, recipe: Recipe, calibration: Calibration | None) -> None:
+        super().__init__(job, recipe, calibration)
         self.builder = GraphBuilder()
-        self.values: dict[torch.fx.Node, Bound] = {}
-        self.names: dict[torch.fx.Node, str] = {}
 
-    def bind(self, program: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, Value]:
-        """Values for the program's inputs, by name, and for all it has stored."""
-        stored = stored_tensors(program, self.graph_name)
-        given = {name: Value(tuple(tensor.shape)) for name, tensor in inputs.items()}
-        user_inputs = iter(given.values())
-        for node in program.graph.nodes:
-            if node.op != "placeholder":
-                continue
-            if node.name in stored:
-                self.names[node], data = stored[node.name]
-                self.values[node] = self.builder.constant(data)
-            else:
-                self.values[node] = next(user_inputs)
-        return given
+    def constant(self, name: str, data: NDArray[Any]) -> Value:  # noqa: ARG002
+        """A constant without a name: the writer numbers them."""
+        return self.builder.constant(data)
 
-    def value(self, argument: Any) -> Any:
-        """An argument of a torch node as the emit functions take it."""
-        if isinstance(argument, torch.fx.Node):
-            return self.values[argument]
-        if isinstance(argument, list | tuple):
-            return [self.value(item) for item in argument]
-        return argument
+    def emit(self, node: fx.Node, target: str) -> Tensor:
+        """One function of the table, which all take no keywords."""
+        arguments = [self.value(a) for a in node.args]
+        tensor: Tensor = ATEN_TO_TFLITE[target](self.builder, shape_of(node), *arguments)
+        return tensor
 
-    def lower(self, node: torch.fx.Node) -> None:
-        """Emit the operators of one torch node."""
-        target = str(node.target).removeprefix("aten.")
-        if "getitem" in target:
-            self.values[node] = self.value(node.args[0])[node.args[1]]
-        elif target == "_assert_tensor_metadata.default":
-            return
-        elif (folded := self.fold(node)) is not None:
-            self.values[node] = self.builder.constant(folded.numpy())
-        elif target in ("split_with_sizes.default", "split.Tensor", "chunk.default"):
-            self.values[node] = self.split(node)
-        elif target == "unbind.int":
-            self.values[node] = self.unbind(node)
-        elif target == "linear.default":
-            self.values[node] = self.linear(node)
-        elif target in ATEN_TO_TFLITE:
-            emit, arguments = ATEN_TO_TFLITE[target], [self.value(a) for a in node.args]
-            self.values[node] = emit(self.builder, _shape(node), *arguments)
-        else:
-            raise EchoError(f"{self.graph_name}: operator {target} has no TFLite lowering yet")
-
-    def fold(self, node: torch.fx.Node) -> torch.Tensor | None:
-        """The result of a node that depends on no input; None if it does or has several."""
-        if any(self.data(n) is None for n in node.all_input_nodes):
+    def fold(self, node: fx.Node) -> Value | None:
+        """Computed by torch: the engine folds nothing. Nodes with several results are not."""
+        if any(self._data(n) is None for n in node.all_input_nodes):
             return None
-        constants = torch.fx.node.map_arg((node.args, node.kwargs), self.data)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._data)
         assert callable(node.target)  # noqa: S101  not a placeholder
-        result = node.target(*constants[0], **constants[1])
-        return result if isinstance(result, torch.Tensor) else None
+        result = node.target(*args, **kwargs)
+        return self.builder.constant(result.numpy()) if isinstance(result, torch.Tensor) else None
 
-    def data(self, node: torch.fx.Node) -> torch.Tensor | None:
-        """What a node holds if that is constant."""
-        value = self.values[node]
+    def _data(self, node: fx.Node) -> torch.Tensor | None:
+        """A node's numbers if they are constant."""
+        value = self.value(node)
         if not isinstance(value, Value) or value.data is None:
             return None
         return torch.from_numpy(value.data.copy())
 
-    def split(self, node: torch.fx.Node) -> list[Tensor]:
+    def split(self, node: fx.Node, x: Tensor, axis: int, sizes: list[int]) -> list[Tensor]:  # noqa: ARG002
         """One slice per part."""
-        x, parts = self.value(node.args[0]), node.meta["val"]
-        dim: Any = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
-        axis = int(dim) % parts[0].ndim
-        stops = np.cumsum([int(part.shape[axis]) for part in parts]).tolist()
-        starts = [0, *stops[:-1]]
-        return [cut(self.builder, x, axis, *span) for span in zip(starts, stops, strict=True)]
+        stops = np.cumsum(sizes).tolist()
+        spans = zip([0, *stops[:-1]], stops, strict=True)
+        return [cut(self.builder, x, axis, *span) for span in spans]
 
-    def unbind(self, node: torch.fx.Node) -> list[Tensor]:
+    def unbind(self, node: fx.Node, x: Tensor, dim: int) -> list[Tensor]:
         """One slice per row, without the axis."""
-        x, parts = self.value(node.args[0]), node.meta["val"]
-        dim: Any = node.args[1] if len(node.args) > 1 else 0
-        axis = int(dim) % len(x.shape)
+        parts, axis = node.meta["val"], dim % len(x.shape)
         rows = [cut(self.builder, x, axis, i, i + 1) for i in range(len(parts))]
         return [reshaped(self.builder, r, p.shape) for r, p in zip(rows, parts, strict=True)]
 
-    def linear(self, node: torch.fx.Node) -> Value:
-        """A linear: integers where the recipe says so."""
+    def linear(self, node: fx.Node) -> Value:
+        """One FULLY_CONNECTED."""
         g, x = self.builder, plain(self.builder, self.value(node.args[0]))
-        kept: Any = node.args[1]
-        weight, name = self.value(kept), self.names[kept].removesuffix(".weight")
+        name, weight = self.parameter(node.args[1])
+        name = name.removesuffix(".weight")
         if len(node.args) > 2:
             bias = self.value(node.args[2])
         else:
             bias = g.constant(np.zeros(weight.shape[0], np.float32))
-        if not is_quantized(self.graph_name, name, self.recipe):
-            return dense(g, x, weight, bias, _shape(node))
-        integers, scales = quantize_weight(weight.data, self.recipe.weight_bits)
+        if not self.is_quantized(name):
+            return dense(g, x, self.value(node.args[1]), bias, shape_of(node))
+        integers, scales = quantize_weight(weight, self.recipe.weight_bits)
         kernel = g.constant(integers, Quantization(tuple(scales.tolist())))
         if self.recipe.activations == "dynamic":
-            return dense(g, x, kernel, bias, _shape(node), PER_CHANNEL_DYNAMIC)
-        return self.integer_linear(node, name, x, kernel, bias)
+            return dense(g, x, kernel, bias, shape_of(node), PER_CHANNEL_DYNAMIC)
+        return self._integer_linear(node, name, x, kernel, bias)
 
-    def integer_linear(
-        self, node: torch.fx.Node, name: str, x: Value, kernel: Value, bias: Value
+    def _integer_linear(
+        self, node: fx.Node, name: str, x: Value, kernel: Value, bias: Value
     ) -> Value:
         """A linear whose input and output are integers, and its output as floats."""
-        if self.calibration is None:
-            raise EchoError(f"recipe {self.recipe.name} needs a calibration, found none")
-        g, shape = self.builder, _shape(node)
+        g, shape = self.builder, shape_of(node)
         given = _signed(*self.calibration.quantization(name))
-        result = _signed(*self.output_quantization(node, name))
+        result = _signed(*self._output_quantization(node, name))
         assert kernel.quantization is not None  # noqa: S101  made so
         assert bias.data is not None  # noqa: S101  a parameter
         scales = np.float32(given.scale[0]) * np.array(kernel.quantization.scale, np.float32)
@@ -163,27 +122,22 @@ class Lowering:
             self.values[user] = floats  # its range begins at zero: that is the ReLU
         return floats
 
-    def output_quantization(self, node: torch.fx.Node, name: str) -> tuple[float, int]:
+    def _output_quantization(self, node: fx.Node, name: str) -> tuple[float, int]:
         """Of the linear's result; through a ReLU, what the linear behind it takes."""
-        assert self.calibration is not None  # noqa: S101  asked before
         relu = _only_relu(node)
-        followers = {self.linear_name(user) for user in relu[0].users} if relu else set()
+        followers = {self._linear_name(user) for user in relu[0].users} if relu else set()
         if len(followers) == 1 and (follower := followers.pop()) is not None:
             return self.calibration.quantization(follower)
         return self.calibration.output_quantization(name, relu=bool(relu))
 
-    def linear_name(self, node: torch.fx.Node) -> str | None:
+    def _linear_name(self, node: fx.Node) -> str | None:
         """The name of a quantized linear in the whole model; None for any other node."""
         if "linear.default" not in str(node.target) or not isinstance(
-            weight := node.args[1], torch.fx.Node
+            weight := node.args[1], fx.Node
         ):
             return None
-        name = self.names[weight].removesuffix(".weight")
-        return name if is_quantized(self.graph_name, name, self.recipe) else None
-
-
-def _shape(node: torch.fx.Node) -> tuple[int, ...]:
-    return tuple(int(n) for n in node.meta["val"].shape)
+        name = self.parameter(weight)[0].removesuffix(".weight")
+        return name if self.is_quantized(name) else None
 
 
 def _signed(scale: float, zero: int) -> Quantization:
@@ -191,37 +145,23 @@ def _signed(scale: float, zero: int) -> Quantization:
     return Quantization((scale,), zero - 128)
 
 
-def _only_relu(node: torch.fx.Node) -> list[torch.fx.Node]:
+def _only_relu(node: fx.Node) -> list[fx.Node]:
     """The ReLU that alone uses a node, if there is one."""
     users = list(node.users)
     return users if len(users) == 1 and "relu.default" in str(users[0].target) else []
 
 
 def to_tflite(
-    module: nn.Module,
-    graph_name: str,
-    inputs: Mapping[str, torch.Tensor],
-    outputs: tuple[str, ...],
-    recipe: Recipe,
-    calibration: Calibration | None,
-    path: Path,
+    job: GraphJob, recipe: Recipe, calibration: Calibration | None, path: Path
 ) -> GraphSpec:
-    """Write `module` to `path` and describe it for the manifest.
+    """Write `job` to `path` and describe it for the manifest.
 
-    `inputs` are example tensors by input name; shapes are fixed to theirs. The file has one
-    signature, called `graph_name`, with these inputs and outputs by name.
+    The file has one signature, called as the graph, with its inputs and outputs by name.
     """
-    with torch.no_grad():
-        program = torch.export.export(module, tuple(inputs.values()), strict=False)
-    lowering = Lowering(graph_name, recipe, calibration)
-    given = lowering.bind(program, inputs)
-    results: list[Value] = []
-    for node in program.graph.nodes:
-        if node.op == "call_function" and node not in lowering.values:
-            lowering.lower(node)
-        elif node.op == "output":
-            results = [plain(lowering.builder, lowering.value(value)) for value in node.args[0]]
-    lowering.builder.simplify(results)
-    named = dict(zip(outputs, results, strict=True))
-    write_graph(path, graph_name, lowering.builder, given, named)
-    return describe(path, inputs, outputs, [value.shape for value in results])
+    inputs = {name: Value(tuple(tensor.shape)) for name, tensor in job.inputs.items()}
+    lowering = TfliteLowering(job, recipe, calibration)
+    builder = lowering.builder
+    results = [plain(builder, each) for each in lowering.run(exported(job), inputs.values())]
+    builder.simplify(results)
+    write_graph(path, job.name, builder, inputs, dict(zip(job.outputs, results, strict=True)))
+    return job.describe(path, [value.shape for value in results])

@@ -3,9 +3,14 @@
 These modules hold no weights of their own; every exporter takes them whole.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge_export.model.attention import MASKED, attend
 from echo_edge_export.model.config import POWERSET, EchoConfig
 from echo_edge_export.model.echo import Block, Echo
@@ -136,4 +141,39 @@ def graph_modules(model: Echo, chunk_steps: int) -> dict[str, nn.Module]:
         "speaker": model.speaker,
         "asr": model.asr,
         "separation": model.separation,
+    }
+
+
+@dataclass(frozen=True)
+class GraphJob:
+    """A module of fixed shapes that is to become one graph file."""
+
+    name: str
+    """The graph's name in the bundle; parameters are named after it."""
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    """Example tensors by input name, in the module's order; they fix the shapes."""
+    outputs: tuple[str, ...]
+    """Output names in the module's order."""
+
+    def describe(self, path: Path, shapes: list[tuple[int, ...]]) -> GraphSpec:
+        """The manifest's entry for the file `path`, whose outputs have these `shapes`.
+
+        An input `x` for which there is an output `x_next` is state.
+        """
+        sizes = zip(self.outputs, shapes, strict=True)
+        return GraphSpec(
+            file=path.name,
+            inputs=tuple(TensorSpec(k, tuple(v.shape), "float32") for k, v in self.inputs.items()),
+            outputs=tuple(TensorSpec(name, shape, "float32") for name, shape in sizes),
+            state={k: f"{k}_next" for k in self.inputs if f"{k}_next" in self.outputs},
+        )
+
+
+def graph_jobs(model: Echo, chunk_steps: int) -> dict[str, GraphJob]:
+    """The six graphs of a bundle by name, in the order in which audio passes through them."""
+    inputs, outputs = graph_inputs(model.config, chunk_steps), graph_outputs(model.config)
+    return {
+        name: GraphJob(name, module, inputs[name], outputs[name])
+        for name, module in graph_modules(model, chunk_steps).items()
     }

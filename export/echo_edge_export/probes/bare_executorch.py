@@ -19,6 +19,7 @@ from echo_edge.errors import EchoError
 from echo_edge_export.convert.to_executorch import to_executorch
 from echo_edge_export.model.config import EchoConfig
 from echo_edge_export.model.echo import Echo, Encoder
+from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.recipes import find_recipe
 from echo_edge_export.quantize.weights import is_quantized
 
@@ -61,7 +62,8 @@ def write_products(
     }
     examples = {name: torch.from_numpy(array) for name, array in inputs.items()}
     outputs = tuple(f"y{number}" for number in range(len(linears)))
-    spec = to_executorch(bare, "encoder", examples, outputs, recipe, None, target)
+    job = GraphJob("encoder", bare, examples, outputs)
+    spec = to_executorch(job, recipe, None, target)
     sizes = {name: linear.weight.numel() for name, linear in linears.items()}
     weight_bytes = sum(
         size * (1 if is_quantized("encoder", name, recipe) else 4) for name, size in sizes.items()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
 from echo_edge_export.convert.table import find_exporter
+from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.recipes import find_recipe
 
 
@@ -29,11 +30,12 @@ OPERATORS = {
 """What XNNPACK leaves to the engine, by the engine's name for it."""
 
 
-def write_alone(engine: str, operator: str, shape: tuple[int, ...], target: Path) -> GraphSpec:
+def write_single_operator(
+    engine: str, operator: str, shape: tuple[int, ...], target: Path
+) -> GraphSpec:
     """Write a graph `x` to `y` of one operator over the last axis of `shape`. EchoError for an
     operator that is not expected outside of XNNPACK."""
     if operator not in OPERATORS:
         raise EchoError(f"{operator}: found outside of XNNPACK, expected {', '.join(OPERATORS)}")
-    export, recipe = find_exporter(engine).load(), find_recipe("float32")
-    module, inputs = OPERATORS[operator]().eval(), {"x": torch.zeros(shape)}
-    return export(module, "alone", inputs, ("y",), recipe, None, target)
+    job = GraphJob("alone", OPERATORS[operator]().eval(), {"x": torch.zeros(shape)}, ("y",))
+    return find_exporter(engine).load()(job, find_recipe("float32"), None, target)

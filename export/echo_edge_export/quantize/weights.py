@@ -1,16 +1,12 @@
-"""What all exporters share: which linears become integers, the integers of their weights, and what
-the manifest says of a graph. One arithmetic, three file formats.
+"""Quantized weights: which linears become integers, and their integers. One arithmetic for three
+file formats.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 from echo_edge_export.quantize.recipes import FLOAT_LINEARS, QUANTIZED_GRAPHS, Recipe
 
 
@@ -53,19 +49,3 @@ def quantize_weight(
     scale = np.maximum(np.abs(weight).max(axis=1), 1e-8) / limit
     integers = np.clip(np.rint(weight / scale[:, None]), -limit, limit).astype(np.int8)
     return integers, scale.astype(np.float32)
-
-
-def describe(
-    path: Path,
-    inputs: Mapping[str, Tensor],
-    outputs: tuple[str, ...],
-    shapes: list[tuple[int, ...]],
-) -> GraphSpec:
-    """The manifest's entry for a graph: example `inputs` by name, the `shapes` of its `outputs`;
-    an input `x` for which there is an output `x_next` is state."""
-    return GraphSpec(
-        file=path.name,
-        inputs=tuple(TensorSpec(k, tuple(v.shape), "float32") for k, v in inputs.items()),
-        outputs=tuple(TensorSpec(k, s, "float32") for k, s in zip(outputs, shapes, strict=True)),
-        state={k: f"{k}_next" for k in inputs if f"{k}_next" in outputs},
-    )
