@@ -3,78 +3,39 @@
     python -m benchmarks.int8_vs_float --float DIR --int8 DIR [--threads 1] [--rounds N]
 
 Both stream the int8 bundle's self-test clip in the same process, one after the other in short
-turns, so that both see the same machine. A call is one chunk of the encoder alone: what comes
+rounds, so that both see the same machine. A call is one chunk of the encoder alone: what comes
 before and after is the same in both. The last line of stdout is the result as JSON.
 """
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from itertools import cycle, islice
 from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks._rounds import ROUND_CALLS, TimedEncoder, run_in_rounds
 from echo_edge.bundle.verify import Bundle
 from echo_edge.errors import EchoError, UsageError
 from echo_edge.selftest import read_clip, sqnr_db, trace
 from echo_edge.session import Session, load
 
-Array = NDArray[np.float32]
-
 ROUNDS = 25
-TURN_CALLS = 20
-WARM_UP_CALLS = 20
-
-
-class EncoderLane:
-    """One bundle's encoder over endlessly repeated features; what each call takes."""
-
-    def __init__(self, session: Session, pcm: Array) -> None:
-        self._encoder = session.graph("encoder")
-        self._features = _features(session, pcm)
-        self.samples_ms: list[float] = []
-
-    def run(self, n_calls: int) -> None:
-        """One sample per call."""
-        for features in islice(self._features, n_calls):
-            started = time.perf_counter()
-            self._encoder.run(features=features)
-            self.samples_ms.append(1000 * (time.perf_counter() - started))
-
-
-def run_in_turns(lanes: Sequence[EncoderLane], rounds: int) -> None:
-    """Fill `samples_ms` of every lane: a warm-up, then `rounds` of TURN_CALLS calls of each."""
-    for lane in lanes:
-        lane.run(WARM_UP_CALLS)
-        lane.samples_ms.clear()
-    for _ in range(rounds):
-        for lane in lanes:
-            lane.run(TURN_CALLS)
-
-
-def _features(session: Session, pcm: Array) -> Iterator[Array]:
-    frontend, size = session.graph("frontend"), session.bundle.manifest.audio.chunk_samples
-    chunks = pcm[: len(pcm) // size * size].reshape(-1, 1, size)
-    return cycle([frontend.run(pcm=chunk)["features"] for chunk in chunks])
 
 
 def compare(floating: Session, int8: Session, rounds: int) -> dict[str, Any]:
-    """Speed, size and fidelity of `int8` beside `floating`; `rounds` of TURN_CALLS calls each."""
+    """Speed, size and fidelity of `int8` beside `floating`; `rounds` of ROUND_CALLS calls each."""
     pcm = read_clip(int8.bundle)
     reference, measured = trace(floating, pcm)["latents"], trace(int8, pcm)["latents"]
-    lanes = {"float": EncoderLane(floating, pcm), "int8": EncoderLane(int8, pcm)}
-    run_in_turns(list(lanes.values()), rounds)
+    encoders = {"float": TimedEncoder(floating, pcm), "int8": TimedEncoder(int8, pcm)}
+    run_in_rounds(list(encoders.values()), rounds)
     audio = int8.bundle.manifest.audio
     return {
         "threads": int8.threads,
         "chunk_ms": 1000 * audio.chunk_samples / audio.sample_rate,
         "bundles": {
-            name: _figures(session.bundle, lanes[name].samples_ms)
+            name: _figures(session.bundle, encoders[name].samples_ms)
             for name, session in (("float", floating), ("int8", int8))
         },
         "latents_sqnr_db": (
@@ -133,7 +94,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--int8", required=True, metavar="DIR")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help=f"turns of {TURN_CALLS} calls (default {ROUNDS})"
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help=f"turns of {ROUND_CALLS} calls (default {ROUNDS})",
     )
     args = parser.parse_args(argv)
     try:

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._report import keep
+from benchmarks._report import command_line, write_report
 from echo_edge.bench.report.table import markdown
 from echo_edge.board.info import read_board
 from echo_edge.bundle.manifest import GraphSpec
@@ -59,9 +58,10 @@ def call_ms(engine: Engine, inputs: Mapping[str, NDArray[np.float32]]) -> float:
 def tflite_outside(path: Path) -> tuple[int, Outside]:
     """Pieces that XNNPACK runs of a .tflite file, and the operators outside of them: those between
     the pieces and the graph's outputs."""
-    interpreter_class = import_module("ai_edge_litert.interpreter").Interpreter
+    from ai_edge_litert.interpreter import Interpreter
+
     with quiet_stderr():
-        interpreter = interpreter_class(str(path), num_threads=1)
+        interpreter = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
     operators = interpreter._get_ops_details()
     shapes = {t["index"]: tuple(map(int, t["shape"])) for t in interpreter.get_tensor_details()}
@@ -86,16 +86,19 @@ def tflite_outside(path: Path) -> tuple[int, Outside]:
 
 def xnnpack_record(bundle: Bundle, name: str, folder: Path) -> Record:
     """One graph for LiteRT or ExecuTorch."""
+    from echo_edge_export.probes.single_operator import write_single_operator
+
     engine, path = bundle.manifest.engine.name, bundle.graph_path(name)
     if engine == "tflite":
         pieces, outside = tflite_outside(path)
     else:
-        pieces, outside = import_module("echo_edge_export.convert.to_executorch").left_over(path)
+        from echo_edge_export.convert.to_executorch import left_over
+
+        pieces, outside = left_over(path)
     alone = []
     for operator, shape in outside:
         target = folder / f"alone{path.suffix}"
-        write = import_module("echo_edge_export.probes.single_operator").write_single_operator
-        spec: GraphSpec = write(engine, operator, shape, target)
+        spec = write_single_operator(engine, operator, shape, target)
         opened = open_engine(engine, target, spec, 1)
         alone.append({"operator": operator, "shape": shape, "ms": call_ms(opened, zeros(spec))})
         opened.close()
@@ -104,7 +107,8 @@ def xnnpack_record(bundle: Bundle, name: str, folder: Path) -> Record:
 
 def onnx_record(bundle: Bundle, name: str, folder: Path) -> Record:
     """One graph for ONNX Runtime, by operator, in ms per call."""
-    ort = import_module("onnxruntime")
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_profiling, options.profile_file_prefix = True, str(folder / name)
@@ -165,9 +169,9 @@ def main(argv: list[str] | None = None) -> int:
     columns = ("bundle", "graph", "ms per call", "fast path", "outside, ms each")
     text = markdown(columns, [row for record in records for row in rows(record)])
     print(text)
-    words = ["python -m benchmarks.operators", *(sys.argv[1:] if argv is None else argv)]
-    about = f"Made by `{' '.join(words)}` on {records[0]['cpu']}."
-    keep(args.out, records, f"# Outside of the fast path\n\n{about}\n\n{text}\n")
+    command = command_line("operators", sys.argv[1:] if argv is None else argv)
+    about = f"Made by `{command}` on {records[0]['cpu']}."
+    write_report(args.out, records, f"# Outside of the fast path\n\n{about}\n\n{text}\n")
     return 0
 
 

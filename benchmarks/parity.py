@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._report import keep
-from benchmarks.int8_vs_float import TURN_CALLS, EncoderLane, run_in_turns
+from benchmarks._report import command_line, write_report
+from benchmarks._rounds import ROUND_CALLS, TimedEncoder, run_in_rounds
 from echo_edge.audio import read_blocks
 from echo_edge.bench.measure import checkout
 from echo_edge.bench.probe import probe_afresh
@@ -107,11 +107,11 @@ def encoder_ms(folders: Sequence[Path], threads: int, rounds: int) -> list[Recor
     with ExitStack() as opened:
         sessions = [opened.enter_context(load(folder, threads)) for folder in folders]
         pcm = read_clip(sessions[0].bundle)
-        lanes = [EncoderLane(session, pcm) for session in sessions]
-        run_in_turns(lanes, rounds)
+        encoders = [TimedEncoder(session, pcm) for session in sessions]
+        run_in_rounds(encoders, rounds)
     return [
-        {"min": round(min(lane.samples_ms), 3), "median": round(median(lane.samples_ms), 3)}
-        for lane in lanes
+        {"min": round(min(encoder.samples_ms), 3), "median": round(median(encoder.samples_ms), 3)}
+        for encoder in encoders
     ]
 
 
@@ -246,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
         default=[Path("demo/conversation.flac")],
     )
     parser.add_argument("--minutes", type=float, default=30.0, help="of the drift test")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {TURN_CALLS} calls")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {ROUND_CALLS} calls")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engines/parity"))
     args = parser.parse_args(argv)
     try:
@@ -259,9 +259,9 @@ def main(argv: list[str] | None = None) -> int:
     misses = "\n".join(f"- {miss}" for miss in over_budget(records))
     text = f"{report(records)}\n\n" + (f"Over budget:\n\n{misses}" if misses else "All agree.")
     print(text)
-    words = ["python -m benchmarks.parity", *(sys.argv[1:] if argv is None else argv)]
-    about = f"Made by `{' '.join(words)}` on {records[0]['cpu']}.\n\n"
-    keep(args.out, records, f"# Parity of engines\n\n{about}{text}\n")
+    command = command_line("parity", sys.argv[1:] if argv is None else argv)
+    about = f"Made by `{command}` on {records[0]['cpu']}.\n\n"
+    write_report(args.out, records, f"# Parity of engines\n\n{about}{text}\n")
     return 0
 
 

@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._report import keep
-from benchmarks.int8_vs_float import TURN_CALLS
+from benchmarks._report import command_line, write_report
+from benchmarks._rounds import ROUND_CALLS
 from benchmarks.parity import ROUNDS, agreement, encoder_ms
 from echo_edge.bench.accuracy import Labelled, read_labelled, score
 from echo_edge.bench.measure import LATENCY_S, checkout
@@ -84,6 +83,9 @@ def measure_one(
 ) -> tuple[Record, Result]:
     """All of one bundle but its speed and what depends on others; its turns and words. `expected`:
     eager latents `[S, d]` of the labelled minute by steps per chunk."""
+    import jiwer
+    import simpleder
+
     with load(folder) as session:
         bundle, manifest = session.bundle, session.bundle.manifest
         if manifest.source.checkpoint_sha256 != checkpoint_sha256:
@@ -91,7 +93,7 @@ def measure_one(
         labelled = labelled_of(bundle)
         latents = trace(session, labelled.pcm)["latents"]
         result = session.process(labelled.pcm, LATENCY_S)
-    right = score(labelled, result, import_module("jiwer"), import_module("simpleder"))
+    right = score(labelled, result, jiwer, simpleder)
     encoder = manifest.files[manifest.graphs["encoder"].file]
     record = {
         "schema": "echo-edge.recipes/1",
@@ -124,13 +126,17 @@ def labelled_of(bundle: Bundle) -> Labelled:
 
 def measure(args: argparse.Namespace, folder: Path) -> list[Record]:
     """One record per bundle."""
-    stored = import_module("echo_edge_export.checkpoint").load_checkpoint(args.checkpoint)
-    eager = import_module("echo_edge_export.parity").reference
+    import torch
+
+    from echo_edge_export.checkpoint import load_checkpoint
+    from echo_edge_export.parity import reference
+
+    stored = load_checkpoint(args.checkpoint)
     folders = exported(args, folder)
     pcm = labelled_of(open_bundle(folders[0])).pcm
     print("eager float torch", file=sys.stderr, flush=True)
-    import_module("torch").set_num_threads(1)  # more of them crawl beside any other load
-    expected = {steps: eager(stored.model, pcm, steps)["latents"] for steps in args.chunk_steps}
+    torch.set_num_threads(1)  # more of them crawl beside any other load
+    expected = {steps: reference(stored.model, pcm, steps)["latents"] for steps in args.chunk_steps}
     records, results = [], []
     for path in folders:
         print(f"{path.name}: latents, turns and words", file=sys.stderr, flush=True)
@@ -191,7 +197,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--engine", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--recipe", nargs="+", choices=(*RECIPES, DEFAULT), default=RECIPES)
     parser.add_argument("--chunk-steps", type=int, nargs="+", default=[12], help="of 40 ms each")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {TURN_CALLS} calls")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {ROUND_CALLS} calls")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for the bundles, which stay")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engines/recipes"))
     args = parser.parse_args(argv)
@@ -205,12 +211,12 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     text = report(records)
     print(text)
-    words = ["python -m benchmarks.recipes", *(sys.argv[1:] if argv is None else argv)]
+    command = command_line("recipes", sys.argv[1:] if argv is None else argv)
     about = (
-        f"Made by `{' '.join(words)}` on {records[0]['cpu']}; one thread, the least of "
-        f"{args.rounds * TURN_CALLS} calls in turns; DER and WER in per cent at {LATENCY_S:g} s."
+        f"Made by `{command}` on {records[0]['cpu']}; one thread, the least of "
+        f"{args.rounds * ROUND_CALLS} calls in turns; DER and WER in per cent at {LATENCY_S:g} s."
     )
-    keep(args.out, records, f"# Recipes and chunks\n\n{about}\n\n{text}\n")
+    write_report(args.out, records, f"# Recipes and chunks\n\n{about}\n\n{text}\n")
     return 0
 
 

@@ -20,7 +20,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks._rounds import TimedEncoder
 from benchmarks.bare_tflite import Products, write_products
-from benchmarks.int8_vs_float import EncoderLane
 from echo_edge.bench.report.table import markdown
 from echo_edge.bundle.find import find_bundle
 from echo_edge.bundle.manifest import GraphSpec, Manifest, TensorSpec
@@ -42,7 +41,7 @@ PRODUCTS = ("MatMul", "Gemm", "MatMulIntegerToFloat")
 ENGINES = ("onnx", "tflite", "executorch")
 """Of which the bare products can be had."""
 READ_BYTES = 1 << 28
-ROUNDS, TURN_CALLS = 25, 20
+ROUNDS, ROUND_CALLS = 25, 20
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,13 @@ def bare_products(session: Session, folder: Path) -> Bare:
 
 def _executorch_products(manifest: Manifest, target: Path) -> Products:
     try:
-        export = import_module("echo_edge_export.probes.bare_executorch")
+        from echo_edge_export.probes import bare_executorch
     except ImportError as error:
         raise EchoError(
             f"roofline: {error.name} is not installed here, expected for an executorch bundle: "
             "pip install 'echo-edge[export]'"
         ) from error
-    return Products(*export.write_products(manifest, target))
+    return Products(*bare_executorch.write_products(manifest, target))
 
 
 def _bare_onnx(path: Path, steps: int, threads: int, folder: Path) -> Bare:
@@ -180,24 +179,26 @@ def read_speed(rounds: int = 5) -> float:
 
 
 def measure(sessions: Sequence[Session], rounds: int, folder: Path) -> list[dict[str, Any]]:
-    """Figures of each bundle; `rounds` of TURN_CALLS calls each, all in turns."""
-    lanes, bares, bare_ms = [], [], []
+    """Figures of each bundle; `rounds` of ROUND_CALLS calls each, all in turns."""
+    encoders, bares, bare_ms = [], [], []
     for number, session in enumerate(sessions):
         (folder / str(number)).mkdir()
-        lanes.append(EncoderLane(session, read_clip(session.bundle)))
+        encoders.append(TimedEncoder(session, read_clip(session.bundle)))
         bares.append(bare_products(session, folder / str(number)))
         bare_ms.append(list[float]())
-    for turn in range(rounds + 1):
-        for lane, bare, samples_ms in zip(lanes, bares, bare_ms, strict=True):
-            lane.run(TURN_CALLS)
-            samples_ms += bare.run(TURN_CALLS)
-            if turn == 0:  # the warm-up
-                lane.samples_ms.clear()
+    for number in range(rounds + 1):
+        for encoder, bare, samples_ms in zip(encoders, bares, bare_ms, strict=True):
+            encoder.run(ROUND_CALLS)
+            samples_ms += bare.run(ROUND_CALLS)
+            if number == 0:  # the warm-up
+                encoder.samples_ms.clear()
                 samples_ms.clear()
     bytes_per_s = read_speed()
     return [
-        _figures(session, lane.samples_ms, bare, samples_ms, bytes_per_s)
-        for session, lane, bare, samples_ms in zip(sessions, lanes, bares, bare_ms, strict=True)
+        _figures(session, encoder.samples_ms, bare, samples_ms, bytes_per_s)
+        for session, encoder, bare, samples_ms in zip(
+            sessions, encoders, bares, bare_ms, strict=True
+        )
     ]
 
 
@@ -256,7 +257,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--bundle", metavar="DIR", nargs="+", default=[])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help=f"turns of {TURN_CALLS} calls (default {ROUNDS})"
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help=f"turns of {ROUND_CALLS} calls (default {ROUNDS})",
     )
     args = parser.parse_args(argv)
     try:

@@ -1,6 +1,6 @@
 """What runs on an emulated processor: the self-test, then the whole runtime, counted part by part.
 
-    python3 -m benchmarks.arm_guest BUNDLE OUT.npz CHUNKS
+    python3 -m benchmarks.emulation.arm_guest BUNDLE OUT.npz CHUNKS
 
 OUT gets every output of the self-test's clip, and `passed`. Then CHUNKS chunks of that clip (0:
 none) are pushed through a stream with all heads, after ten others, while `count_instructions.c` is

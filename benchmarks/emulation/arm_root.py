@@ -18,7 +18,7 @@ from echo_edge.engines import engine_version
 from echo_edge.engines.executorch_library import PARTS, WHEEL
 from echo_edge.errors import EchoError
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 BUILD_EXECUTORCH = CHECKOUT / "packages/echo_edge_executorch/build.py"
 COUNTER = Path(__file__).with_name("count_instructions.c")
 QEMU, QEMU_STATIC = "qemu-aarch64", "qemu-aarch64-static"

@@ -1,6 +1,6 @@
 """Does a bundle compute on ARM what it computes here, and in how many instructions? Never a time.
 
-    python -m benchmarks.emulated_board [--bundle DIR ...] [--cpu cortex-a72 ...] [--out FILE]
+    python -m benchmarks.emulation [--bundle DIR ...] [--cpu cortex-a72 ...] [--out FILE]
 
 Runs each bundle's self-test with aarch64 Python and its engine, one thread, under qemu's user-mode
 emulation of boards' processors, and compares each output with what this machine makes of the same
@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._report import keep
-from benchmarks.arm_guest import PARTS
-from benchmarks.arm_root import (
+from benchmarks._report import command_line, write_report
+from benchmarks.emulation.arm_guest import PARTS
+from benchmarks.emulation.arm_root import (
     CHECKOUT,
     CPUS,
     LIBRARIES,
@@ -96,7 +96,7 @@ def emulate(session: Session, cpu: str, work: Path, n_chunks: int) -> Record:
     out, counts = work / f"{cpu}.npz", work / f"{cpu}.txt"
     for path in (out, counts):
         path.unlink(missing_ok=True)
-    words = ("-m", "benchmarks.arm_guest", str(session.bundle.path.resolve()), str(out))
+    words = ("-m", "benchmarks.emulation.arm_guest", str(session.bundle.path.resolve()), str(out))
     run_emulated(work, cpu, python_path, (*words, str(n_chunks)), counts if n_chunks else None)
     with np.load(out) as arrays:
         outputs: dict[str, NDArray[Any]] = dict(arrays)
@@ -163,7 +163,7 @@ def save(records: Sequence[Record], out: Path, command: str) -> None:
         f"Made by `{command}`.\n\ndB: how close each output of the self-test's clip comes to what "
         f"the same engine computes on {records[0]['compared_with']} (150: the same bits). {COUNTED}"
     )
-    keep(out, records, f"# Bundles on emulated processors\n\n{about}\n\n{table(records)}")
+    write_report(out, records, f"# Bundles on emulated processors\n\n{about}\n\n{table(records)}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -195,8 +195,8 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     print(table(records))
     if args.out:
-        words = ["python -m benchmarks.emulated_board", *(sys.argv[1:] if argv is None else argv)]
-        save(records, args.out, " ".join(words))
+        command = command_line("emulation", sys.argv[1:] if argv is None else argv)
+        save(records, args.out, command)
     print(json.dumps(records))
     return 0 if all(record["selftest_passed"] for record in records) else 1
 

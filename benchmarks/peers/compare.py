@@ -86,7 +86,7 @@ class Peer:
 
 def peer_input(shape: tuple[int, ...]) -> Any:
     """Made anew for every turn, outside of what is timed."""
-    from benchmarks.peer_graphs import random_input
+    from benchmarks.peers.graphs import random_input
 
     return random_input(shape)
 
@@ -96,7 +96,7 @@ def build(folder: Path, threads: int) -> list[Peer]:
     try:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        from benchmarks import peer_graphs as graphs
+        from benchmarks.peers import graphs
     except ImportError as error:
         raise EchoError(
             f"peers: {error.name} is not installed here, expected a workstation: "

@@ -1,6 +1,6 @@
 """The meeting recorder, killed: what is lost, who opens what is left, what recovery makes of it.
 
-    python -m benchmarks.recorder_kills [--times 200] [--at-once 4] [--seed 0] [--folder DIR]
+    python -m benchmarks.recording.kills [--times 200] [--at-once 4] [--seed 0] [--folder DIR]
 
 Recorders of the demo conversation are ended by `kill -9` at random moments. Their files are opened
 by soundfile and, where they are installed, sox and ffmpeg; then each session is recovered and
@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.recorder import demo_audio, speak, start
+from benchmarks.recording.latency_and_soak import demo_audio, speak, start
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle.find import find_bundle
 from echo_edge.recorder import messages as lines

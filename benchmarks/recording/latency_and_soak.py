@@ -1,11 +1,11 @@
 """The meeting recorder over time: how late words are, what it eats.
 
-    python -m benchmarks.recorder latency [--seconds 60]              audio at the pace of speech
-    python -m benchmarks.recorder soak [--hours 2] [--pace 20]        CPU and memory by the minute
+    python -m benchmarks.recording.latency_and_soak latency [--seconds 60]              audio at the pace of speech
+    python -m benchmarks.recording.latency_and_soak soak [--hours 2] [--pace 20]        CPU and memory by the minute
 
 Audio goes in through stdin, so that this program knows what had been said at any moment. All
 heads run, on the bundle that `echo-edge record` would choose, but for separation. The last line of
-stdout is the result as JSON. What a kill costs: `benchmarks.recorder_kills`.
+stdout is the result as JSON. What a kill costs: `benchmarks.recording.kills`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from echo_edge.recorder.recordings import sessions
 
 Samples = NDArray[np.int16]
 
-AUDIO = Path(__file__).parents[1] / "demo/conversation.flac"
+AUDIO = Path(__file__).parents[2] / "demo/conversation.flac"
 BLOCK = SAMPLE_RATE // 20
 
 

@@ -1,6 +1,6 @@
 """Cost and memory by the length of a recording: constant, if the runtime keeps its promise.
 
-    python -m benchmarks.long_recording [--minutes 1,10,60] [--bundle DIR] [--audio FILE]
+    python -m benchmarks.recording.long_recording [--minutes 1,10,60] [--bundle DIR] [--audio FILE]
 
 A recording of each length is made up by repeating an audio file, read block by block, and streamed
 with all heads in a process of its own, as fast as it goes; memory is read after every minute of
@@ -28,7 +28,7 @@ from echo_edge.session import load
 
 Array = NDArray[np.float32]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 AUDIO = ROOT / "demo/conversation.flac"
 BLOCK_S = 1.0
 LATENCY_S = 2.0
@@ -82,7 +82,14 @@ def _discard(sources: Array) -> None:
 
 
 def _afresh(bundle: str, audio: str, minutes: int) -> dict[str, Any]:
-    command = (sys.executable, "-m", "benchmarks.long_recording", bundle, audio, str(minutes))
+    command = (
+        sys.executable,
+        "-m",
+        "benchmarks.recording.long_recording",
+        bundle,
+        audio,
+        str(minutes),
+    )
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise EchoError(f"{minutes} minutes: the process ended with {done.returncode}, see above")

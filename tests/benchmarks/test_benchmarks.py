@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import int8_vs_float, long_recording
+from benchmarks import int8_vs_float
+from benchmarks.recording import long_recording
 from echo_edge.audio import write_wav
 from echo_edge.session import load
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import arm_guest, arm_root, emulated_board
+from benchmarks.emulation import arm_guest, arm_root
+from benchmarks.emulation import board as emulated_board
 from echo_edge.board.info import read_board
 from echo_edge.bundle.verify import open_bundle
 from echo_edge.engines import engine_version

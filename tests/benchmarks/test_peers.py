@@ -10,7 +10,8 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="needs echo-edge[export]")
 pytest.importorskip("onnxruntime", reason="needs echo-edge[onnx]")
 
-from benchmarks import peer_graphs, peers  # noqa: E402
+from benchmarks.peers import compare as peers  # noqa: E402
+from benchmarks.peers import graphs as peer_graphs  # noqa: E402
 from echo_edge.bundle.manifest import GraphSpec  # noqa: E402
 from echo_edge.engines.null import NullEngine  # noqa: E402
 from echo_edge.session import load  # noqa: E402

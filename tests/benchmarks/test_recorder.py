@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import recorder, recorder_kills
+from benchmarks.recording import kills as recorder_kills
+from benchmarks.recording import latency_and_soak as recorder
 
 
 @pytest.fixture(autouse=True)

@@ -131,17 +131,20 @@ def rows(
     latencies_s: Sequence[float],
     out: Path,
 ) -> Iterator[Row]:
-    """What a bundle makes of every set at every latency."""
+    """What a bundle makes of every set at every latency. The turns of all sets go to
+    OUT/NAME_LATENCY.rttm."""
+    turns: dict[float, list[str]] = {latency_s: [] for latency_s in latencies_s}
     for kind, scenes in sets.items():
         for latency_s in latencies_s:
             results = [session.process(scene.pcm, latency_s) for scene in scenes]
-            folder = out / f"{name}_{latency_s:g}"
-            folder.mkdir(parents=True, exist_ok=True)
-            for scene, result in zip(scenes, results, strict=True):
-                (folder / f"{scene.name}.rttm").write_text(to_rttm(result, scene.name))
+            named = zip(scenes, results, strict=True)
+            turns[latency_s] += [to_rttm(result, scene.name) for scene, result in named]
             yield {"set": kind, "way": name, "latency_s": f"{latency_s:g}"} | measure(
                 scenes, results
             )
+    out.mkdir(parents=True, exist_ok=True)
+    for latency_s, texts in turns.items():
+        (out / f"{name}_{latency_s:g}.rttm").write_text("".join(texts))
 
 
 def per_bundle(session: Session, corpus: Corpus, mixtures: Sequence[Mixture]) -> Row:

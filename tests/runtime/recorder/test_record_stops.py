@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.recorder import speak, start
-from benchmarks.recorder_kills import Kill, kill_once, recovered_alike
+from benchmarks.recording.kills import Kill, kill_once, recovered_alike
+from benchmarks.recording.latency_and_soak import speak, start
 from echo_edge.recorder import messages as lines
 from echo_edge.recorder import recordings as sessions
 from echo_edge.recorder.capture import FileSource
@@ -48,7 +48,7 @@ def kills(null_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_kill_costs_less_than_a_second(kills: list[Kill], null_bundle: Path) -> None:
-    """Whatever the moment; `python -m benchmarks.recorder_kills` has 200 of them, and words."""
+    """Whatever the moment; `python -m benchmarks.recording.kills` has 200 of them, and words."""
     assert all(kill.exact for kill in kills)
     for kill in kills:
         assert kill.said_s - kill.kept_s <= 1.0

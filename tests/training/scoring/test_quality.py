@@ -102,7 +102,7 @@ def test_the_command(
     assert 0 <= rows[0]["pit"] <= 100
     assert np.isfinite([rows[0]["si_sdri_db"], rows[0]["si_sdri_live_db"]]).all()
     assert table.strip() in out.with_suffix(".md").read_text()
-    assert (out / "onnx_static_w8a8_inf/x.rttm").exists()
+    assert (out / "onnx_static_w8a8_inf.rttm").exists()
 
 
 def test_each_bundle_stands_beside_float_of_its_own_engine() -> None:

@@ -1,0 +1,1 @@
+"""Bundles on emulated ARM processors: what they compute, and in how many instructions."""

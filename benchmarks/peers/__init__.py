@@ -1,0 +1,1 @@
+"""The whole job beside graphs of the shapes of public models."""

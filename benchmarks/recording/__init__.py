@@ -1,0 +1,1 @@
+"""The recorder and long recordings: latency, memory over hours, kills."""
