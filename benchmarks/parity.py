@@ -246,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
         default=[Path("demo/conversation.flac")],
     )
     parser.add_argument("--minutes", type=float, default=30.0, help="of the drift test")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {ROUND_CALLS} calls")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of {ROUND_CALLS} calls")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engines/parity"))
     args = parser.parse_args(argv)
     try:

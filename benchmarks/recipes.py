@@ -197,7 +197,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--engine", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--recipe", nargs="+", choices=(*RECIPES, DEFAULT), default=RECIPES)
     parser.add_argument("--chunk-steps", type=int, nargs="+", default=[12], help="of 40 ms each")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of {ROUND_CALLS} calls")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of {ROUND_CALLS} calls")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for the bundles, which stay")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engines/recipes"))
     args = parser.parse_args(argv)

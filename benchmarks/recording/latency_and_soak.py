@@ -1,7 +1,9 @@
 """The meeting recorder over time: how late words are, what it eats.
 
-    python -m benchmarks.recording.latency_and_soak latency [--seconds 60]              audio at the pace of speech
-    python -m benchmarks.recording.latency_and_soak soak [--hours 2] [--pace 20]        CPU and memory by the minute
+    python -m benchmarks.recording.latency_and_soak latency [--seconds 60]
+    python -m benchmarks.recording.latency_and_soak soak [--hours 2] [--pace 20]
+
+The first feeds audio at the pace of speech, the second prints CPU and memory by the minute.
 
 Audio goes in through stdin, so that this program knows what had been said at any moment. All
 heads run, on the bundle that `echo-edge record` would choose, but for separation. The last line of
