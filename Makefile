@@ -20,6 +20,8 @@ check: .venv/.stamp
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+	.venv/bin/python docs/lint.py
+	.venv/bin/python docs/decisions/index.py --check
 
 # The bundle that ships in the package, made again from the checkpoint; byte for byte the same.
 bundle: .venv/.stamp

@@ -1,18 +1,20 @@
-"""The history of records, `benchmarks/results/<board>.jsonl`, and the README's table of them.
+"""The history of records in `benchmarks/results/`, and the tables of docs/performance.md.
 
-    python -m benchmarks.history [--add RECORDS] [--readme FILE [--check]]
+    python -m benchmarks.history [--add RECORDS] [--page FILE [--check]]
 
-`--add` appends the records of `echo-edge bench --json` to the files of their boards; a record that
-is there already is left out. The table has the last record that counts of each board, bundle kind
-and thread count. It is printed, or written between two marks of the README.
+`--add` appends the records of `echo-edge bench --json` to the files of their boards,
+`benchmarks/results/<board>.jsonl`; a record that is there already is left out. The table of boards
+has the last record that counts of each board, bundle kind and thread count. It is printed; or, with
+`--page`, it and every other table that the page has marks for is written between its marks.
 """
 
 import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from echo_edge.bench.record import Record
 from echo_edge.bench.report.store import append_lines, read_records
@@ -22,6 +24,7 @@ from echo_edge.files import save
 
 FOLDER = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks.history: begin -->", "<!-- benchmarks.history: end -->"
+"""Around the table of boards. Around table NAME of `TABLES`: `benchmarks.history.NAME`."""
 
 COLUMNS = (
     "board", "recipe", "engine", "chunk ms", "threads", "RTF", "x GEMM", "p50 ms", "p90 ms",
@@ -95,21 +98,153 @@ def _row(record: Record) -> tuple[str, ...]:
     )
 
 
-def with_table(text: str, rows: str, name: str) -> str:
+def _read(folder: Path, name: str) -> list[dict[str, Any]]:
+    lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def engines(folder: Path) -> str:
+    """One checkpoint in every engine and recipe: closeness to float torch, time, memory."""
+    records = _read(folder, "engines/parity")
+    columns = ("engine", "recipe", "latents, dB", "encoder, ms: 1 thread", "2 threads",
+               "bundle, MiB", "encoder, MiB", "peak RSS, MiB")  # fmt: skip
+    return markdown(
+        columns,
+        [
+            (
+                record["bundle"]["engine"],
+                record["bundle"]["recipe"],
+                f"{record['sqnr_db']['latents']:.1f}",
+                *(f"{record['encoder_ms'][threads]['min']:.1f}" for threads in ("1", "2")),
+                *(f"{record['bundle'][key]:.1f}" for key in ("size_mib", "encoder_mib")),
+                f"{record['rss_mib']['peak']:.0f}",
+            )
+            for record in records
+        ],
+    )
+
+
+def _recipes(records: Iterable[Mapping[str, Any]]) -> str:
+    columns = ("engine", "recipe", "chunk, ms", "encoder, ms per chunk", "per second of audio",
+               "latents, dB", "peak RSS, MiB", "DER, %", "WER, %", "error budget")  # fmt: skip
+    return markdown(
+        columns,
+        [
+            (
+                record["engine"],
+                record["recipe"],
+                str(record["chunk_ms"]),
+                f"{record['encoder_ms']['min']:.1f}",
+                f"{record['encoder_ms_per_s']:.1f}",
+                f"{record['latents_db']['labelled']:.1f}",
+                f"{record['rss_mib']:.0f}",
+                *(f"{record['accuracy'][key]:.1f}" for key in ("der_percent", "wer_percent")),
+                "missed" if record["over_budget"] else "kept",
+            )
+            for record in records
+        ],
+    )
+
+
+def recipes(folder: Path) -> str:
+    """Every recipe of every engine, at 480 ms a chunk."""
+    return _recipes(_read(folder, "engines/recipes"))
+
+
+def chunks(folder: Path) -> str:
+    """The default recipe of every engine with four lengths of chunk."""
+    return _recipes(_read(folder, "engines/chunks"))
+
+
+def quality(folder: Path) -> str:
+    """Turns and words of each bundle and latency, beside references that need no diarization."""
+    keys = ("der", "missed", "false", "confusion", "jer", "count_right", "wer", "cpwer")
+    columns = ("audio", "bundle", "latency, s", "DER, %", "missed", "false alarm", "confusion",
+               "JER, %", "count right, %", "WER, %", "cpWER, %")  # fmt: skip
+    return markdown(
+        columns,
+        [
+            (
+                record["set"],
+                record["way"],
+                record["latency_s"],
+                *(f"{record[key]:.1f}" if key in record else "" for key in keys),
+            )
+            for record in _read(folder, "quality")
+            if "der" in record
+        ],
+    )
+
+
+def voices(folder: Path) -> str:
+    """Telling voices apart, and separating them, with each bundle."""
+    columns = ("bundle", "EER, %", "PIT accuracy, %", "SI-SDRi, dB: two passes", "live")
+    keys = ("eer", "pit", "si_sdri_db", "si_sdri_live_db")
+    return markdown(
+        columns,
+        [
+            (record["way"], *(f"{record[key]:.1f}" for key in keys))
+            for record in _read(folder, "quality")
+            if "eer" in record
+        ],
+    )
+
+
+def emulated(folder: Path) -> str:
+    """Emulated ARM processors: closeness to x86, and instructions per second of audio."""
+    columns = ("engine", "processor", "self-test", "latents, dB",
+               "M instructions per s of audio", "encoder", "Python")  # fmt: skip
+    return markdown(
+        columns,
+        [
+            (
+                record["bundle"]["engine"],
+                record["cpu"],
+                "passed" if record["selftest_passed"] else "failed",
+                f"{record['outputs']['latents']['sqnr_db']:.1f}",
+                *(
+                    f"{record['instructions']['per_audio_s'][key] / 1e6:.0f}"
+                    for key in ("all", "encoder", "runtime")
+                ),
+            )
+            for record in _read(folder, "emulated/instructions")
+        ],
+    )
+
+
+TABLES: dict[str, Callable[[Path], str]] = {
+    each.__name__: each for each in (engines, recipes, chunks, quality, voices, emulated)
+}
+"""Tables other than that of boards, by the name in their marks."""
+
+
+def with_table(text: str, rows: str, name: str, begin: str = BEGIN, end: str = END) -> str:
     """`text` with what is between the two marks replaced. EchoError if it has not both, once."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
-        raise EchoError(f"{name}: found no place for the table, expected {BEGIN} and then {END}")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{rows}{END}{rest.partition(END)[2]}"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+        raise EchoError(f"{name}: found no place for the table, expected {begin} and then {end}")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{rows}{end}{rest.partition(end)[2]}"
+
+
+def with_tables(text: str, boards: str, folder: Path, name: str) -> str:
+    """`text` with the table of boards, and each other table whose mark it has, written anew."""
+    text = with_table(text, boards, name)
+    for key, make in TABLES.items():
+        begin, end = (f"<!-- benchmarks.history.{key}: {side} -->" for side in ("begin", "end"))
+        if begin in text:
+            text = with_table(text, make(folder), name, begin, end)
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:
     """Add, print or write; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--add", metavar="RECORDS", help="append these to the history first")
-    parser.add_argument("--readme", metavar="FILE", help="write the table there, between its marks")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if the table is not the latest"
+        "--page", metavar="FILE", help="write the tables there, between their marks"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if a table is not the latest"
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -121,28 +256,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.check and (not args.readme or args.add):
-        raise UsageError(
-            "--check: found no --readme, or --add: expected --readme FILE alone beside it"
-        )
+    if args.check and (not args.page or args.add):
+        raise UsageError("--check: found no --page, or --add: expected --page FILE alone beside it")
     if args.add:
         print(f"added {add(read_records(args.add), args.folder)} records", file=sys.stderr)
     rows = table(history(args.folder))
-    if not args.readme:
+    if not args.page:
         print(rows, end="")
         return 0
     try:
-        old = Path(args.readme).read_text(encoding="utf-8")
+        old = Path(args.page).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise EchoError(f"{args.readme}: cannot be read ({error}): expected a text") from error
-    new = with_table(old, rows, args.readme)
+        raise EchoError(f"{args.page}: cannot be read ({error}): expected a text") from error
+    new = with_tables(old, rows, args.folder, args.page)
     if args.check and new != old:
         raise EchoError(
-            f"{args.readme}: found another table, expected that of {args.folder.name}/: "
-            f"python -m benchmarks.history --readme {args.readme}"
+            f"{args.page}: found another table, expected that of {args.folder.name}/: "
+            f"python -m benchmarks.history --page {args.page}"
         )
     if not args.check:
-        save(new, args.readme)
+        save(new, args.page)
     return 0
 
 

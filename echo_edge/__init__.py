@@ -20,7 +20,7 @@ from echo_edge.errors import (
 from echo_edge.result import Result, Source, Speaker, SpeakerCount, Tentative, Turn, Word
 from echo_edge.session import Session, load
 from echo_edge.stream import Stream
-from echo_edge.version import __version__
+from echo_edge.version import __version__ as __version__
 from echo_edge.voices import Voice, Voiceprint, Voices
 
 habits.switch_off()
@@ -45,6 +45,5 @@ __all__ = [
     "Voices",
     "VoicesError",
     "Word",
-    "__version__",
     "load",
 ]

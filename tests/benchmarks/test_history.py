@@ -82,40 +82,40 @@ def test_no_record_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "No board has been measured yet.\n"
 
 
-def test_the_readme_keeps_what_is_around_the_table(
+def test_the_page_keeps_what_is_around_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{results.BEGIN}\nstale row\n{results.END}\nafter\n")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{results.BEGIN}\nstale row\n{results.END}\nafter\n")
     new = write(tmp_path / "new", record())
-    assert run(tmp_path / "results", "--add", new, "--readme", str(readme)) == 0
-    text = readme.read_text()
+    assert run(tmp_path / "results", "--add", new, "--page", str(page)) == 0
+    text = page.read_text()
     assert text.startswith(f"before\n{results.BEGIN}\n| board ")
     assert text.endswith(f"|\n{results.END}\nafter\n")
     assert "stale row" not in text
-    assert run(tmp_path / "results", "--readme", str(readme), "--check") == 0
-    readme.write_text(text.replace("0.0200", "0.0100"))
-    assert run(tmp_path / "results", "--readme", str(readme), "--check") == 1
-    assert "0.0100" in readme.read_text()
+    assert run(tmp_path / "results", "--page", str(page), "--check") == 0
+    page.write_text(text.replace("0.0200", "0.0100"))
+    assert run(tmp_path / "results", "--page", str(page), "--check") == 1
+    assert "0.0100" in page.read_text()
     assert "found another table" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "text", ["", results.BEGIN, f"{results.END} {results.BEGIN}", 2 * results.BEGIN + results.END]
 )
-def test_a_readme_without_its_marks_is_left_alone(
+def test_a_page_without_its_marks_is_left_alone(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
-    assert run(tmp_path / "results", "--readme", str(readme)) == 1
-    assert readme.read_text() == text
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert run(tmp_path / "results", "--page", str(page)) == 1
+    assert page.read_text() == text
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [(["--check"], 2), (["--add", "absent"], 1), (["--readme", "absent"], 1)],
+    [(["--check"], 2), (["--add", "absent"], 1), (["--page", "absent"], 1)],
 )
 def test_bad_options_are_one_line(
     tmp_path: Path, options: list[str], code: int, capsys: pytest.CaptureFixture[str]
@@ -125,6 +125,9 @@ def test_bad_options_are_one_line(
     assert (out, len(err.splitlines())) == ("", 1)
 
 
-def test_the_readme_of_the_project_has_the_latest_table() -> None:
-    root = Path(results.__file__).parents[1]
-    assert results.main(["--readme", str(root / "README.md"), "--check"]) == 0
+def test_the_page_of_the_project_has_the_latest_tables() -> None:
+    page = Path(results.__file__).parents[1] / "docs" / "performance.md"
+    text = page.read_text(encoding="utf-8")
+    missing = [each for each in results.TABLES if f"benchmarks.history.{each}: begin" not in text]
+    assert missing == []
+    assert results.main(["--page", str(page), "--check"]) == 0

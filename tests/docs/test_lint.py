@@ -46,3 +46,9 @@ def test_names_the_line_where_the_block_begins(tmp_path: Path) -> None:
     (line,) = lint["findings"](page)
 
     assert line.startswith(f"{page}:7: found 27 words")
+
+
+def test_the_pages_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    code = lint["main"]([])
+
+    assert (capsys.readouterr().out, code) == ("", 0)
