@@ -2,19 +2,18 @@
 
     python docs/pictures.py [--result RESULT.json]
 
-`demo.svg`: who speaks when in the demo conversation, the reference above what echo-edge says.
-RESULT is what `echo-edge run demo/conversation.flac --latency-s 2 --format json` wrote; without it
-the command runs first. `flow.svg`: what happens to a chunk of audio. `rooms.svg`: the rooms of the
-runtime, each layer above those that it may import, read from `[tool.importlinter]`.
-`docs/pictures/speaker_count.svg` is not made here but by `python -m training.tune_count`.
+`flow.svg`: what happens to a chunk of audio. `rooms.svg`: the rooms of the runtime, each layer above
+those that it may import, read from `[tool.importlinter]`. `demo.svg`: who speaks when in the demo
+conversation, the reference above what echo-edge says; drawn only with RESULT, which is what
+`echo-edge run demo/conversation.flac --latency-s 2 --format json --no-voices` prints.
+`speaker_count.svg` is not drawn here but by `python -m training.tune_count`.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 import tomllib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -74,12 +73,12 @@ LEFT, PLOT, LANE, GAP = 108, 768, 17, 5
 
 def pairs(reference: Sequence[Turn], result: Sequence[Turn]) -> dict[str, str]:
     """For each speaker of the result, the reference speaker with the most common time."""
-    common: Counter[tuple[str, str]] = Counter()
+    common: defaultdict[tuple[str, str], float] = defaultdict(float)
     for start_s, end_s, speaker in result:
         for other_start_s, other_end_s, name in reference:
             common[speaker, name] += max(0, min(end_s, other_end_s) - max(start_s, other_start_s))
     paired: dict[str, str] = {}
-    for (speaker, name), _ in common.most_common():
+    for speaker, name in sorted(common, key=lambda each: -common[each]):
         if speaker not in paired and name not in paired.values():
             paired[speaker] = name
     return paired
@@ -163,17 +162,17 @@ def flow() -> str:
         *labelled(304, 97, 140, "encoder", "once every 480 ms"),
     ]
     heads = (
-        ("diarization", "who is active", "turns and speakers"),
-        ("transcription", "sounds, then words", "words with times"),
-        ("separation", "one voice per output", "a WAV per speaker"),
+        ("diarization", "who is active", "turns and speakers", "labels or known names"),
+        ("transcription", "sounds, then words", "words with times", "txt json rttm ctm srt vtt"),
+        ("separation", "one voice per output", "separated voices", "one WAV per speaker"),
     )
-    for row, (head, remark, result) in enumerate(heads):
+    for row, (head, remark, result, form) in enumerate(heads):
         y = 21 + row * 76
         body += [
             arrow(444, 120, 484, y + 23),
             *labelled(484, y, 160, head, remark),
             arrow(644, y + 23, 684, y + 23),
-            *labelled(684, y, 170, result, "label or known name" if row == 0 else ""),
+            *labelled(684, y, 170, result, form),
         ]
     return svg(870, 240, "How a chunk of audio becomes turns, words and separated voices", body)
 
@@ -229,21 +228,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--result", type=Path, help="JSON of the demo conversation")
     args = parser.parse_args(argv)
+    drawn = {"flow": flow(), "rooms": rooms(runtime_layers())}
     if args.result:
         result = json.loads(args.result.read_text(encoding="utf-8"))
-    else:
-        command = [sys.executable, "-m", "echo_edge", "run", "demo/conversation.flac"]
-        command += ["--latency-s", "2", "--format", "json", "--no-voices"]
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-        result = json.loads(done.stdout)
-    reference = json.loads((ROOT / "demo" / "conversation.json").read_text(encoding="utf-8"))
-    FOLDER.mkdir(exist_ok=True)
-    pictures = {
-        "demo": demo(turns(reference), turns(result), result["audio"]["duration_s"]),
-        "flow": flow(),
-        "rooms": rooms(runtime_layers()),
-    }
-    for name, picture in pictures.items():
+        reference = json.loads((ROOT / "demo" / "conversation.json").read_text(encoding="utf-8"))
+        drawn["demo"] = demo(turns(reference), turns(result), result["audio"]["duration_s"])
+    for name, picture in drawn.items():
         (FOLDER / f"{name}.svg").write_text(picture, encoding="utf-8")
     return 0
 
