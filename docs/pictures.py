@@ -2,7 +2,7 @@
 
     python docs/pictures.py [--result RESULT.json]
 
-`flow.svg`: what happens to a chunk of audio. `rooms.svg`: the rooms of the runtime, each layer above
+`flow.svg`: what happens to a chunk of audio. `rooms.svg`: the rooms of the runtime, each above
 those that it may import, read from `[tool.importlinter]`. `demo.svg`: who speaks when in the demo
 conversation, the reference above what echo-edge says; drawn only with RESULT, which is what
 `echo-edge run demo/conversation.flac --latency-s 2 --format json --no-voices` prints.
