@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_edge.bench.record import Record
+from echo_edge.bench.record import Record, to_json
 from echo_edge.bench.report.store import append_lines, read_records
 from echo_edge.bench.report.table import markdown, setup
 from echo_edge.errors import EchoError, UsageError
@@ -35,9 +35,9 @@ COLUMNS = (
 
 def board_file(record: Record) -> str:
     """The name of the file for the record's board, such as `raspberry_pi_5_model_b_rev_1_0`."""
-    board = record["board"]
-    words = re.findall(r"[a-z0-9]+", board["model"].lower())
-    return f"{'_'.join(words)[:60] or 'board'}_{board['cores'] or 'unknown'}_cores.jsonl"
+    board = record.board
+    words = re.findall(r"[a-z0-9]+", board.model.lower())
+    return f"{'_'.join(words)[:60] or 'board'}_{board.cores or 'unknown'}_cores.jsonl"
 
 
 def add(records: Iterable[Record], folder: Path) -> int:
@@ -47,13 +47,13 @@ def add(records: Iterable[Record], folder: Path) -> int:
         path = folder / board_file(record)
         known = read_records(str(path)) if path.exists() and path.stat().st_size else []
         if all(_identity(record) != _identity(each) for each in known):
-            append_lines(str(path), [json.dumps(record, allow_nan=False)])
+            append_lines(str(path), [to_json(record)])
             n_added += 1
     return n_added
 
 
 def _identity(record: Record) -> tuple[str, str, str]:
-    return record["time"], record["bundle"]["sha256"], setup(record)
+    return record.time, record.bundle.sha256, setup(record)
 
 
 def history(folder: Path) -> list[Record]:
@@ -67,7 +67,7 @@ def table(records: Sequence[Record]) -> str:
     """Markdown: the last record that counts of each board and configuration."""
     last: dict[tuple[str, str], Record] = {}
     for record in records:
-        if record["valid"]:
+        if record.valid:
             last[board_file(record), setup(record)] = record
     if not last:
         return "No board has been measured yet.\n"
@@ -75,26 +75,26 @@ def table(records: Sequence[Record]) -> str:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    bundle, load, latency_ms = record["bundle"], record["load_ms"], record["latency_ms"]
-    reference, live, energy = record.get("reference"), record.get("live"), record.get("energy")
-    accuracy = record.get("accuracy")
-    commit = "" if record["commit"] is None else f", {record['commit'][:9]}"
+    bundle, load, latency_ms = record.bundle, record.load_ms, record.latency_ms
+    reference, live, energy = record.reference, record.live, record.energy
+    accuracy = record.accuracy
+    commit = "" if record.commit is None else f", {record.commit[:9]}"
     return (
-        f"{record['board']['model']}, {record['board']['cores'] or '?'} cores",
-        bundle["recipe"],
-        f"{bundle['engine']} {bundle['engine_version']}",
-        f"{1000 * record['chunk_s']:.0f}",
-        str(record["threads"]),
-        f"{record['rtf']:.4f}",
-        f"{reference['rtf_ratio']:.2f}" if reference else "-",
-        *(f"{latency_ms[name]:.2f}" for name in ("p50", "p90", "p99")),
-        f"{live['latency_ms']['p99']:.2f}" if live else "-",
-        f"{record['rss_mib']['peak']:.0f}",
-        f"{load['warm']:.0f} / {load['cold']:.0f}",
-        f"{record['first_result_ms']:.0f}",
-        f"{accuracy['der_percent']:.1f} / {accuracy['wer_percent']:.1f}" if accuracy else "-",
-        f"{energy['joules_per_audio_s']:.3f}" if energy else "-",
-        f"{record['time'][:10]}{commit}{'+' if record['dirty'] else ''}",
+        f"{record.board.model}, {record.board.cores or '?'} cores",
+        bundle.recipe,
+        f"{bundle.engine} {bundle.engine_version}",
+        f"{1000 * record.chunk_s:.0f}",
+        str(record.threads),
+        f"{record.rtf:.4f}",
+        f"{reference.rtf_ratio:.2f}" if reference else "-",
+        *(f"{each:.2f}" for each in (latency_ms.p50, latency_ms.p90, latency_ms.p99)),
+        f"{live.latency_ms.p99:.2f}" if live else "-",
+        f"{record.rss_mib.peak:.0f}",
+        f"{load.warm:.0f} / {load.cold:.0f}",
+        f"{record.first_result_ms:.0f}",
+        f"{accuracy.der_percent:.1f} / {accuracy.wer_percent:.1f}" if accuracy else "-",
+        f"{energy.joules_per_audio_s:.3f}" if energy else "-",
+        f"{record.time[:10]}{commit}{'+' if record.dirty else ''}",
     )
 
 

@@ -16,6 +16,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -142,7 +143,7 @@ def measure(args: argparse.Namespace) -> list[Record]:
                     for name, value in manifest.parity.items() if name.endswith(".sqnr_db")
                 },
                 "drift_db": round(drift_db(session, recordings[0], args.minutes), 1),
-                "rss_mib": probe_afresh(bundle, 1)["rss_mib"],
+                "rss_mib": asdict(probe_afresh(bundle, 1).rss_mib),
                 "encoder_ms": {},
             })  # fmt: skip
     for record, results in zip(records, found, strict=True):

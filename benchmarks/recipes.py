@@ -110,7 +110,7 @@ def measure_one(
             "labelled": round(sqnr_db(expected[manifest.streaming.chunk_steps], latents), 2),
         },
         "over_budget": bool(manifest.parity["over_budget"]),
-        "rss_mib": round(probe_afresh(bundle, 1)["rss_mib"]["peak"], 1),
+        "rss_mib": round(probe_afresh(bundle, 1).rss_mib.peak, 1),
         "accuracy": asdict(right),
     }
     return record, result

@@ -4,6 +4,7 @@
     ├── AudioError         exit 1   audio that cannot be read, or is not audio
     ├── EngineError        exit 1   an engine that is absent, too old, or failed while running
     ├── OutputError        exit 1   a result that cannot be written
+    ├── JsonError          exit 1   JSON of ours that is not what it should be
     ├── VoicesError        exit 1   known voices that cannot be read, or are another checkpoint's
     ├── UsageError         exit 2   an option that makes no sense
     └── BundleError        exit 3   a bundle that breaks its promises: verification refused
@@ -32,6 +33,15 @@ class OutputError(EchoError):
 
 class VoicesError(EchoError):
     """Known voices that cannot be read or written, or that another checkpoint learned."""
+
+
+class JsonError(EchoError):
+    """JSON of our own whose keys or values are not what they should be; `rule` is the rule's name
+    in docs/reference/bundle.md."""
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class UsageError(EchoError):

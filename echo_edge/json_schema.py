@@ -1,61 +1,75 @@
-"""The manifest as a JSON Schema, from the same dataclasses that read it.
+"""Frozen dataclasses as JSON Schema 2020-12: what `strict_json` reads, for other programs.
 
-    python -m echo_edge.bundle.schema > docs/reference/bundle.schema.json
-
-It says what one value may be; rules between values are in docs/reference/bundle.md and
-`manifest.py` only.
+A schema says what one value may be; rules between values are in the documents' own modules only.
 """
 
-import json
-import sys
-from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from echo_edge.bundle.manifest import BUNDLE_SCHEMA, MAX_FILES, Manifest
+from echo_edge.strict_json import AnyText
 
 _PLAIN: dict[object, dict[str, object]] = {
     str: {"type": "string", "maxLength": 200},
+    AnyText: {"type": "string"},
     int: {"type": "integer"},
     float: {"type": "number"},
+    bool: {"type": "boolean"},
+    bytes: {"type": "string", "contentEncoding": "base64"},
 }
 
 
-def manifest_schema() -> dict[str, object]:
-    """A document in JSON Schema 2020-12 that every valid manifest.json fits."""
-    schema: dict[str, Any] = {
+def schema_of(kind: Any, title: str, *, lenient: bool = False) -> dict[str, Any]:
+    """The schema that every document of the dataclass `kind` fits; `lenient` as in
+    `strict_json.convert`."""
+    return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"manifest.json of a bundle, {BUNDLE_SCHEMA}",
-        **_schema(Manifest),
+        "title": title,
+        **_schema(kind, lenient),
     }
-    schema["properties"]["schema"] = {"const": BUNDLE_SCHEMA}
-    schema["properties"]["files"]["maxProperties"] = MAX_FILES
-    return schema
 
 
-def _schema(kind: Any) -> dict[str, Any]:
+def _schema(kind: Any, lenient: bool) -> dict[str, Any]:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        merged = _schema(arguments[0])
+        merged = _schema(arguments[0], lenient)
         for rule in arguments[1:]:
             merged |= rule.schema
         return merged
+    if origin in (UnionType, Union):
+        (inner,) = (each for each in arguments if each is not NoneType)
+        return {"anyOf": [_schema(inner, lenient), {"type": "null"}]}
     if is_dataclass(kind):
-        hints = get_type_hints(kind, include_extras=True)
-        names = [field.name for field in fields(kind)]
-        return {
+        return _object(kind, lenient)
+    if origin in (dict, Mapping):
+        values = {
             "type": "object",
-            "properties": {name: _schema(hints[name]) for name in names},
-            "required": names,
-            "additionalProperties": False,
+            "additionalProperties": _schema(arguments[1], lenient),
         }
-    if origin is dict:
-        values = {"type": "object", "additionalProperties": _schema(arguments[1])}
-        return values | {"propertyNames": _schema(arguments[0])}
+        return values | {"propertyNames": _schema(arguments[0], lenient)}
     if origin is tuple:
-        return {"type": "array", "items": _schema(arguments[0])}
-    return dict(_PLAIN[kind])
+        return _array(arguments, lenient)
+    return dict(_PLAIN[AnyText if kind is str and lenient else kind])
 
 
-if __name__ == "__main__":
-    json.dump(manifest_schema(), sys.stdout, indent=1)
-    print()
+def _object(kind: Any, lenient: bool) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    required = [
+        each.name
+        for each in fields(kind)
+        if each.default is MISSING and each.default_factory is MISSING
+    ]
+    found = {
+        "type": "object",
+        "properties": {each.name: _schema(hints[each.name], lenient) for each in fields(kind)},
+        "required": required,
+    }
+    return found if lenient else found | {"additionalProperties": False}
+
+
+def _array(kinds: tuple[Any, ...], lenient: bool) -> dict[str, Any]:
+    if kinds[1:] == (Ellipsis,):
+        return {"type": "array", "items": _schema(kinds[0], lenient)}
+    items = [_schema(each, lenient) for each in kinds]
+    return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}

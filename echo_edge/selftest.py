@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.bundle.npy import read_npy
-from echo_edge.bundle.strict_json import convert, read_json
-from echo_edge.bundle.types import FileName
+from echo_edge.bundle.types import FileName, as_bundle_error
 from echo_edge.bundle.verify import Bundle
 from echo_edge.errors import BundleError
 from echo_edge.session import Session
+from echo_edge.strict_json import convert, read_json
 
 Array = NDArray[np.float32]
 
@@ -145,9 +145,10 @@ def read_selftest(bundle: Bundle) -> Expected:
             f"{bundle.path.name}: holds no self-test: export it again", "selftest-files"
         )
     text = (bundle.path / EXPECTED).read_bytes()
-    entries: dict[str, _Entry] = convert(
-        read_json(text, EXPECTED), dict[str, _Entry], f"{EXPECTED}: "
-    )
+    with as_bundle_error():
+        entries: dict[str, _Entry] = convert(
+            read_json(text, EXPECTED), dict[str, _Entry], f"{EXPECTED}: "
+        )
     if not entries:
         raise BundleError(
             f"{EXPECTED}: found nothing to compare: export it again", "selftest-files"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge import selftest
-from echo_edge.bench.measure import LATENCY_S, LEAST_WARM_UP_CHUNKS, chunks_of, discard
+from echo_edge.bench.measure import LATENCY_S, MIN_WARM_UP_CHUNKS, chunks_of, discard
 from echo_edge.bundle.manifest import GRAPH_NAMES
 from echo_edge.engines import Engine
 from echo_edge.session import Session, load
@@ -68,7 +68,7 @@ def count(session: Session, n_chunks: int) -> None:
     }
     stream = replace(session, engines=marked).stream(LATENCY_S, on_sources=discard)
     chunks = cycle(chunks_of(session.bundle, None))
-    for chunk in islice(chunks, LEAST_WARM_UP_CHUNKS):
+    for chunk in islice(chunks, MIN_WARM_UP_CHUNKS):
         stream.push(chunk)
     marker.on = True
     marker.enter("runtime")

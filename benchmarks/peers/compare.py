@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from echo_edge.bench.measure import Lane
+from echo_edge.bench.measure import Contender
 from echo_edge.bench.report.table import markdown
 from echo_edge.bundle.find import find_bundle
 from echo_edge.bundle.manifest import GraphSpec, TensorSpec
@@ -141,7 +141,7 @@ def _open(path: Path, threads: int) -> Engine:
 
 def measure(session: Session, peers: Sequence[Peer], rounds: int) -> dict[str, Any]:
     """All in turns; medians."""
-    lane = Lane(session, None)
+    lane = Contender(session, None)
     lane.warm_up()
     turn_rtf = []
     for turn in range(rounds + 1):

@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 AUDIO, TRUTH = "selftest/labelled.flac", "selftest/labelled.stm"
 LONGEST_S = 120.0
-MOST_TURNS = 1000
+MAX_TURNS = 1000
 CURE = "export it again"
 
 
@@ -37,7 +37,7 @@ class Labelled:
     turns: tuple[Turn, ...]
     """In the order of their start."""
     text: str
-    """All that is said, turn after turn."""
+    """All that is transcripts, turn after turn."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def read_truth(data: bytes, duration_s: float) -> tuple[tuple[Turn, ...], str]:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as error:
         raise BundleError(f"{TRUTH}: found no UTF-8: {CURE}", "selftest-files") from error
-    if not 0 < len(lines) <= MOST_TURNS:
+    if not 0 < len(lines) <= MAX_TURNS:
         raise BundleError(
-            f"{TRUTH}: found {len(lines)} lines, expected 1 to {MOST_TURNS}: {CURE}",
+            f"{TRUTH}: found {len(lines)} lines, expected 1 to {MAX_TURNS}: {CURE}",
             "selftest-files",
         )
-    said = [_turn(number, line, duration_s) for number, line in enumerate(lines, 1)]
-    said.sort(key=lambda turn_and_text: turn_and_text[0].start_s)
-    return tuple(turn for turn, _ in said), " ".join(text for _, text in said)
+    transcripts = [_turn(number, line, duration_s) for number, line in enumerate(lines, 1)]
+    transcripts.sort(key=lambda turn_and_text: turn_and_text[0].start_s)
+    return tuple(turn for turn, _ in transcripts), " ".join(text for _, text in transcripts)
 
 
 def _turn(number: int, line: str, duration_s: float) -> tuple[Turn, str]:

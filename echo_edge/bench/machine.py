@@ -1,4 +1,4 @@
-"""What the machine was like while something was measured: heat, clocks, what else was running."""
+"""The machine while something is measured: heat, clocks, what else runs."""
 
 import os
 import time
@@ -10,16 +10,16 @@ from echo_edge.board.heat import Throttling, clock_mhz, thermal, throttled
 from echo_edge.board.info import ROOT, load_average
 from echo_edge.board.sysfs import read_text
 
-LOOK_EVERY_S = 2.0
-MOST_LOOKS = 500
+SAMPLE_EVERY_S = 2.0
+MAX_SAMPLES = 500
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What the machine was like at one time."""
+class MachineSample:
+    """The state of the machine at one time."""
 
     t_s: float
-    """Since the watch began."""
+    """Since monitoring began."""
     load: float | None
     """Runnable processes over the last minute."""
     temperature_c: Mapping[str, float]
@@ -27,23 +27,23 @@ class Moment:
     throttling: Throttling | None
 
 
-class Watch:
-    """Looks at the machine from time to time, and counts who else used its processors."""
+class MachineMonitor:
+    """Samples the machine's state from time to time, and counts the work of other processes."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
         self._begun = time.monotonic()
         self._busy_s, self._own_s = busy_s(root), _own_s()
-        self._every_s = LOOK_EVERY_S
-        self.moments: list[Moment] = [self._moment()]
+        self._every_s = SAMPLE_EVERY_S
+        self.samples: list[MachineSample] = [self._sample()]
 
-    def look(self) -> None:
-        """Note the machine's state, if the last look is long ago."""
-        if time.monotonic() - self._begun - self.moments[-1].t_s >= self._every_s:
+    def sample(self) -> None:
+        """Note the machine's state, if the last sample is long ago."""
+        if time.monotonic() - self._begun - self.samples[-1].t_s >= self._every_s:
             self._note()
 
     def finish(self, helpers_s: float = 0.0) -> float | None:
-        """Look once more; the processors' worth of work that others did since the beginning.
+        """Sample once more; the processors' worth of work that others did since the beginning.
 
         `helpers_s` is the processor time of our own other processes. None where the kernel does not
         tell.
@@ -53,17 +53,17 @@ class Watch:
         if busy is None or self._busy_s is None:
             return None
         others_s = (busy - self._busy_s) - (_own_s() - self._own_s) - helpers_s
-        return max(0.0, others_s) / max(self.moments[-1].t_s, 1e-3)
+        return max(0.0, others_s) / max(self.samples[-1].t_s, 1e-3)
 
     def _note(self) -> None:
-        self.moments.append(self._moment())
-        if len(self.moments) > MOST_LOOKS:  # half as many, and from now on half as often
-            self.moments[1:-1] = self.moments[1:-1:2]
+        self.samples.append(self._sample())
+        if len(self.samples) > MAX_SAMPLES:  # half as many, and from now on half as often
+            self.samples[1:-1] = self.samples[1:-1:2]
             self._every_s *= 2
 
-    def _moment(self) -> Moment:
+    def _sample(self) -> MachineSample:
         load = load_average(self._root)
-        return Moment(
+        return MachineSample(
             time.monotonic() - self._begun,
             load[0] if load else None,
             thermal(self._root),
@@ -73,7 +73,7 @@ class Watch:
 
 
 def busy_s(root: Path = ROOT) -> float | None:
-    """Seconds that all processors together have worked since boot, for whomever; None if untold.
+    """Seconds that all processors together have worked since boot, for any process; None: unknown.
 
     What a host took away from a virtual machine counts as work for others.
     """

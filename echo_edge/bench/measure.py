@@ -1,8 +1,8 @@
-"""What `echo-edge bench` measures while audio flows. Knows nothing of records.
+"""The measurements of `echo-edge bench` while audio flows. Knows nothing of records.
 
-*Offline*: all configurations push chunks as fast as they can, in short turns, one after the other
+*Offline*: all configurations push chunks as fast as they can, in short rounds, one after the other
 and again, so that they share whatever the machine drifts by; the null engines and the reference
-work take turns with them. *Live* (`live`): each in turn takes chunks at a steady pace.
+work take part. *Live* (`live`): one after the other takes chunks at a steady pace.
 """
 
 import math
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.bench.live import Live, listen
-from echo_edge.bench.machine import Watch
+from echo_edge.bench.machine import MachineMonitor
 from echo_edge.bench.reference import Reference
 from echo_edge.board.energy import Energy, Sensor
 from echo_edge.bundle.manifest import Manifest
@@ -32,12 +32,12 @@ Array = NDArray[np.float32]
 
 LATENCY_S = 2.0
 """As `Session.stream`'s default: decisions are not deferred to the end."""
-LEAST_WARM_UP_CHUNKS = 10
-TURN_CHUNKS = 25
-"""Chunks that one configuration is pushed before the next one's turn; a whole number of hops of the
-diarization window (12 s in 1 s hops), so that every turn is the same work."""
-TURN_CALLS = 10
-"""Calls of the reference work in its turn."""
+MIN_WARM_UP_CHUNKS = 10
+ROUND_CHUNKS = 25
+"""Chunks that one configuration is pushed before the next one's; a whole number of hops of the
+diarization window (12 s in 1 s hops), so that every round is the same work."""
+ROUND_CALLS = 10
+"""Calls of the reference work in a round."""
 
 
 class TimedEngine:
@@ -47,7 +47,7 @@ class TimedEngine:
         self._engine, self._name, self._spent_s = engine, name, spent_s
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """What the engine says."""
+        """Run the engine."""
         started = time.perf_counter()
         outputs = self._engine.run(inputs)
         self._spent_s[self._name] += time.perf_counter() - started
@@ -58,7 +58,7 @@ class TimedEngine:
         self._engine.close()
 
 
-class Lane:
+class Contender:
     """One configuration under measurement: a stream that never ends and what its pushes take."""
 
     def __init__(
@@ -125,32 +125,32 @@ class Lane:
 
 
 def measure_offline(
-    lanes: Sequence[Lane],
-    null: Sequence[Lane],
+    contenders: Sequence[Contender],
+    null: Sequence[Contender],
     reference: Reference,
-    watch: Watch,
+    monitor: MachineMonitor,
     seconds: float,
     progress: Callable[[str], None],
 ) -> None:
-    """Push all in turns of TURN_CHUNKS until each of `lanes` has been measured for `seconds`."""
-    for lane in (*lanes, *null):
-        lane.warm_up()
+    """Push all in rounds of ROUND_CHUNKS until each contender has been measured for `seconds`."""
+    for contender in (*contenders, *null):
+        contender.warm_up()
     reference.warm_up()
-    while (least_s := min(lane.measured_s for lane in lanes)) < seconds:
-        progress(f"measuring: {least_s:.0f} of {seconds:.0f} s, {len(lanes)} configurations")
-        for lane in (*lanes, *null):
-            lane.push(TURN_CHUNKS)
-        reference.run(TURN_CALLS)
-        watch.look()
+    while (min_s := min(contender.measured_s for contender in contenders)) < seconds:
+        progress(f"measuring: {min_s:.0f} of {seconds:.0f} s, {len(contenders)} configurations")
+        for contender in (*contenders, *null):
+            contender.push(ROUND_CHUNKS)
+        reference.run(ROUND_CALLS)
+        monitor.sample()
 
 
 def warm_up_chunks(manifest: Manifest) -> int:
     """Chunks that fill the diarization window and every cache."""
     window = manifest.diarization.window_steps // manifest.streaming.chunk_steps + 1
-    return max(window, LEAST_WARM_UP_CHUNKS)
+    return max(window, MIN_WARM_UP_CHUNKS)
 
 
-def null_lane(bundle: Bundle, audio: Array | None) -> Lane:
+def null_contender(bundle: Bundle, audio: Array | None) -> Contender:
     """The bundle with engines that do nothing: what remains is the runtime itself.
 
     Without the language model: zeros say that all letters are equally likely, and a search among
@@ -158,7 +158,7 @@ def null_lane(bundle: Bundle, audio: Array | None) -> Lane:
     """
     graphs = bundle.manifest.graphs
     session = Session(bundle, 1, {name: NullEngine(spec) for name, spec in graphs.items()})
-    return Lane(session, audio, language_model=False)
+    return Contender(session, audio, language_model=False)
 
 
 def chunks_of(bundle: Bundle, audio: Array | None) -> Iterable[Array]:

@@ -8,23 +8,41 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 from echo_edge.bench.measure import LATENCY_S, chunks_of, discard, warm_up_chunks
+from echo_edge.bench.record import LoadTimes, ResidentMemory
 from echo_edge.board import info as board
 from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import engine_version
 from echo_edge.errors import EchoError
 from echo_edge.session import load
+from echo_edge.strict_json import convert
 
 PROBE_CHUNKS = 50
 """At least this many, and as many as a warm-up, before the peak of memory is read."""
 PROBE_LIMIT_S = 600.0
 
 
-def probe(folder: str, threads: int, engine: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Probe:
+    """Time and memory that loading and first streaming take in a fresh process."""
+
+    load_ms: LoadTimes
+    first_result_ms: float
+    """From the start of the first load."""
+    rss_mib: ResidentMemory
+    pss_mib: float | None
+    """At the end of streaming, shared pages divided by their users."""
+    anonymous_mib: float | None
+    """At the end of streaming, what no file backs."""
+    rss_mib_over_time: tuple[float, ...]
+    """After each chunk."""
+
+
+def probe(folder: str, threads: int, engine: str) -> Probe:
     """Load times, first result and memory of one configuration.
 
     The first load includes the import of the engine and the verification of every file; the files
@@ -50,21 +68,21 @@ def probe(folder: str, threads: int, engine: str) -> dict[str, Any]:
     end = board.memory_mib()
     session.close()
     warm_ms = _timed(lambda: load(folder, threads).close())
-    return {
-        "load_ms": {"cold": cold_ms, "warm": warm_ms},
-        "first_result_ms": cold_ms + first_push_ms,
-        "rss_mib": {
-            "before_load": before.rss_mib,
-            "after_load": after.rss_mib,
-            "peak": end.peak_rss_mib,
-            "engine": with_engine.rss_mib - before.rss_mib,
-            "weights": after.rss_mib - with_engine.rss_mib,
-            "working_set": end.rss_mib - after.rss_mib,
-        },
-        "pss_mib": end.pss_mib,
-        "anonymous_mib": end.anonymous_mib,
-        "rss_mib_over_time": over_time,
-    }
+    return Probe(
+        load_ms=LoadTimes(cold=cold_ms, warm=warm_ms),
+        first_result_ms=cold_ms + first_push_ms,
+        rss_mib=ResidentMemory(
+            before_load=before.rss_mib,
+            after_load=after.rss_mib,
+            peak=end.peak_rss_mib,
+            engine=with_engine.rss_mib - before.rss_mib,
+            weights=after.rss_mib - with_engine.rss_mib,
+            working_set=end.rss_mib - after.rss_mib,
+        ),
+        pss_mib=end.pss_mib,
+        anonymous_mib=end.anonymous_mib,
+        rss_mib_over_time=tuple(over_time),
+    )
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -74,7 +92,7 @@ def _timed(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def probe_afresh(bundle: Bundle, threads: int) -> dict[str, Any]:
+def probe_afresh(bundle: Bundle, threads: int) -> Probe:
     """What `probe` finds in a new process. EchoError, with its last line, if that fails."""
     command = (
         *(sys.executable, "-m", "echo_edge.bench.probe"),
@@ -95,9 +113,9 @@ def probe_afresh(bundle: Bundle, threads: int) -> dict[str, Any]:
             f"{bundle.path}: the process that measures loading ended with {error.returncode} "
             f"({last[0]}): free memory, or see what `echo-edge doctor` says"
         ) from error
-    values: dict[str, Any] = json.loads(done.stdout)
-    return values
+    found: Probe = convert(json.loads(done.stdout), Probe, "probe: ")
+    return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
+    print(json.dumps(asdict(probe(sys.argv[1], int(sys.argv[2]), sys.argv[3]))))

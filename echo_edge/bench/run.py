@@ -1,6 +1,6 @@
 """One run of `echo-edge bench`: which configurations, in which order, into which records.
 
-Loading and memory first, in a fresh process each; then all configurations offline in turns; then
+Loading and memory first, in a fresh process each; then all configurations offline in rounds; then
 each of them live.
 """
 
@@ -18,10 +18,11 @@ from echo_edge.audio import SAMPLE_RATE, read_blocks
 from echo_edge.bench.accuracy import Accuracy, measure_accuracy
 from echo_edge.bench.decisions import compare_tasks
 from echo_edge.bench.live import Live
-from echo_edge.bench.machine import Watch
-from echo_edge.bench.measure import Lane, checkout, measure_offline, null_lane
+from echo_edge.bench.machine import MachineMonitor
+from echo_edge.bench.measure import Contender, checkout, measure_offline, null_contender
+from echo_edge.bench.measurement import Measurement, make_record
 from echo_edge.bench.probe import probe_afresh
-from echo_edge.bench.record import Measurement, Record, make_record
+from echo_edge.bench.record import Record
 from echo_edge.bench.reference import Reference
 from echo_edge.bench.report.table import setup_of
 from echo_edge.bench.validity import Conditions
@@ -36,7 +37,7 @@ from echo_edge.session import Session, load
 
 Array = NDArray[np.float32]
 
-MOST_AUDIO_S = 60.0
+MAX_AUDIO_S = 60.0
 
 
 Tested = tuple[SelfTest, dict[str, float | None], tuple[Accuracy | None, str]]
@@ -89,21 +90,23 @@ def measure(plan: Plan) -> list[Record]:
         for number, session in enumerate(sessions, 1):
             _progress(f"checking what it hears: {number} of {len(setups)} configurations")
             tested.append(_test(session))
-        lanes = [Lane(session, plan.audio, sensor) for session in sessions]
-        null = {bundle.sha256: null_lane(bundle, plan.audio) for bundle in plan.bundles}
-        watch = Watch()
+        contenders = [Contender(session, plan.audio, sensor) for session in sessions]
+        null = {bundle.sha256: null_contender(bundle, plan.audio) for bundle in plan.bundles}
+        monitor = MachineMonitor()
         reference = stack.enter_context(Reference())
-        measure_offline(lanes, [*null.values()], reference, watch, plan.seconds, _progress)
-        lives = [_live(lane, plan, watch) for lane in lanes]
-        background = watch.finish(reference.cpu_s)
+        measure_offline(contenders, [*null.values()], reference, monitor, plan.seconds, _progress)
+        lives = [_live(contender, plan, monitor) for contender in contenders]
+        background = monitor.finish(reference.cpu_s)
     _progress("")
-    conditions = Conditions(datetime.now(UTC), *checkout(), read_board(), watch.moments, background)
+    conditions = Conditions(
+        datetime.now(UTC), *checkout(), read_board(), monitor.samples, background
+    )
     measurements = [
         Measurement(
             bundle,
             n,
-            samples_ms=lane.samples_ms,
-            spent_s=lane.spent_s,
+            samples_ms=contender.samples_ms,
+            spent_s=contender.spent_s,
             overhead_ms=null[bundle.sha256].samples_ms,
             reference_ms=reference.samples_ms,
             probe=probe,
@@ -113,11 +116,11 @@ def measure(plan: Plan) -> list[Record]:
             accuracy_why=no_accuracy,
             live=live,
             pace=plan.pace,
-            energy=lane.energy,
+            energy=contender.energy,
             energy_why=no_sensor,
         )
-        for (bundle, n), lane, live, probe, (selftest, tasks, (accuracy, no_accuracy)) in zip(
-            setups, lanes, lives, probes, tested, strict=True
+        for (bundle, n), contender, live, probe, (selftest, tasks, (accuracy, no_accuracy)) in zip(
+            setups, contenders, lives, probes, tested, strict=True
         )
     ]
     return [make_record(measurement, conditions) for measurement in measurements]
@@ -132,12 +135,12 @@ def _test(session: Session) -> Tested:
     return judge(expected, measured), tasks, measure_accuracy(session)
 
 
-def _live(lane: Lane, plan: Plan, watch: Watch) -> Live | None:
+def _live(contender: Contender, plan: Plan, monitor: MachineMonitor) -> Live | None:
     if plan.live_s == 0:
         return None
     _progress(f"live: {plan.live_s:.0f} s at {plan.pace:g} x real time")
-    live = lane.listen(plan.live_s, plan.pace)
-    watch.look()
+    live = contender.listen(plan.live_s, plan.pace)
+    monitor.sample()
     return live
 
 
@@ -175,7 +178,7 @@ def _open(folder: str | None) -> Bundle:
 
 def first_minute(path: str) -> Array:
     """Its samples, float32 `[n]` at 16 kHz. AudioError if there are none."""
-    blocks: Iterator[Array] = read_blocks(path, MOST_AUDIO_S)
+    blocks: Iterator[Array] = read_blocks(path, MAX_AUDIO_S)
     audio = next(blocks, None)
     if audio is None:
         raise AudioError(f"{path}: holds no samples, expected speech")

@@ -9,16 +9,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from echo_edge.bundle.strict_json import (
-    between,
-    convert,
-    dotted,
-    matching,
-    one_of,
-    read_json,
-    refusal,
-    shown,
-)
 from echo_edge.bundle.types import (
     MAX_ELEMENTS,
     Count,
@@ -30,7 +20,10 @@ from echo_edge.bundle.types import (
     Shape,
     Size,
     Version,
+    as_bundle_error,
+    refusal,
 )
+from echo_edge.strict_json import between, convert, dotted, matching, one_of, read_json, shown
 
 BUNDLE_SCHEMA = "echo-edge.bundle/1"
 _FILE = "manifest.json: "
@@ -169,12 +162,14 @@ def parse(text: bytes) -> Manifest:
     """
     if len(text) > MAX_MANIFEST_BYTES:
         raise refusal(_FILE, f"{len(text)} bytes", f"at most {MAX_MANIFEST_BYTES}", "manifest-size")
-    document = read_json(text, "manifest.json")
+    with as_bundle_error():
+        document = read_json(text, "manifest.json")
     schema = document.get("schema") if isinstance(document, dict) else BUNDLE_SCHEMA
     if schema != BUNDLE_SCHEMA:  # first of all, because another schema has other keys
         expected = f"{BUNDLE_SCHEMA}: install a matching echo-edge"
         raise refusal(f"{_FILE}schema", shown(schema), expected, "schema")
-    manifest: Manifest = convert(document, Manifest, _FILE)
+    with as_bundle_error():
+        manifest: Manifest = convert(document, Manifest, _FILE)
     _check_numbers(manifest)
     _check_listing(manifest)
     _check_files(manifest)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from echo_edge.bundle.keys import PublicKey, TrustedKeys, key_id, need_cryptography
 from echo_edge.bundle.manifest import MAX_FILES
-from echo_edge.bundle.strict_json import Rule, convert, one_of, read_json, refusal
-from echo_edge.bundle.types import FileName, Sha256
+from echo_edge.bundle.types import FileName, Sha256, as_bundle_error, refusal
 from echo_edge.errors import BundleError
+from echo_edge.strict_json import Rule, convert, one_of, read_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -178,7 +178,8 @@ def verify(text: bytes, trusted: TrustedKeys) -> Signed:
     if len(text) > MAX_SIGNATURE_BYTES:
         expected = f"at most {MAX_SIGNATURE_BYTES}"
         raise refusal(_FILE, f"more than {MAX_SIGNATURE_BYTES} bytes", expected, "signature-size")
-    sigstore: _Sigstore = convert(read_json(text, "SIGNATURE"), _Sigstore, _FILE)
+    with as_bundle_error():
+        sigstore: _Sigstore = convert(read_json(text, "SIGNATURE"), _Sigstore, _FILE)
     envelope = sigstore.dsseEnvelope
     key = trusted.find(sigstore.verificationMaterial.publicKey.hint)
     try:
@@ -195,8 +196,9 @@ def verify(text: bytes, trusted: TrustedKeys) -> Signed:
 
 def read_statement(payload: bytes) -> dict[str, str]:
     """File name -> hash, as the bytes of a statement say. Raises BundleError."""
-    document = read_json(payload, "SIGNATURE: payload")
-    statement: _Statement = convert(document, _Statement, f"{_FILE}payload")
+    with as_bundle_error():
+        document = read_json(payload, "SIGNATURE: payload")
+        statement: _Statement = convert(document, _Statement, f"{_FILE}payload")
     resources = statement.predicate.resources
     where = f"{_FILE}payload.predicate.resources"
     if len(resources) > MAX_FILES + 1:

@@ -1,10 +1,14 @@
-"""What single values of a manifest may be: types with the rules that `convert` enforces."""
+"""Types of single values in the JSON files of a bundle, and how those files are read."""
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
-from echo_edge.bundle.strict_json import Rule, between, matching
+from echo_edge import strict_json
+from echo_edge.errors import BundleError, JsonError
+from echo_edge.strict_json import Rule, between, matching
 
 MAX_ELEMENTS = 10_000_000
 """Of one tensor, and of the states of all graphs together: 40 MB for one stream."""
@@ -47,3 +51,17 @@ Shape = Annotated[
 def is_file_name(name: str) -> bool:
     """Whether a file of a bundle may have this name."""
     return re.fullmatch(f"({_PART}/)?{_PART}", name) is not None
+
+
+@contextmanager
+def as_bundle_error() -> Iterator[None]:
+    """A JsonError inside of the context leaves it as the BundleError of the same rule."""
+    try:
+        yield
+    except JsonError as error:
+        raise BundleError(str(error), error.rule) from error
+
+
+def refusal(key: str, found: str, expected: str, rule: str) -> BundleError:
+    """The error of the value at `key`; `rule` as in docs/reference/bundle.md."""
+    return BundleError(str(strict_json.refusal(key, found, expected)), rule)

@@ -4,16 +4,16 @@ What is measured and how: `run`. docs/bench.md says what the figures mean.
 """
 
 import argparse
-import json
 import math
 import os
 from collections.abc import Callable
 
+from echo_edge.bench.record import to_json
 from echo_edge.bench.report.compare import METRICS, allowances, check_comparable, compare
 from echo_edge.bench.report.html_page import page
 from echo_edge.bench.report.store import append_lines, read_records
 from echo_edge.bench.report.table import facts, table
-from echo_edge.bench.run import MOST_AUDIO_S, Plan, first_minute, measure, open_bundles
+from echo_edge.bench.run import MAX_AUDIO_S, Plan, first_minute, measure, open_bundles
 from echo_edge.errors import UsageError
 from echo_edge.files import check_no_input, check_output, is_same, save
 from echo_edge.session import MOST_THREADS
@@ -115,7 +115,7 @@ def _number(text: str) -> float:
 
 def _chunks_s(text: str) -> tuple[float, ...]:
     chunks_s = tuple(map(_number, text.split(",")))
-    if not all(0 < chunk_s <= MOST_AUDIO_S for chunk_s in chunks_s):
+    if not all(0 < chunk_s <= MAX_AUDIO_S for chunk_s in chunks_s):
         raise UsageError(f"--chunk-s: found {text!r}, expected seconds, such as 0.16,0.48")
     return chunks_s
 
@@ -158,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
             check_comparable(plan.names, old)
         records = measure(plan)
     if args.json:  # before anything is printed: nobody may be reading
-        append_lines(args.json, [json.dumps(record, allow_nan=False) for record in records])
+        append_lines(args.json, [to_json(record) for record in records])
     comparison = compare(records, old, allowed, args.allow_invalid) if old else None
     if args.html:
         save(page(records, comparison), args.html)

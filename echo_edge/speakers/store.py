@@ -13,10 +13,10 @@ from typing import Annotated
 
 import numpy as np
 
-from echo_edge.bundle.strict_json import Rule, convert, matching, one_of, read_json
 from echo_edge.disk import locked
 from echo_edge.errors import EchoError, OutputError, UsageError, VoicesError
 from echo_edge.files import save
+from echo_edge.strict_json import Rule, convert, matching, one_of, read_json
 from echo_edge.voices import MOST_PEOPLE, Voice, Voiceprint, Voices, checked_name, name_key
 
 SCHEMA = "echo-edge.voices/1"

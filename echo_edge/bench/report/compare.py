@@ -4,7 +4,7 @@ Records of different boards are compared by what does not depend on the board: t
 reference work of the same run, and memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from echo_edge.bench.record import Record
@@ -17,8 +17,8 @@ class Metric:
     """A figure of which less is better."""
 
     name: str
-    keys: tuple[str, ...]
-    """Where a record has it."""
+    figure: Callable[[Record], float | None]
+    """Its value in a record; None where it was not measured."""
     allowed_percent: float
     """How much more is not yet worse: what runs differ by without a reason."""
     on_any_board: bool = False
@@ -26,27 +26,27 @@ class Metric:
 
 
 METRICS = (
-    Metric("x_gemm", ("reference", "rtf_ratio"), 10, on_any_board=True),
-    Metric("rtf", ("rtf",), 10),
-    Metric("p50_ms", ("latency_ms", "p50"), 10),
-    Metric("p90_ms", ("latency_ms", "p90"), 10),
-    Metric("p99_ms", ("latency_ms", "p99"), 25),
-    Metric("live_p99_ms", ("live", "latency_ms", "p99"), 50),
-    Metric("live_misses", ("live", "deadline_misses"), 0),
-    Metric("encoder_ms", ("phases_ms", "encoder"), 10),
-    Metric("decoding_ms", ("phases_ms", "decoding"), 25),
-    Metric("load_warm_ms", ("load_ms", "warm"), 25),
-    Metric("first_result_ms", ("first_result_ms",), 25),
-    Metric("rss_peak_mib", ("rss_mib", "peak"), 5, on_any_board=True),
-    Metric("der_percent", ("accuracy", "der_percent"), 25, on_any_board=True),
-    Metric("wer_percent", ("accuracy", "wer_percent"), 10, on_any_board=True),
-    Metric("joules_per_audio_s", ("energy", "joules_per_audio_s"), 10),
+    Metric("x_gemm", lambda r: r.reference and r.reference.rtf_ratio, 10, on_any_board=True),
+    Metric("rtf", lambda r: r.rtf, 10),
+    Metric("p50_ms", lambda r: r.latency_ms.p50, 10),
+    Metric("p90_ms", lambda r: r.latency_ms.p90, 10),
+    Metric("p99_ms", lambda r: r.latency_ms.p99, 25),
+    Metric("live_p99_ms", lambda r: r.live and r.live.latency_ms.p99, 50),
+    Metric("live_misses", lambda r: r.live and r.live.deadline_misses, 0),
+    Metric("encoder_ms", lambda r: r.phases_ms.encoder, 10),
+    Metric("decoding_ms", lambda r: r.phases_ms.decoding, 25),
+    Metric("load_warm_ms", lambda r: r.load_ms.warm, 25),
+    Metric("first_result_ms", lambda r: r.first_result_ms, 25),
+    Metric("rss_peak_mib", lambda r: r.rss_mib.peak, 5, on_any_board=True),
+    Metric("der_percent", lambda r: r.accuracy and r.accuracy.der_percent, 25, on_any_board=True),
+    Metric("wer_percent", lambda r: r.accuracy and r.accuracy.wer_percent, 10, on_any_board=True),
+    Metric("joules_per_audio_s", lambda r: r.energy and r.energy.joules_per_audio_s, 10),
 )
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure before and now."""
+    """One figure of the old and the new record."""
 
     metric: Metric
     old: float
@@ -68,7 +68,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Pair:
-    """One configuration before and now."""
+    """The old and the new record of one configuration."""
 
     old: Record
     new: Record
@@ -83,7 +83,7 @@ class Pair:
     def invalid(self) -> list[str]:
         """Why the pair proves nothing, if so."""
         named = (("old", self.old), ("new", self.new))
-        return [f"{name}: {why}" for name, record in named for why in record["why"]]
+        return [f"{name}: {why}" for name, record in named for why in record.why]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Comparison:
 
     @property
     def problems(self) -> list[str]:
-        """What keeps the comparison from passing, a line each."""
+        """Reasons why the comparison does not pass, a line each."""
         lines = []
         for pair in self.pairs:
             if pair.invalid and not self.allow_invalid:
@@ -183,24 +183,17 @@ def _counterpart(record: Record, old: Sequence[Record]) -> Record | None:
 
 
 def _board(record: Record) -> tuple[object, ...]:
-    board = record["board"]
-    return board["model"], board["cpu"], board["memory_mib"], board["emulated"]
+    board = record.board
+    return board.model, board.cpu, board.memory_mib, board.emulated
 
 
 def _changes(old: Record, new: Record, allowed: Mapping[str, float]) -> Iterator[Change]:
     same = _board(old) == _board(new)
     for metric in METRICS:
-        before, now = _figure(old, metric), _figure(new, metric)
+        before, now = metric.figure(old), metric.figure(new)
         if before is not None and now is not None:
             judged = same or metric.on_any_board
             yield Change(metric, before, now, allowed[metric.name], judged)
-
-
-def _figure(record: Record, metric: Metric) -> float | None:
-    value: object = record
-    for key in metric.keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _rows(pair: Pair) -> Iterator[tuple[str, ...]]:

@@ -1,25 +1,28 @@
 """Records as one HTML page with plots: no script, no link, nothing to load from anywhere."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from html import escape
 
-from echo_edge.bench.record import Record, percentile
+from echo_edge.bench.measurement import percentile
+from echo_edge.bench.record import Record
 from echo_edge.bench.report.compare import Comparison, Pair
 from echo_edge.bench.report.svg import N_COLOURS, Axis, Series, lines, ratios, stacked_bars
 from echo_edge.bench.report.table import (
+    COLUMNS,
     board_line,
     facts,
     labels,
+    rows,
     setup,
     setup_parts,
     shared_reasons,
-    table,
 )
 from echo_edge.version import __version__
 
-PARTS = ("recipe", "engine", "chunk_s", "threads")
-"""What a configuration's name is made of, as `setup_parts` gives it."""
-MOST_RATIO = 10.0
+CHUNK, THREADS = 2, 3
+"""Parts of a configuration's name: places in `setup_parts`."""
+MAX_RATIO = 10.0
 """Where a dot is drawn that would be further out: the others stay apart."""
 
 STYLE = """
@@ -58,7 +61,7 @@ STYLE += "".join(
 
 def page(records: Sequence[Record], comparison: Comparison | None = None) -> str:
     """The whole page."""
-    title = f"echo-edge bench: {records[0]['board']['model']}"
+    title = f"echo-edge bench: {records[0].board.model}"
     figures = [*_figures(records)]
     if comparison:
         figures += [_ratios(pair) for pair in comparison.pairs]
@@ -66,7 +69,7 @@ def page(records: Sequence[Record], comparison: Comparison | None = None) -> str
         f"<h1>{escape(title)}</h1>",
         *(f"<p class=soft>{escape(line)}</p>" for line in _about(records)),
         _verdict(records),
-        f"<div class=scroll>{_html_table(table(records))}</div>",
+        f"<div class=scroll>{_html_table(rows(records))}</div>",
         f"<div class=plots>{''.join(figures)}</div>",
     ]
     if comparison:
@@ -87,45 +90,44 @@ def page(records: Sequence[Record], comparison: Comparison | None = None) -> str
 
 
 def _about(records: Sequence[Record]) -> list[str]:
-    boards = dict.fromkeys(board_line(record["board"]) for record in records)
-    times = sorted(record["time"] for record in records)
+    boards = dict.fromkeys(board_line(record.board) for record in records)
+    times = sorted(record.time for record in records)
     when = times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
     return [*boards, f"measured {when}, page written by echo-edge {__version__}"]
 
 
 def _verdict(records: Sequence[Record]) -> str:
-    invalid = [record for record in records if not record["valid"]]
+    invalid = [record for record in records if not record.valid]
     if not invalid:
         return ""
     shared = shared_reasons(invalid)
-    reasons = "; ".join([*shared, *["see below"] * any(set(r["why"]) - {*shared} for r in invalid)])
+    reasons = "; ".join([*shared, *["see below"] * any(set(r.why) - {*shared} for r in invalid)])
     text = f"{len(invalid)} of {len(records)} rows do not count: {reasons}"
     return f"<p class=bad>{escape(text)}</p>"
 
 
-def _html_table(markdown: str) -> str:
-    """The Markdown table, so that the page and the terminal never differ."""
-    head, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split(" | ")] for line in markdown.splitlines()
-    ]
-    cells = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+def _html_table(table_rows: Sequence[Sequence[str]]) -> str:
+    """The rows of the table that the terminal shows."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in COLUMNS)
+    body = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table_rows)
     return (
-        f"<table><thead><tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr></thead>"
-        f"<tbody>{''.join(f'<tr>{row}</tr>' for row in cells)}</tbody></table>"
+        f"<table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
     )
 
 
 def _figures(records: Sequence[Record]) -> Iterator[str]:
     yield _latency(records)
     yield _phases(records)
-    if len({record["threads"] for record in records}) > 1:
-        most = max(record["threads"] for record in records)
-        axis = Axis("engine threads", 0, most + 1, least_step=1)
-        yield _rtf_by(records, "threads", "threads", axis)
-    if len({record["chunk_s"] for record in records}) > 1:
+    n_threads = [record.threads for record in records]
+    if len({*n_threads}) > 1:
+        axis = Axis("engine threads", 0, max(n_threads) + 1, min_step=1)
+        yield _rtf_by(records, THREADS, n_threads, "threads", axis)
+    chunks_s = [record.chunk_s for record in records]
+    if len({*chunks_s}) > 1:
         axis = Axis("seconds of audio per chunk")
-        yield _rtf_by(records, "chunk_s", "length of a chunk", axis)
-    if any(record.get("rss_mib_over_time") for record in records):
+        yield _rtf_by(records, CHUNK, chunks_s, "length of a chunk", axis)
+    if any(record.rss_mib_over_time for record in records):
         yield _memory(records)
     yield from _heat(records[0])
 
@@ -134,9 +136,9 @@ def _latency(records: Sequence[Record]) -> str:
     """Cumulative distributions: percentiles are read off, tails are seen."""
     series = []
     for colour, (name, record) in enumerate(zip(labels(records), records, strict=True)):
-        named = [(name, record["samples_ms"], False)]
-        if live := record.get("live"):
-            named.append((f"{name}, live", live["samples_ms"], True))
+        named = [(name, record.samples_ms, False)]
+        if live := record.live:
+            named.append((f"{name}, live", live.samples_ms, True))
         series += [
             Series(label, _cumulative(samples), dashed, colour=colour)
             for label, samples, dashed in named
@@ -157,25 +159,26 @@ def _cumulative(samples: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _phases(records: Sequence[Record]) -> str:
-    parts = [[*record["phases_ms"].items()] for record in records]
-    rows = [*zip(labels(records), parts, strict=True)]
-    names = [name for name, _ in rows[0][1]]
+    parts = [[*asdict(record.phases_ms).items()] for record in records]
+    bars = [*zip(labels(records), parts, strict=True)]
+    names = [name for name, _ in parts[0]]
     return _figure(
         "Where the time goes",
-        stacked_bars(rows, "ms"),
+        stacked_bars(bars, "ms"),
         "Mean milliseconds per chunk in each graph's engine; decoding is all of Python outside.",
         [(name, colour) for colour, name in enumerate(names)],
     )
 
 
-def _rtf_by(records: Sequence[Record], key: str, title: str, axis: Axis) -> str:
-    """RTF over one part of the configuration, a line for each of the rest of it."""
+def _rtf_by(
+    records: Sequence[Record], part: int, values: Sequence[float], title: str, axis: Axis
+) -> str:
+    """RTF over the `values` of one part of the configuration, a line for each of the rest of it."""
     kinds: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
+    for record, value in zip(records, values, strict=True):
         parts = [*setup_parts(record)]
-        del parts[PARTS.index(key)]
-        point = float(record[key]), float(record["rtf"])
-        kinds.setdefault(", ".join(parts), []).append(point)
+        del parts[part]
+        kinds.setdefault(", ".join(parts), []).append((float(value), record.rtf))
     series = [
         Series(label, sorted(points), markers=True, colour=colour)
         for colour, (label, points) in enumerate(kinds.items())
@@ -192,11 +195,11 @@ def _memory(records: Sequence[Record]) -> str:
     series = [
         Series(
             name,
-            [(n * record["chunk_s"], mib) for n, mib in enumerate(record["rss_mib_over_time"], 1)],
+            [(n * record.chunk_s, mib) for n, mib in enumerate(record.rss_mib_over_time, 1)],
             colour=colour,
         )
         for colour, (name, record) in enumerate(zip(labels(records), records, strict=True))
-        if record.get("rss_mib_over_time")
+        if record.rss_mib_over_time
     ]
     plot = lines(series, Axis("seconds of audio"), Axis("RSS, MiB"))
     return _figure(
@@ -208,25 +211,29 @@ def _memory(records: Sequence[Record]) -> str:
 
 
 def _heat(record: Record) -> Iterator[str]:
-    looks = record["thermal"].get("over_time", [])
-    for key, title, unit in (
-        ("hottest_c", "Temperature", "degrees Celsius"),
-        ("clock_mhz", "Clock", "MHz"),
-    ):
-        points = [(look["t_s"], look[key]) for look in looks if look[key] is not None]
-        if len(points) > 1:
-            series = [Series(title, points, markers=len(points) < 30)]
-            low = min(value for _, value in points)
-            plot = lines(series, Axis("seconds"), Axis(unit, low, low + 1))
-            about = "Hottest sensor" if key == "hottest_c" else "Fastest core"
-            yield _figure(title, plot, f"{about} while the first row's run was measured.", [])
+    samples = record.thermal.over_time
+    hottest = [(each.t_s, each.hottest_c) for each in samples]
+    clocks = [(each.t_s, each.clock_mhz) for each in samples]
+    yield from _over_time(hottest, "Temperature", "degrees Celsius", "Hottest sensor")
+    yield from _over_time(clocks, "Clock", "MHz", "Fastest core")
+
+
+def _over_time(
+    samples: Sequence[tuple[float, float | None]], title: str, unit: str, about: str
+) -> Iterator[str]:
+    points = [(t_s, value) for t_s, value in samples if value is not None]
+    if len(points) > 1:
+        series = [Series(title, points, markers=len(points) < 30)]
+        low = min(value for _, value in points)
+        plot = lines(series, Axis("seconds"), Axis(unit, low, low + 1))
+        yield _figure(title, plot, f"{about} while the first row's run was measured.", [])
 
 
 def _ratios(pair: Pair) -> str:
-    rows = [
+    dots = [
         (
             change.metric.name,
-            min(change.new / change.old, MOST_RATIO),
+            min(change.new / change.old, MAX_RATIO),
             1 + change.allowed_percent / 100,
             "worse" if change.worse else "ok" if change.judged else "unjudged",
         )
@@ -236,7 +243,7 @@ def _ratios(pair: Pair) -> str:
     note = "" if pair.same_board else " Grey: says nothing, the boards differ."
     return _figure(
         f"New / old: {setup(pair.new)}",
-        ratios(rows),
+        ratios(dots),
         f"Left of 1 is better; the short line is what is allowed.{note}",
         [],
     )

@@ -6,12 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from echo_edge.bench.record import Record
-from echo_edge.bench.schema import AGAIN, check
+from echo_edge.bench.record import CURE, Record, from_document
 from echo_edge.disk import append_whole
 from echo_edge.errors import EchoError
 
-MOST_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 
 
 def append_lines(path: str, lines: Iterable[str]) -> None:
@@ -25,20 +24,18 @@ def append_lines(path: str, lines: Iterable[str]) -> None:
 def read_records(path: str) -> list[Record]:
     """All records of a file, one a line or a single one over many lines. EchoError if one is none.
 
-    Keys that an older version did not write may be absent; keys that are not known are kept.
+    Keys that an older version did not write may be absent; keys that are not known do not matter.
     """
     documents = _documents(path, _read(path))
     if not documents:
-        raise EchoError(f"{path}: found no record, expected at least one: {AGAIN}")
-    for where, document in documents:
-        check(where, document)
-    return [document for _, document in documents]
+        raise EchoError(f"{path}: found no record, expected at least one: {CURE}")
+    return [from_document(document, where) for where, document in documents]
 
 
 def _read(path: str) -> str:
     try:
-        if Path(path).stat().st_size > MOST_BYTES:
-            raise EchoError(f"{path}: larger than {MOST_BYTES >> 20} MiB, expected records")
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise EchoError(f"{path}: larger than {MAX_BYTES >> 20} MiB, expected records")
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the name
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
@@ -60,7 +57,7 @@ def _documents(path: str, text: str) -> list[tuple[str, Any]]:
             documents.append((where, _parse(line)))
         except ValueError as error:
             raise EchoError(
-                f"{where}: found no JSON ({str(error)[:120]}), expected a record: {AGAIN}"
+                f"{where}: found no JSON ({str(error)[:120]}), expected a record: {CURE}"
             ) from error
     return documents
 

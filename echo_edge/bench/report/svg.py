@@ -40,19 +40,19 @@ class Axis:
     label: str
     low: float = 0.0
     high: float = 0.0
-    least_step: float = 0.0
+    min_step: float = 0.0
     """From tick to tick: 1 for what is counted."""
 
 
-def ticks(low: float, high: float, most: int = 6, least_step: float = 0.0) -> list[float]:
+def ticks(low: float, high: float, most: int = 6, min_step: float = 0.0) -> list[float]:
     """Round numbers from at most `low` to at least `high`, no more than `most` + 2, and at least
-    `least_step` apart."""
+    `min_step` apart."""
     span = high - low
     if not span > LEAST_SPAN:
         return [low, low + 1.0]
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10, 20) if span / (m * magnitude) <= most)
-    step = max(step, least_step)
+    step = max(step, min_step)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 
@@ -60,7 +60,7 @@ def ticks(low: float, high: float, most: int = 6, least_step: float = 0.0) -> li
 def lines(series: Sequence[Series], x_axis: Axis, y_axis: Axis) -> str:
     """Lines over two axes with a grid."""
     points = [point for each in series for point in each.points]
-    x_ticks = ticks(*_range([x for x, _ in points], x_axis), least_step=x_axis.least_step)
+    x_ticks = ticks(*_range([x for x, _ in points], x_axis), min_step=x_axis.min_step)
     y_ticks = ticks(*_range([y for _, y in points], y_axis))
 
     def at(x: float, y: float) -> tuple[float, float]:

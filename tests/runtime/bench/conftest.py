@@ -1,5 +1,6 @@
 """A run of the benchmark whose every number is known."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,8 +11,16 @@ import pytest
 
 from echo_edge.bench.accuracy import Accuracy
 from echo_edge.bench.live import Live
-from echo_edge.bench.machine import Moment
-from echo_edge.bench.record import Measurement, Record, make_record
+from echo_edge.bench.machine import MachineSample
+from echo_edge.bench.measurement import Measurement, make_record
+from echo_edge.bench.probe import Probe
+from echo_edge.bench.record import (
+    LoadTimes,
+    Record,
+    ResidentMemory,
+    from_document,
+    to_json,
+)
 from echo_edge.bench.validity import Conditions
 from echo_edge.board.info import Board, Throttling
 from echo_edge.bundle.manifest import GRAPH_NAMES
@@ -21,23 +30,23 @@ from echo_edge.selftest import SelfTest
 BOARD = Board(
     *("Pi 5", "Cortex-A76", ("neon",), 4, "performance", 8192, "Linux", "6.12", False), 2400
 )
-COOL = Moment(0.0, 0.4, {"cpu": 50.0}, 2400.0, Throttling((), ("under_voltage",)))
+COOL = MachineSample(0.0, 0.4, {"cpu": 50.0}, 2400.0, Throttling((), ("under_voltage",)))
 GOOD_MS = [8.0, 12.0] * 600
-PROBE = {
-    "load_ms": {"cold": 200.0, "warm": 150.0},
-    "first_result_ms": 210.0,
-    "rss_mib": {"before_load": 30.0, "after_load": 80.0, "peak": 100.0},
-    "pss_mib": 70.0,
-    "anonymous_mib": 60.0,
-    "rss_mib_over_time": [90.0, 95.0, 95.0],
-}
+PROBE = Probe(
+    load_ms=LoadTimes(200.0, 150.0),
+    first_result_ms=210.0,
+    rss_mib=ResidentMemory(30.0, 80.0, 100.0, 15.0, 35.0, 20.0),
+    pss_mib=70.0,
+    anonymous_mib=60.0,
+    rss_mib_over_time=(90.0, 95.0, 95.0),
+)
 
 
 @pytest.fixture
 def conditions() -> Conditions:
     """A quiet board."""
-    moments = (COOL, replace(COOL, t_s=20.0))
-    return Conditions(datetime(2026, 1, 2, tzinfo=UTC), "c0ffee", False, BOARD, moments, 0.05)
+    samples = (COOL, replace(COOL, t_s=20.0))
+    return Conditions(datetime(2026, 1, 2, tzinfo=UTC), "c0ffee", False, BOARD, samples, 0.05)
 
 
 @pytest.fixture
@@ -58,15 +67,30 @@ def measurement(null_bundle: Path) -> Measurement:
     )
 
 
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def document(measurement: Measurement, conditions: Conditions) -> Document:
+    """A record as JSON has it."""
+    found: Document = json.loads(to_json(make_record(measurement, conditions)))
+    return found
+
+
 MakeRecord = Callable[..., Record]
 
 
 @pytest.fixture
-def make(measurement: Measurement, conditions: Conditions) -> MakeRecord:
-    """A record; `board` facts and top-level keys can be others."""
+def make(document: Document) -> MakeRecord:
+    """A record; facts of the board and of the bundle and top-level keys can be others."""
 
-    def changed(board: dict[str, Any] | None = None, **keys: Any) -> Record:
-        record = make_record(measurement, conditions) | keys
-        return record | {"board": record["board"] | (board or {})}
+    def changed(
+        board: Document | None = None, bundle: Document | None = None, **keys: Any
+    ) -> Record:
+        inner = {
+            "board": document["board"] | (board or {}),
+            "bundle": document["bundle"] | (bundle or {}),
+        }
+        return from_document(document | keys | inner, "test")
 
     return changed

@@ -1,6 +1,7 @@
 """`echo-edge bench` from the command line to the records, the page and the exit code."""
 
 import json
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from echo_edge.audio import write_wav
 from echo_edge.bench import measure
+from echo_edge.bench.record import to_json
 from echo_edge.bench.reference import Reference
 from echo_edge.bench.report.store import read_records
 from echo_edge.bench.report.table import facts
@@ -63,7 +65,8 @@ def test_a_run_appends_whole_records(
     older, *lines = out.read_text().splitlines()
     assert json.loads(older) == {"older": True}
     out.write_text("\n".join(lines))
-    records = read_records(str(out))
+    records = [json.loads(line) for line in lines]
+    assert [to_json(record) for record in read_records(str(out))] == lines
     assert [record["threads"] for record in records] == [1, 2]
     for record in records:
         check_record(record, null_bundle)
@@ -86,7 +89,7 @@ def check_record(record: dict[str, Any], folder: Path) -> None:
 
 def check_numbers(record: dict[str, Any]) -> None:
     samples_ms = record["samples_ms"]
-    assert len(samples_ms) % measure.TURN_CHUNKS == 0
+    assert len(samples_ms) % measure.ROUND_CHUNKS == 0
     assert sum(samples_ms) >= 20
     mean_ms = sum(samples_ms) / len(samples_ms)
     assert record["rtf"] == pytest.approx(mean_ms / 80, rel=1e-3, abs=2e-6)
@@ -125,7 +128,7 @@ def test_a_bundle_given_twice_is_measured_once_and_live_can_be_left_out(
     folder = str(null_bundle)
     assert main(["bench", "--bundle", folder, folder, *options, "--threads", "1,1"]) == 0
     (record,) = read_records(str(out))
-    assert record["live"] is None
+    assert record.live is None
     assert capsys.readouterr().err == ""
 
 
@@ -133,8 +136,8 @@ def test_recorded_runs_are_reported_and_compared_without_measuring(
     make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new, html = tmp_path / "old.jsonl", tmp_path / "new.jsonl", tmp_path / "page.html"
-    old.write_text(json.dumps(make()))
-    new.write_text(json.dumps(make(rtf=0.13)))
+    old.write_text(to_json(make()))
+    new.write_text(to_json(make(rtf=0.13)))
     assert main(["bench", "--from", str(new), "--compare", str(old)]) == 0
     out = capsys.readouterr().out
     assert "0.1300" in out
@@ -152,7 +155,7 @@ def test_what_cannot_be_compared_is_not_measured(
     make: Any, null_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, out = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
-    old.write_text(json.dumps(make(threads=7)))
+    old.write_text(to_json(make(threads=7)))
     options = ["--bundle", str(null_bundle), "--compare", str(old), "--json", str(out)]
     assert main(["bench", *options]) == 1
     stdout, err = capsys.readouterr()
@@ -162,18 +165,18 @@ def test_what_cannot_be_compared_is_not_measured(
 
 
 def test_facts_say_what_int8_gains_and_what_live_means(make: Any) -> None:
-    fast, slow = make(), make(rtf=0.25)
-    slow["bundle"] = slow["bundle"] | {"sha256": "f" * 64}
-    fast["bundle"] = fast["bundle"] | {"recipe": "static_w8a8"}
-    fast["phases_ms"] = fast["phases_ms"] | {"encoder": 0.5}
+    slow = make(rtf=0.25, bundle={"sha256": "f" * 64})
+    phases_ms = replace(slow.phases_ms, encoder=0.5)
+    fast = replace(make(bundle={"recipe": "static_w8a8"}), phases_ms=phases_ms)
+    live = fast.live
     text = facts([fast, slow])
     assert "(static_w8a8, null, 80 ms, threads 1): encoder 3.00 x, all 2.00 x as fast" in text
     assert "against float32 (float32" not in text
     assert "keeps up, 1 of 3 chunks late" in text
-    behind = fast["live"] | {"lag_growth_ms_per_s": 10.1}
-    assert "FALLS BEHIND" in facts([make(live=behind)])
-    on_time = fast["live"] | {"deadline_misses": 0}
-    assert "per s: keeps up\n" in facts([make(live=on_time)])
+    behind = replace(live, lag_growth_ms_per_s=10.1)
+    assert "FALLS BEHIND" in facts([replace(fast, live=behind)])
+    on_time = replace(live, deadline_misses=0)
+    assert "per s: keeps up\n" in facts([replace(fast, live=on_time)])
 
 
 def test_chunks_pick_bundles(null_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,7 +242,7 @@ def test_an_engine_that_fails_on_the_way_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     nth: int,
 ) -> None:
-    """In the self-test, in the warm-up, in a turn: no record, no page, no process left."""
+    """In the self-test, in the warm-up, in a round: no record, no page, no process left."""
     calls, out, works, ended = count(1), tmp_path / "bench.jsonl", NullEngine.run, []
 
     def fail(engine: NullEngine, inputs: Any) -> Any:

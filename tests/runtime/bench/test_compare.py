@@ -1,5 +1,6 @@
 """What counts as worse: each figure against its allowance, on one board and across boards."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,8 +30,8 @@ def test_more_than_allowed_is_worse(make: Any, rtf: float, worse: bool) -> None:
 
 
 def test_a_first_miss_is_worse_than_none(make: Any) -> None:
-    live = make()["live"]
-    old = make(live=live | {"deadline_misses": 0})
+    record = make()
+    old = replace(record, live=replace(record.live, deadline_misses=0))
     (problem,) = compare([make()], [old], ALLOWED).problems
     assert "live_misses 0 -> 1, allowed +0 %" in problem
 
@@ -38,7 +39,7 @@ def test_a_first_miss_is_worse_than_none(make: Any) -> None:
 def test_other_boards_compare_by_ratio_and_memory(make: Any) -> None:
     elsewhere = make(board={"model": "Pi 4"}, rtf=9.0)
     assert compare([elsewhere], [make()], ALLOWED).problems == []
-    elsewhere["reference"] = elsewhere["reference"] | {"rtf_ratio": 6.0}
+    elsewhere = replace(elsewhere, reference=replace(elsewhere.reference, rtf_ratio=6.0))
     comparison = compare([elsewhere], [make()], ALLOWED)
     (problem,) = comparison.problems
     assert "x_gemm 5 -> 6 (+20.0 %)" in problem

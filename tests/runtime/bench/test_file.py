@@ -2,14 +2,17 @@
 
 import json
 import os
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from echo_edge.bench import schema
+from echo_edge.bench.record import Record, to_json
 from echo_edge.bench.report.store import append_lines, read_records
 from echo_edge.errors import EchoError, OutputError
+
+Document = dict[str, Any]
 
 
 def test_append_lines_takes_a_device_and_keeps_what_was_there(tmp_path: Path) -> None:
@@ -32,20 +35,21 @@ def test_a_full_disk_is_one_line() -> None:
 def test_what_is_written_is_read(make: Any, tmp_path: Path) -> None:
     out = tmp_path / "records.jsonl"
     records = [make(), make(threads=2, live=None, reference=None, board={"cores": None})]
-    append_lines(str(out), [json.dumps(record) for record in records])
-    assert read_records(str(out)) == json.loads(json.dumps(records))
+    append_lines(str(out), [to_json(record) for record in records])
+    assert read_records(str(out)) == records
+    assert "".join(f"{to_json(each)}\n" for each in read_records(str(out))) == out.read_text()
 
 
-def test_one_record_over_many_lines_is_read(make: Any, tmp_path: Path) -> None:
+def test_one_record_over_many_lines_is_read(document: Document, tmp_path: Path) -> None:
     out = tmp_path / "record.json"
-    out.write_text(json.dumps(make(), indent=2))
+    out.write_text(json.dumps(document, indent=2))
     (record,) = read_records(str(out))
-    assert record["rtf"] == 0.125
+    assert record.rtf == 0.125
 
 
-def test_records_of_the_first_version_are_read(make: Any, tmp_path: Path) -> None:
+def test_records_of_the_first_version_are_read(document: Document, tmp_path: Path) -> None:
     """They had no reference work, no live run and no memory over time."""
-    record = make()
+    record = document
     for key in ("reference", "live", "rss_mib_over_time", "pss_mib", "background_processors"):
         del record[key]
     del record["thermal"]["over_time"]
@@ -56,22 +60,32 @@ def test_records_of_the_first_version_are_read(make: Any, tmp_path: Path) -> Non
     assert len(read_records(str(out))) == 1
 
 
-def leaves(spec: dict[str, Any], at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = []
-    for key, value in spec.items():
-        found += leaves(value, (*at, key)) if isinstance(value, dict) else [(*at, key)]
+def leaves(kind: Any, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every key that a record must have."""
+    found, hints = [], get_type_hints(kind)
+    for each in fields(kind):
+        if each.default is MISSING and each.default_factory is MISSING:
+            inner = (
+                leaves(hints[each.name], (*at, each.name)) if is_dataclass(hints[each.name]) else []
+            )
+            found += inner or [(*at, each.name)]
     return found
 
 
-@pytest.mark.parametrize("keys", leaves(schema.REQUIRED), ids=".".join)
-def test_every_key_is_looked_at(make: Any, tmp_path: Path, keys: tuple[str, ...]) -> None:
+LEAVES = [keys for keys in leaves(Record) if keys != ("schema",)]
+
+
+@pytest.mark.parametrize("keys", LEAVES, ids=".".join)
+def test_every_key_is_looked_at(document: Document, tmp_path: Path, keys: tuple[str, ...]) -> None:
     """Something that JSON can say and no key takes."""
-    refused(tmp_path, changed(make(), keys, [[]]), ".".join(keys))
+    refused(tmp_path, changed(document, keys, [[]]), ".".join(keys))
 
 
-@pytest.mark.parametrize("keys", leaves(schema.REQUIRED), ids=".".join)
-def test_every_key_has_to_be_there(make: Any, tmp_path: Path, keys: tuple[str, ...]) -> None:
-    record = make()
+@pytest.mark.parametrize("keys", LEAVES, ids=".".join)
+def test_every_key_has_to_be_there(
+    document: Document, tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    record = document
     inner = record
     for key in keys[:-1]:
         inner = inner[key]
@@ -104,9 +118,9 @@ def test_every_key_has_to_be_there(make: Any, tmp_path: Path, keys: tuple[str, .
     ],
 )
 def test_wrong_values_are_named(
-    make: Any, tmp_path: Path, keys: tuple[str, ...], value: object
+    document: Document, tmp_path: Path, keys: tuple[str, ...], value: object
 ) -> None:
-    refused(tmp_path, changed(make(), keys, value), ".".join(keys[:1]))
+    refused(tmp_path, changed(document, keys, value), ".".join(keys[:1]))
 
 
 def changed(record: dict[str, Any], keys: tuple[str, ...], value: object) -> dict[str, Any]:
@@ -152,9 +166,9 @@ def test_files_that_hold_no_records(tmp_path: Path, data: bytes, found: str) -> 
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_broken_line_is_named(make: Any, tmp_path: Path) -> None:
+def test_a_broken_line_is_named(document: Document, tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    path.write_text(f"{json.dumps(make())}\n\n{json.dumps(make())[:100]}\n")
+    path.write_text(f"{json.dumps(document)}\n\n{json.dumps(document)[:100]}\n")
     with pytest.raises(EchoError, match=r"records.jsonl: line 3: found no JSON"):
         read_records(str(path))
 

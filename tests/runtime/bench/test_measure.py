@@ -8,8 +8,8 @@ import pytest
 
 from echo_edge.bench import measure, probe
 from echo_edge.bench.live import Live, listen
-from echo_edge.bench.machine import Watch, busy_s
-from echo_edge.bench.measure import TURN_CALLS
+from echo_edge.bench.machine import MachineMonitor, busy_s
+from echo_edge.bench.measure import ROUND_CALLS
 from echo_edge.bench.reference import Reference
 from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import EchoError
@@ -25,37 +25,39 @@ def test_warm_up_fills_the_window_whatever_the_chunk(null_bundle: Path) -> None:
 
 def test_neither_warm_up_nor_live_counts_offline(null_bundle: Path) -> None:
     with load(null_bundle) as session:
-        lane = measure.Lane(session, None)
-        lane.warm_up()
-        assert lane.samples_ms == []
-        assert set(lane.spent_s.values()) == {0.0}
-        lane.push(3)
-        assert len(lane.samples_ms) == 3
-        assert all(spent_s > 0 for name, spent_s in lane.spent_s.items() if name != "diarization")
-        spent_s = dict(lane.spent_s)
-        live = lane.listen(seconds=0.02, pace=16)
+        contender = measure.Contender(session, None)
+        contender.warm_up()
+        assert contender.samples_ms == []
+        assert set(contender.spent_s.values()) == {0.0}
+        contender.push(3)
+        assert len(contender.samples_ms) == 3
+        assert all(
+            spent_s > 0 for name, spent_s in contender.spent_s.items() if name != "diarization"
+        )
+        spent_s = dict(contender.spent_s)
+        live = contender.listen(seconds=0.02, pace=16)
         assert (live.period_s, len(live.latency_ms)) == (0.005, 4)
-        assert len(lane.samples_ms) == 3
-        assert lane.spent_s == spent_s
+        assert len(contender.samples_ms) == 3
+        assert contender.spent_s == spent_s
 
 
 def test_configurations_take_turns(null_bundle: Path) -> None:
     with load(null_bundle) as session, Reference() as reference:
-        lanes = [measure.Lane(session, None) for _ in range(2)]
-        null = [measure.null_lane(session.bundle, None)]
-        measure.measure_offline(lanes, null, reference, Watch(), 0.01, lambda _: None)
-        (n_samples,) = {len(lane.samples_ms) for lane in (*lanes, *null)}
-        assert all(lane.measured_s >= 0.01 for lane in lanes)
-    n_turns, rest = divmod(n_samples, measure.TURN_CHUNKS)
+        contenders = [measure.Contender(session, None) for _ in range(2)]
+        null = [measure.null_contender(session.bundle, None)]
+        measure.measure_offline(contenders, null, reference, MachineMonitor(), 0.01, lambda _: None)
+        (n_samples,) = {len(contender.samples_ms) for contender in (*contenders, *null)}
+        assert all(contender.measured_s >= 0.01 for contender in contenders)
+    n_turns, rest = divmod(n_samples, measure.ROUND_CHUNKS)
     assert (n_turns >= 1, rest) == (True, 0)
-    assert len(reference.samples_ms) == n_turns * TURN_CALLS
+    assert len(reference.samples_ms) == n_turns * ROUND_CALLS
 
 
 def test_the_null_lane_is_not_lost_in_a_search(null_bundle: Path) -> None:
     """Zeros as log-probabilities make every letter likely: words are taken letter by letter."""
-    lane = measure.null_lane(open_bundle(null_bundle), None)
-    lane.push(50)
-    assert len(lane.samples_ms) == 50
+    contender = measure.null_contender(open_bundle(null_bundle), None)
+    contender.push(50)
+    assert len(contender.samples_ms) == 50
 
 
 class Clock:
@@ -139,12 +141,12 @@ def test_who_else_used_the_processors(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("os.sysconf", lambda _: 100)
     stat(tmp_path, "1000 0 0 5000 7 0 0 0 0 0")
     assert busy_s(tmp_path) == 10.0
-    watch = Watch(tmp_path)
+    monitor = MachineMonitor(tmp_path)
     stat(tmp_path, "1300 0 50 9000 7 10 20 20 0 0")  # 4 s more, idle and waiting are no work
     own_s = 1.5
-    others = watch.finish(helpers_s=own_s)
+    others = monitor.finish(helpers_s=own_s)
     assert others is not None
-    elapsed_s = watch.moments[-1].t_s
+    elapsed_s = monitor.samples[-1].t_s
     assert others * max(elapsed_s, 1e-3) == pytest.approx(4.0 - own_s, abs=0.5)
 
 
@@ -153,17 +155,17 @@ def test_a_kernel_that_does_not_tell(tmp_path: Path, text: str) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/stat").write_text(text)
     assert busy_s(tmp_path) is None
-    assert Watch(tmp_path).finish() is None
+    assert MachineMonitor(tmp_path).finish() is None
 
 
 def test_a_long_watch_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("echo_edge.bench.machine.LOOK_EVERY_S", 0.0)
-    watch = Watch(tmp_path)
+    monkeypatch.setattr("echo_edge.bench.machine.SAMPLE_EVERY_S", 0.0)
+    monitor = MachineMonitor(tmp_path)
     for _ in range(3000):
-        watch.look()
-    watch.finish()
-    assert len(watch.moments) <= 502
-    times_s = [moment.t_s for moment in watch.moments]
+        monitor.sample()
+    monitor.finish()
+    assert len(monitor.samples) <= 502
+    times_s = [each.t_s for each in monitor.samples]
     assert times_s == sorted(times_s)
 
 

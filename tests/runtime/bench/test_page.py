@@ -77,8 +77,8 @@ def test_nothing_is_loaded_from_anywhere(make: Any) -> None:
 
 
 def test_what_records_say_is_escaped(make: Any) -> None:
-    record = make(board={"model": "<img src=x> & 'Pi'"}, why=["<b>hot</b>"], valid=False)
-    record["bundle"] = record["bundle"] | {"recipe": "a|b<script>"}
+    board = {"model": "<img src=x> & 'Pi'"}
+    record = make(board=board, bundle={"recipe": "a|b<script>"}, why=["<b>hot</b>"], valid=False)
     html = page([record])
     parser = parsed(html)
     assert "<img" not in html

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_edge.bench import record
-from echo_edge.bench.record import Measurement
+from echo_edge.bench import measurement as record
+from echo_edge.bench.measurement import Measurement
+from echo_edge.bench.record import to_json
 from echo_edge.bench.validity import Conditions
 from echo_edge.board.energy import Energy, Sensor
 from echo_edge.selftest import SelfTest
@@ -29,8 +31,13 @@ def test_percentile_is_nearest_rank(n_samples: int, percent: int) -> None:
     assert record.percentile(samples, percent) == -(-percent * n_samples // 100)
 
 
+def written(measurement: Measurement, conditions: Conditions) -> Any:
+    """The record as it is read by others: JSON."""
+    return json.loads(to_json(record.make_record(measurement, conditions)))
+
+
 def test_numbers_follow_from_samples(measurement: Measurement, conditions: Conditions) -> None:
-    made = record.make_record(measurement, conditions)
+    made = written(measurement, conditions)
     assert made["valid"]
     assert made["rtf"] == 0.125
     assert made["latency_ms"] == {"p50": 8.0, "p90": 12.0, "p95": 12.0, "p99": 12.0, "max": 12.0}
@@ -47,12 +54,12 @@ def test_numbers_follow_from_samples(measurement: Measurement, conditions: Condi
     assert made["thermal"]["over_time"][1] == {"t_s": 20, "hottest_c": 50, "clock_mhz": 2400}
 
 
-def test_one_disturbed_turn_does_not_move_the_ratio(
+def test_one_disturbed_round_does_not_move_the_ratio(
     measurement: Measurement, conditions: Conditions
 ) -> None:
     disturbed = [50.0] * 25 + list(measurement.samples_ms)[25:]
     reference_ms = [90.0] * 10 + list(measurement.reference_ms)[10:]
-    made = record.make_record(
+    made = written(
         replace(measurement, samples_ms=disturbed, reference_ms=reference_ms), conditions
     )
     assert made["reference"]["rtf_ratio"] == pytest.approx(5.0, rel=0.02)
@@ -63,8 +70,7 @@ def test_a_record_of_a_broken_model_is_json_and_does_not_count(
     measurement: Measurement, conditions: Conditions, value: float
 ) -> None:
     selftest = SelfTest({"latents": value, "asr": 50.12345}, {"latents": 30.0, "asr": 60.0})
-    made = record.make_record(replace(measurement, selftest=selftest), conditions)
-    json.dumps(made, allow_nan=False)
+    made = written(replace(measurement, selftest=selftest), conditions)
     assert made["selftest"] == {"passed": False, "sqnr_db": {"latents": None, "asr": 50.1234}}
     assert not made["valid"]
 
@@ -76,7 +82,7 @@ def energy(answers: bool) -> Energy:
 
 
 def test_energy_is_per_second_of_audio(measurement: Measurement, conditions: Conditions) -> None:
-    made = record.make_record(replace(measurement, energy=energy(True)), conditions)
+    made = written(replace(measurement, energy=energy(True)), conditions)
     assert made["energy"] == {
         "sensor": "RAPL package-0",
         "covers": "the processor only",
@@ -91,8 +97,8 @@ def test_energy_is_per_second_of_audio(measurement: Measurement, conditions: Con
 def test_a_sensor_that_stopped_is_null_with_a_reason(
     measurement: Measurement, conditions: Conditions
 ) -> None:
-    made = record.make_record(replace(measurement, energy=energy(False)), conditions)
+    made = written(replace(measurement, energy=energy(False)), conditions)
     assert made["energy"] is None
     assert "RAPL package-0 stopped answering" in made["energy_why"]
-    made = record.make_record(measurement, conditions)
+    made = written(measurement, conditions)
     assert (made["energy"], made["energy_why"]) == (None, "no sensor")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from echo_edge.bench import validity as valid
-from echo_edge.bench.machine import Moment
+from echo_edge.bench.machine import MachineSample
 from echo_edge.bench.validity import Conditions
 from echo_edge.board.info import Throttling
 
@@ -86,11 +86,11 @@ def test_heat(
     reason: str | None,
 ) -> None:
     before = Throttling((), ("under_voltage",), {"oc1_event_cnt": 3}) if after else None
-    moments = [Moment(0.0, None, {}, None, each) for each in (before, during, after)]
-    check(valid.reasons(GOOD_MS, True, replace(conditions, moments=moments)), reason)
+    samples = [MachineSample(0.0, None, {}, None, each) for each in (before, during, after)]
+    check(valid.reasons(GOOD_MS, True, replace(conditions, samples=samples)), reason)
 
 
-def test_turns_are_whole() -> None:
-    assert valid.turn_means([1.0] * 25 + [3.0] * 25 + [9.0]) == [1.0, 3.0]
-    assert valid.turn_means([1.0, 2.0]) == [1.5]
-    assert valid.turn_means([1.0, 3.0, 5.0, 7.0], turn=2) == [2.0, 6.0]
+def test_rounds_are_whole() -> None:
+    assert valid.round_means([1.0] * 25 + [3.0] * 25 + [9.0]) == [1.0, 3.0]
+    assert valid.round_means([1.0, 2.0]) == [1.5]
+    assert valid.round_means([1.0, 3.0, 5.0, 7.0], length=2) == [2.0, 6.0]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from echo_edge.bundle.manifest import parse
-from echo_edge.bundle.schema import manifest_schema
+from echo_edge.cli.schemas import manifest_schema
 from echo_edge.errors import BundleError
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs pip install jsonschema")
