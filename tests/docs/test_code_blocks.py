@@ -28,6 +28,8 @@ PAGES = [
 ]
 BLOCK = re.compile(r"(?ms)^(?:<!-- not run: ([^>]*) -->\n)?^```(\w*)\n(.*?)^```$")
 REASONS = ("hardware", "network", "root", "time")
+NEEDS = {"update.md": ("cryptography",), "bundle.md": ("cryptography", "model_signing")}
+"""Modules beyond the runtime that the blocks of a page need."""
 SAMPLE_RATE = 16_000
 
 
@@ -92,10 +94,13 @@ def environment(work: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if runnable(page)], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_blocks_run(page: Path, workplace: Path) -> None:
+    for module in NEEDS.get(page.name, ()):
+        pytest.importorskip(module)
     if page.name == "bundle.md":
         shutil.copytree(BUNDLE, workplace / "bundle")
     for block in runnable(page):
