@@ -11,6 +11,7 @@ conversation, the reference above what echo-edge says; drawn only with RESULT, w
 
 import argparse
 import json
+import re
 import sys
 import tomllib
 from collections import defaultdict
@@ -191,6 +192,8 @@ REMARKS = {
     "audio": "any audio to 16 kHz mono blocks",
     "engines": "run one graph; whole files",
     "bundle": "facts about the machine; the model on disk",
+    "json_schema": "JSON Schemas of our own formats",
+    "strict_json": "our own JSON, read strictly",
     "errors": "what everybody uses",
 }
 """What a layer is for, by one of its rooms."""
@@ -200,7 +203,7 @@ def rooms(layers: Sequence[str]) -> str:
     """The rooms of the runtime, top layer first."""
     body, width, step = [text(16, 26, "A room imports only rooms below it", "head")], 700, 34
     for row, layer in enumerate(layers):
-        names = [name.strip() for name in layer.split(":")]
+        names = [name.strip() for name in re.split(r"[:|]", layer)]
         remark = next((REMARKS[name] for name in names if name in REMARKS), "")
         y = 40 + row * step
         left = 16.0
