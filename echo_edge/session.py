@@ -112,7 +112,6 @@ class Session:
         min_speakers: int = 1,
         max_speakers: int = MOST_SPEAKERS,
         language_model: bool = True,
-        transcribe_sources: bool = False,
         voices: Voices | None = None,
         on_sources: Callable[[Array], None] | None = None,
     ) -> Stream:
@@ -124,17 +123,12 @@ class Session:
         is sure; for the lower one labels would have to change, so until as many are known, whoever
         sounds a little different counts as somebody new.
         `language_model`: whether words are searched for with the bundle's, if it has one.
-        `transcribe_sources`: words of each separated voice on its own rather than of the mixture:
-        where several speak at once, the words of each. Better where much is said at once, worse
-        where people take turns; it takes about twice the time.
         `voices`: people who are called by their names where they are heard (`speakers[].name` in
         results); VoicesError if another checkpoint learned them.
         `on_sources` receives separated waveforms `[K, samples]` as they become final; without it
-        and `transcribe_sources` the separation graph does not run.
+        the separation graph does not run.
         """
-        options = StreamOptions(
-            latency_s, min_speakers, max_speakers, language_model, transcribe_sources
-        )
+        options = StreamOptions(latency_s, min_speakers, max_speakers, language_model)
         return Stream(self.bundle, self.engines, options, on_sources, voices)
 
     def process(
@@ -145,7 +139,6 @@ class Session:
         min_speakers: int = 1,
         max_speakers: int = MOST_SPEAKERS,
         language_model: bool = True,
-        transcribe_sources: bool = False,
         voices: Voices | None = None,
     ) -> Result:
         """The whole result of a recording, float32 `[samples]` at 16 kHz: `push`, then `finish`.
@@ -157,7 +150,6 @@ class Session:
             min_speakers=min_speakers,
             max_speakers=max_speakers,
             language_model=language_model,
-            transcribe_sources=transcribe_sources,
             voices=voices,
         )
         return Result.joined([stream.push(pcm), stream.finish()])

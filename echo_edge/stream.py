@@ -42,8 +42,6 @@ class StreamOptions:
     max_speakers: int = MOST_SPEAKERS
     language_model: bool = True
     """Use the bundle's, if it has one; otherwise the best character of every frame is written."""
-    transcribe_sources: bool = False
-    """Words of each separated voice on its own rather than of the mixture."""
 
     def __post_init__(self) -> None:
         if not self.latency_s >= 0.0:
@@ -78,7 +76,6 @@ class Stream:
         self._heard = 0
         self._finished = False
         self._on_sources = on_sources
-        self._separates = on_sources is not None or options.transcribe_sources
         self._emitted = 0
 
         def graph(name: str) -> GraphStream:
@@ -104,13 +101,11 @@ class Stream:
             decoding.get("slot_threshold", decoding["group_threshold"]),
         )
         self._turns, self._exclusive = TurnBuilder(turn_rules), ExclusiveTurnBuilder(turn_rules)
-        self._words = open_transcript(
-            bundle, graph, options.language_model, options.transcribe_sources, keep=at_the_end
-        )
+        self._words = open_transcript(bundle, graph, options.language_model)
         self._held = (
             Held(
                 self._diarization,
-                (self._separation.slots, self._words),
+                (self._separation.slots,),
                 _join_rules(decoding, options),
             )
             if at_the_end
@@ -193,16 +188,13 @@ class Stream:
             latents["latents_diarization"][:, :n_steps], latents["latents_speaker"][:, :n_steps]
         )
         self._settle(decided)
-        if self._separates:
+        if self._on_sources is not None:
             separated = self._separation.push(
                 latents["latents_separation"],
                 features,
                 spectrum,
                 self._diarization.recent,
                 self._diarization.clusters.centroids,
-            )
-            self._words.hear_sources(
-                separated * self._frontend.factor, self._separation.slots.held, self._heard_s
             )
             self._emit(separated)
 

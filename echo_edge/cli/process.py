@@ -63,7 +63,6 @@ class Work:
             min_speakers=args.min_speakers,
             max_speakers=args.max_speakers,
             language_model=not args.no_language_model,
-            transcribe_sources=args.transcribe_sources,
             voices=self.voices,
             on_sources=on_sources,
         )

@@ -54,12 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write separated voices there: a file per speaker, for which the audio is heard "
         "twice; from stdin or with --latency-s live, as many as the bundle separates at once",
     )
-    parser.add_argument(
-        "--transcribe-sources",
-        action="store_true",
-        help="words of each separated voice on its own: better where several speak at once, worse "
-        "where they take turns; takes about twice the time",
-    )
     add_channel_option(parser)
     add_stream_options(
         parser,

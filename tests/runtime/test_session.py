@@ -47,19 +47,9 @@ class Heard:
         return Result.joined(self.results)
 
 
-def _listen(
-    session: Session,
-    pcm: Array,
-    cuts: list[int],
-    latency_s: float,
-    transcribe_sources: bool = False,
-) -> Heard:
+def _listen(session: Session, pcm: Array, cuts: list[int], latency_s: float) -> Heard:
     pieces: list[Array] = [np.zeros((3, 0), np.float32)]
-    stream = session.stream(
-        latency_s,
-        transcribe_sources=transcribe_sources,
-        on_sources=lambda piece: pieces.append(piece.copy()),
-    )
+    stream = session.stream(latency_s, on_sources=lambda piece: pieces.append(piece.copy()))
     bounds = [0, *sorted(cut % (len(pcm) + 1) for cut in cuts), len(pcm)]
     # Cuts may coincide: a push of no samples changes nothing.
     parts = [pcm[start:end] for start, end in pairwise(bounds)]
@@ -161,7 +151,6 @@ class TestPretendModel:
         cut=st.integers(0, 639),
         cuts=st.lists(st.integers(0, 10**6), max_size=12),
         latency_s=st.sampled_from([0.0, 0.4, 2.0, math.inf]),
-        transcribe_sources=st.booleans(),
     )
     def test_any_chunking_gives_the_same_result(
         self,
@@ -171,21 +160,37 @@ class TestPretendModel:
         cut: int,
         cuts: list[int],
         latency_s: float,
-        transcribe_sources: bool,
     ) -> None:
         pcm = spoken(said)
         pcm = pcm[: len(pcm) - cut] if len(pcm) else pcm
 
-        pieces = _listen(fake_session, pcm, cuts, latency_s, transcribe_sources)
+        pieces = _listen(fake_session, pcm, cuts, latency_s)
 
-        assert pieces.whole == fake_session.process(
-            pcm, latency_s, transcribe_sources=transcribe_sources
-        )
+        assert pieces.whole == fake_session.process(pcm, latency_s)
         _check(pieces.whole, len(pcm))
         assert pieces.sources.shape == (3, len(pcm))
         np.testing.assert_array_equal(
             pieces.sources, _listen(fake_session, pcm, [], latency_s).sources
         )
+
+    def test_nothing_is_separated_unless_asked_for(
+        self, fake_session: Session, spoken: Speak, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = dict.fromkeys(fake_session.engines, 0)
+
+        def count(name: str, run: Callable[..., dict[str, Array]]) -> Callable[..., object]:
+            def counted(inputs: Mapping[str, Array]) -> dict[str, Array]:
+                calls[name] += 1
+                return run(inputs)
+
+            return counted
+
+        for name, engine in fake_session.engines.items():
+            monkeypatch.setattr(engine, "run", count(name, engine.run))
+        fake_session.process(spoken(CONVERSATION), 0.4)
+
+        assert calls["separation"] == 0
+        assert calls["frontend"] == calls["encoder"] == calls["asr"] > 0
 
     def test_a_word_within_a_long_turn_that_another_interrupts(
         self, fake_session: Session, spoken: Speak
@@ -255,13 +260,11 @@ class TestPretendModel:
             assert [_later(item, 0.0, 0.0) for item in getattr(longer, name)] == expected
 
     @pytest.mark.parametrize("latency_s", [0.4, math.inf])
-    @pytest.mark.parametrize("transcribe_sources", [False, True])
     def test_two_streams_of_one_session_do_not_meet(
-        self, fake_session: Session, spoken: Speak, latency_s: float, transcribe_sources: bool
+        self, fake_session: Session, spoken: Speak, latency_s: float
     ) -> None:
         recordings = [spoken(CONVERSATION)[:-CUT], spoken(CONVERSATION[::-1])]
-        options = {"latency_s": latency_s, "transcribe_sources": transcribe_sources}
-        streams = [fake_session.stream(**options) for _ in recordings]
+        streams = [fake_session.stream(latency_s) for _ in recordings]
         found: list[list[Result]] = [[], []]
         for start in range(0, max(map(len, recordings)), 1500):
             for stream, pcm, results in zip(streams, recordings, found, strict=True):
@@ -269,7 +272,7 @@ class TestPretendModel:
         for stream, pcm, results in zip(streams, recordings, found, strict=True):
             results.append(stream.finish())
             whole = Heard(results, np.zeros((3, 0))).whole
-            assert whole == fake_session.process(pcm, **options)
+            assert whole == fake_session.process(pcm, latency_s)
 
     @pytest.mark.parametrize(
         ("limits", "n_speakers"),
@@ -324,18 +327,6 @@ class TestPretendModel:
         assert _spans(found.whole) == _spans(expected)
         assert _texts(found.whole) == _texts(expected)
         assert len(expected.speakers) == 3
-        # Of the second time, when everybody has a slot; two words are said at once.
-        words = fake_session.process(pcm, transcribe_sources=True).words
-        assert [(w.text, w.speaker) for w in words if w.start_s >= len(pcm) / 32000] == [
-            ("a", "speaker_1"),
-            ("b", "speaker_1"),
-            ("c", "speaker_2"),
-            ("a", "speaker_2"),
-            ("a", "speaker_1"),
-            ("b", "speaker_3"),
-            ("a", "speaker_2"),
-            ("c", "speaker_2"),
-        ]
 
     @pytest.mark.parametrize("n_speakers", [1, 2, 3])
     def test_as_many_as_there_should_be(

@@ -36,14 +36,10 @@ def pcm() -> Array:
 class Listener:
     """One stream and everything that comes out of it."""
 
-    def __init__(
-        self, session: Session, latency_s: float, transcribe_sources: bool = False
-    ) -> None:
+    def __init__(self, session: Session, latency_s: float) -> None:
         self._pieces = [np.zeros((3, 0), np.float32)]
         self._parts: list[Result] = []
-        self._stream: Stream = session.stream(
-            latency_s, transcribe_sources=transcribe_sources, on_sources=self._pieces.append
-        )
+        self._stream: Stream = session.stream(latency_s, on_sources=self._pieces.append)
 
     def push(self, pcm: Array) -> None:
         self._parts.append(self._stream.push(pcm))
@@ -53,10 +49,8 @@ class Listener:
         return whole, np.concatenate(self._pieces, axis=1)
 
 
-def _listen(
-    session: Session, latency_s: float, pieces: Iterable[Array], transcribe_sources: bool = False
-) -> tuple[Result, Array]:
-    listener = Listener(session, latency_s, transcribe_sources)
+def _listen(session: Session, latency_s: float, pieces: Iterable[Array]) -> tuple[Result, Array]:
+    listener = Listener(session, latency_s)
     for piece in pieces:
         listener.push(piece)
     return listener.finish()
@@ -67,16 +61,10 @@ def _cut(pcm: Array, size: int) -> list[Array]:
 
 
 @pytest.mark.parametrize("latency_s", [math.inf, 2.0])
-@pytest.mark.parametrize("transcribe_sources", [False, True])
-def test_any_cutting_gives_the_same(
-    real: Session, pcm: Array, latency_s: float, transcribe_sources: bool
-) -> None:
-    whole = real.process(pcm, latency_s, transcribe_sources=transcribe_sources)
+def test_any_cutting_gives_the_same(real: Session, pcm: Array, latency_s: float) -> None:
+    whole = real.process(pcm, latency_s)
     assert whole.turns
-    heard = [
-        _listen(real, latency_s, _cut(pcm, size), transcribe_sources)
-        for size in (160, 16_001, len(pcm))
-    ]
+    heard = [_listen(real, latency_s, _cut(pcm, size)) for size in (160, 16_001, len(pcm))]
 
     for result, sources in heard:
         assert result == whole
@@ -116,10 +104,9 @@ def test_streams_share_nothing(real: Session, pcm: Array) -> None:
 
 @pytest.mark.parametrize("latency_s", [math.inf, 2.0])
 @pytest.mark.parametrize("n_samples", [0, 1, 7681, 40_000])
-@pytest.mark.parametrize("transcribe_sources", [False, True])
-def test_silence(real: Session, latency_s: float, n_samples: int, transcribe_sources: bool) -> None:
+def test_silence(real: Session, latency_s: float, n_samples: int) -> None:
     silence = np.zeros(n_samples, np.float32)
-    result, sources = _listen(real, latency_s, [silence], transcribe_sources)
+    result, sources = _listen(real, latency_s, [silence])
 
     assert (result.turns, result.words, result.speakers) == ((), (), ())
     assert (result.speaker_count.value, result.duration_s) == (0, n_samples / 16000)
@@ -135,10 +122,7 @@ def test_one_speaker_at_most(real: Session, pcm: Array, latency_s: float) -> Non
 
 
 @pytest.mark.parametrize("kind", ["clipped", "noise", "loud", "tiny"])
-@pytest.mark.parametrize("transcribe_sources", [False, True])
-def test_hostile_audio_gives_finite_results(
-    real: Session, pcm: Array, kind: str, transcribe_sources: bool
-) -> None:
+def test_hostile_audio_gives_finite_results(real: Session, pcm: Array, kind: str) -> None:
     audio = {
         "clipped": np.sign(pcm),
         "noise": np.random.default_rng(0).uniform(-1, 1, len(pcm)).astype(np.float32),
@@ -146,7 +130,7 @@ def test_hostile_audio_gives_finite_results(
         "tiny": pcm * np.float32(1e-30),
     }[kind]
 
-    result, sources = _listen(real, 2.0, [audio[:40_000]], transcribe_sources)
+    result, sources = _listen(real, 2.0, [audio[:40_000]])
 
     assert np.isfinite(sources).all()
     assert result.duration_s == 2.5
@@ -166,26 +150,6 @@ def test_the_language_model_can_be_left_out(real: Session, pcm: Array) -> None:
         assert [w.start_s for w in words] == sorted(w.start_s for w in words)
         assert all(0.0 <= w.start_s < w.end_s <= len(pcm) / 16_000 for w in words)
         assert all(0.0 < w.confidence <= 1.0 for w in words)
-
-
-@pytest.mark.parametrize("latency_s", [math.inf, 2.0])
-@pytest.mark.parametrize("language_model", [True, False])
-def test_words_of_each_separated_voice(
-    real: Session, pcm: Array, latency_s: float, language_model: bool
-) -> None:
-    """About as many as of the mixture, since these voices speak one after the other; nothing else
-    is another."""
-    mixture = real.process(pcm, latency_s, language_model=language_model)
-    sources = real.process(pcm, latency_s, language_model=language_model, transcribe_sources=True)
-
-    assert replace(sources, words=()) == replace(mixture, words=())
-    assert sources.words != mixture.words
-    assert 0.7 < len(sources.words) / len(mixture.words) < 1.3
-    labels = {turn.speaker for turn in sources.turns}
-    for word in sources.words:
-        assert word.speaker in labels
-        assert 0.0 <= word.start_s < word.end_s <= len(pcm) / 16_000
-        assert 0.0 < word.confidence <= 1.0
 
 
 def test_words_and_turns_show_before_they_are_final(real: Session, pcm: Array) -> None:

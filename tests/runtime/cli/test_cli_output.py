@@ -134,31 +134,3 @@ class TestFormats:
     def test_vtt(self, rendered: Callable[[str], str]) -> None:
         cues = list(webvtt.from_string(rendered("vtt")))
         assert [(cue.voice, cue.text) for cue in cues] == [("speaker_1", "a"), ("speaker_2", "b")]
-
-
-@pytest.mark.parametrize("latency", ["inf", "2"])
-@pytest.mark.parametrize("separate", [False, True])
-def test_words_of_each_source(
-    talking: Command, tmp_path: Path, spoken: Spoken, latency: str, separate: bool
-) -> None:
-    """What two say at once, once both are known; the files are the same as without."""
-    known = [(1.2, (0,), 0), (1.2, (), 0), (1.2, (1,), 0), (1.2, (), 0)]
-    both = [(0.6, (0,), 0), (0.8, (0, 1), 2), (0.2, (0, 1), 1), (0.6, (1,), 0), (1.2, (), 0)]
-    soundfile.write(tmp_path / "a.wav", spoken([*known, *both]), 16000)
-    options = ["--format", "json", "--latency-s", latency]
-    folders = [tmp_path / "plain", tmp_path / "sources"]
-
-    documents = []
-    for folder, more in zip(folders, ([], ["--transcribe-sources"]), strict=True):
-        files = ["--separate", folder] if separate else []
-        outcome = talking("run", tmp_path / "a.wav", *options, *files, *more)
-        outcome.worked()
-        documents.append(json.loads(outcome.out))
-
-    found = [[(w["text"], w["speaker"]) for w in document["words"]] for document in documents]
-    assert len(found[0]) == 1
-    assert sorted(found[1]) == [("a", "speaker_1"), ("a", "speaker_2")]
-    assert documents[0]["turns"] == documents[1]["turns"]
-    plain, sources = (sorted(folder.glob("*.wav")) for folder in folders)
-    assert [path.read_bytes() for path in plain] == [path.read_bytes() for path in sources]
-    assert bool(plain) == separate

@@ -86,12 +86,12 @@ def test_turns_that_end_together(name: str) -> None:
 
 
 @pytest.mark.parametrize("latency_s", [0.0, 0.4, 2.0, math.inf])
-@pytest.mark.parametrize("form", ["plain", "exclusive", "sources"])
+@pytest.mark.parametrize("form", ["plain", "exclusive"])
 @pytest.mark.parametrize("block", [700, 16_000])
 def test_streams_as_it_renders(
     fake_session: Session, talk: NDArray[np.float32], latency_s: float, form: str, block: int
 ) -> None:
-    stream = fake_session.stream(latency_s, transcribe_sources=form == "sources")
+    stream = fake_session.stream(latency_s)
     parts = [stream.push(talk[n : n + block]) for n in range(0, len(talk), block)]
     parts.append(stream.finish())
     parts = [part.exclusive() for part in parts] if form == "exclusive" else parts
@@ -104,11 +104,11 @@ def test_streams_as_it_renders(
 
 
 @pytest.mark.parametrize("latency_s", [0.0, 0.4, 2.0])
-@pytest.mark.parametrize("form", ["plain", "exclusive", "sources"])
+@pytest.mark.parametrize("form", ["plain", "exclusive"])
 def test_nothing_comes_before_the_horizon(
     fake_session: Session, talk: NDArray[np.float32], latency_s: float, form: str
 ) -> None:
-    stream = fake_session.stream(latency_s, transcribe_sources=form == "sources")
+    stream = fake_session.stream(latency_s)
     parts = [stream.push(talk[n : n + 4000]) for n in range(0, len(talk), 4000)]
     parts.append(stream.finish())
     parts = [part.exclusive() for part in parts] if form == "exclusive" else parts
