@@ -1,19 +1,44 @@
-"""PCM to features: the frontend graph behind what puts rumble and level right."""
+"""PCM to what the heads decode: the level is put right, then frontend graph and encoder graph."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import LOUDEST
 from echo_edge.audio.condition import Conditioner
+from echo_edge.bundle.manifest import Manifest
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import AudioError
 
 Array = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk of audio as the heads take it: C steps of 40 ms, float32."""
+
+    features: Array
+    """`[1, 4 C, 80]`: log-mel frames of audio at the level of the training data."""
+    spectrum: Array
+    """`[1, 4 C, 257, 2]`: real and imaginary part, at the level of the input."""
+    latents_asr: Array
+    """`[1, C, d]`, as the three below: one mix of the encoder's layers for each head."""
+    latents_diarization: Array
+    latents_speaker: Array
+    latents_separation: Array
+    n_steps: int
+    """So many steps are of the audio, 0 to C; those after them pad its end."""
+    end_s: float
+    """Length of the audio so far, which may go on beyond this chunk; padding does not count."""
+
+
 class Frontend:
-    """One stream's frontend. Features are of audio at the level that training heard, the spectrum
-    is at the level of the input, so what is separated from it is as loud as it was."""
+    """Features and spectrum of one stream. Features are of audio at the level of the training data,
+    the spectrum is at the level of the input, so voices separated from it are as loud as they were.
+    """
 
     def __init__(self, graph: GraphStream, step_samples: int) -> None:
         self._graph = graph
@@ -23,15 +48,15 @@ class Frontend:
 
     @property
     def factor(self) -> np.float32:
-        """By which the last chunk was multiplied for its features: a power of two."""
+        """Gain of the last chunk's features over the input: a power of two."""
         return np.float32(2.0**self._gain)
 
     @property
     def finding(self) -> str:
-        """Everything about the audio so far that is not nominal; empty if nothing."""
+        """A line on all that is not nominal about the audio so far; empty if nothing."""
         return self._conditioner.finding()
 
-    def hear(self, chunk: Array, n_samples: int) -> tuple[Array, Array]:
+    def push(self, chunk: Array, n_samples: int) -> tuple[Array, Array]:
         """Features and spectrum of one chunk `[n]`, of which the first `n_samples` are real."""
         pcm, gain = self._conditioner.push(chunk, n_samples)
         if not self._began:
@@ -45,8 +70,42 @@ class Frontend:
         return front["features"], spectrum if gain == 0 else spectrum / self.factor
 
 
+class Encoder:
+    """Audio of one stream to chunks: the frontend, then the encoder graph."""
+
+    def __init__(self, graph: Callable[[str], GraphStream], manifest: Manifest) -> None:
+        """`graph` gives a graph of the bundle by name, its state silence."""
+        self._chunk_samples = manifest.audio.chunk_samples
+        self._step_samples = manifest.streaming.step_samples
+        self.frontend = Frontend(graph("frontend"), self._step_samples)
+        self._graph = graph("encoder")
+
+    def push(self, pcm: Array, end_s: float) -> Chunk:
+        """The next samples `[n]`: a whole chunk, or fewer at the end of the audio.
+
+        `end_s` is the length of the audio so far, which may go on beyond these samples.
+        """
+        padded = np.pad(pcm, (0, self._chunk_samples - len(pcm)))
+        features, spectrum = self.frontend.push(padded, len(pcm))
+        latents = self._graph.run(features=features)
+        return Chunk(
+            features,
+            spectrum,
+            latents["latents_asr"],
+            latents["latents_diarization"],
+            latents["latents_speaker"],
+            latents["latents_separation"],
+            math.ceil(len(pcm) / self._step_samples),
+            end_s,
+        )
+
+
 def checked(pcm: Array, n_before: int) -> Array:
-    """Samples as the frontend takes them; `n_before` of them came before."""
+    """`pcm` `[n]` as float32; `n_before` samples came before, for the message.
+
+    Raises AudioError for an array that is not one-dimensional, not floating point, not finite or
+    far beyond -1 to 1.
+    """
     pcm = np.asarray(pcm)
     if pcm.ndim != 1 or pcm.dtype.kind != "f":
         raise AudioError(

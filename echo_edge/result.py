@@ -1,6 +1,6 @@
-"""What comes out: turns, words, sources, speakers. Times are seconds from the start of the stream.
+"""Results: turns, words, sources, speakers. Times are seconds from the start of the stream.
 
-Knows nothing of files or formats (`formats.py` writes them) nor of how a result was made.
+Knows nothing of files or formats (`writers/` has them) nor of how a result was made.
 """
 
 import math
@@ -40,13 +40,13 @@ class Speaker:
     id: str
     """The label that turns and words bear."""
     name: str | None
-    """Who it is, if it is one of the known voices; once given it never changes in a stream."""
+    """Name, if it is one of the known voices; once given it never changes in a stream."""
     speech_s: float
 
 
 @dataclass(frozen=True)
 class SpeakerCount:
-    """How many voices there are and how sure that is (0 to 1)."""
+    """Number of voices and how sure that is, 0 to 1."""
 
     value: int
     confidence: float
@@ -59,25 +59,25 @@ class Source:
     path: str
     speaker: str | None
     name: str | None = None
-    """Of the speaker, if known."""
+    """The speaker's name, if known."""
 
 
 @dataclass(frozen=True)
 class Tentative:
-    """What is heard but not decided: any of it may change, or go, with the next `push`.
+    """Turns and words that are not decided: any may change, or go, with the next `push`.
 
     Nothing here is repeated in what is final. With a latency of infinity there are words only, for
     nobody has a label before the end.
     """
 
     turns: tuple[Turn, ...] = ()
-    """By start; one that goes on ends where the speaker was last heard."""
+    """By start; one that goes on ends where the speaker was last active."""
     words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """How far a stream's result is complete, in seconds: 0 where nothing is known, infinity once
+    """Times up to which a stream's result is complete: 0 where nothing is known, infinity once
     the stream is finished."""
 
     words_s: float = 0.0
@@ -91,24 +91,24 @@ class Horizon:
 
 
 END = Horizon(math.inf, math.inf, math.inf, math.inf)
-"""Nothing is to come."""
+"""The horizon of a finished stream."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became final: since the last `push`, or of a whole recording from `process`."""
+    """Final turns and words: since the last `push`, or of a whole recording from `process`."""
 
     turns: tuple[Turn, ...] = ()
     words: tuple[Word, ...] = ()
     duration_s: float = 0.0
-    """Audio heard so far."""
+    """Length of the audio so far."""
     speakers: tuple[Speaker, ...] = ()
     speaker_count: SpeakerCount = field(default_factory=lambda: SpeakerCount(0, 1.0))
     sources: tuple[Source, ...] = ()
     exclusive_turns: tuple[Turn, ...] = ()
-    """Turns without overlap: at every moment the voice that is heard most clearly, if any."""
+    """Turns without overlap: at every time the voice with the highest score, if any is active."""
     tentative: Tentative = field(default_factory=Tentative)
-    """What comes next, as it looks now; empty once the stream is finished."""
+    """The turns and words that come next, as they look now; empty once the stream is finished."""
     horizon: Horizon = field(default_factory=Horizon)
     """Up to when everything that came before is complete."""
 

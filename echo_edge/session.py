@@ -20,7 +20,7 @@ from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import BundleError, UsageError
 from echo_edge.heads.separation_offline import KnownVoices, separate
 from echo_edge.result import Result
-from echo_edge.stream import MOST_SPEAKERS, Stream, StreamOptions
+from echo_edge.stream import MAX_SPEAKERS, Stream, StreamOptions
 from echo_edge.voices import Voices
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 
-MOST_THREADS = 256
+MAX_THREADS = 256
 """More can only be a mistake, and would bring the machine to a halt."""
 
 
@@ -55,8 +55,8 @@ def load(
     BundleError for a bundle that is not what its manifest promises and EngineError if its engine
     is absent, too old or fails.
     """
-    if not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"threads: found {threads}, expected 1 to {MOST_THREADS}")
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads: found {threads}, expected 1 to {MAX_THREADS}")
     return load_bundle(open_bundle(path, trusted), threads)
 
 
@@ -110,18 +110,18 @@ class Session:
         latency_s: float = 2.0,
         *,
         min_speakers: int = 1,
-        max_speakers: int = MOST_SPEAKERS,
+        max_speakers: int = MAX_SPEAKERS,
         language_model: bool = True,
         voices: Voices | None = None,
         on_sources: Callable[[Array], None] | None = None,
     ) -> Stream:
         """A new stream.
 
-        `latency_s`: how long a decision may be held back (at least one hop of the diarization
-        window, at most the window); infinity also decides the number of speakers at the end.
+        `latency_s`: longest wait for a decision (at least one hop of the diarization window, at
+        most the window); infinity also decides the number of speakers at the end.
         `min_speakers`, `max_speakers`: bounds on their number. With a finite latency the upper one
-        is sure; for the lower one labels would have to change, so until as many are known, whoever
-        sounds a little different counts as somebody new.
+        is sure; for the lower one labels would have to change, so until as many are known, a voice
+        that is only a little different counts as a new one.
         `language_model`: whether words are searched for with the bundle's, if it has one.
         `voices`: people who are called by their names where they are heard (`speakers[].name` in
         results); VoicesError if another checkpoint learned them.
@@ -137,7 +137,7 @@ class Session:
         latency_s: float = math.inf,
         *,
         min_speakers: int = 1,
-        max_speakers: int = MOST_SPEAKERS,
+        max_speakers: int = MAX_SPEAKERS,
         language_model: bool = True,
         voices: Voices | None = None,
     ) -> Result:
@@ -155,12 +155,13 @@ class Session:
         return Result.joined([stream.push(pcm), stream.finish()])
 
     def separate(self, stream: Stream, result: Result, blocks: Iterable[Array]) -> Iterator[Array]:
-        """Each speaker's voice apart: the recording, `blocks` float32 `[n]`, heard once more.
+        """The waveform of each speaker, from a second pass over the recording's `blocks`.
 
-        `result` is all that `stream` gave, to its end. Yields waveforms `[speakers + 1, samples]`,
-        as many samples in all as the blocks have: rows in the order of `result.speakers`, however
-        many there are, then what nobody of them said. Far cleaner than what `on_sources` receives,
-        since every voice is known from the start. UsageError if the stream knows no such speaker.
+        Blocks are float32 `[n]`; `result` is all that `stream` gave, to its end. Yields waveforms
+        `[speakers + 1, samples]`, as many samples in all as the blocks have: rows in the order of
+        `result.speakers`, however many there are, then the rest. Far cleaner than the waveforms of
+        `on_sources`, since every voice is known from the start. UsageError if the stream knows no
+        such speaker.
         """
         prints = [stream.voiceprint(speaker.id).embedding for speaker in result.speakers]
         size = self.bundle.manifest.diarization.embedding_dim
@@ -169,7 +170,7 @@ class Session:
         return separate(self.graph, self.bundle.manifest, centroids, known, blocks)
 
     def graph(self, name: str) -> GraphStream:
-        """One graph on its own, its state silence: to measure or to test what it says."""
+        """One graph on its own, its state silence: to measure or to test it."""
         return GraphStream(self.engines[name], self.bundle.manifest.graphs[name])
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""People whose voices are known from earlier recordings: their names and what they sound like.
+"""People whose voices are known from earlier recordings: their names and voiceprints.
 
-Knows nothing of files (`voices_file.py`), of audio (`voices_learn.py`) or of streams
-(`voices_match.py`). Everything here is immutable: a change gives new `Voices`.
+Knows nothing of files (`speakers/store.py`), of audio (`speakers/enrol.py`) or of streams
+(`attribution/names.py`). Everything here is immutable: a change gives new `Voices`.
 """
 
 import re
@@ -15,8 +15,8 @@ from echo_edge.errors import UsageError, VoicesError
 
 Array = NDArray[np.float32]
 
-MOST_PEOPLE = 1000
-LONGEST_NAME = 64
+MAX_PEOPLE = 1000
+MAX_NAME_LENGTH = 64
 SEPARATORS = r"""/\:;,<>|"`"""
 """Characters that part names, columns, paths or markup somewhere; no name holds one."""
 
@@ -25,17 +25,17 @@ _RESERVED = re.compile(r"speaker_\d+|unknown|none|na", re.ASCII)
 
 @dataclass(frozen=True)
 class Voiceprint:
-    """What a voice sounds like to one checkpoint. It is biometric data: treat it so."""
+    """Direction of a voice in the embedding space of one checkpoint. It is biometric data."""
 
     embedding: tuple[float, ...]
     """A direction: length 1."""
     speech_s: float
-    """How much speech it was learned from, seconds."""
+    """Seconds of speech that it was learned from."""
     checkpoint_sha256: str
-    """Of the checkpoint that made it; to any other it means nothing."""
+    """SHA-256 of the checkpoint that made it; to any other it means nothing."""
 
     @classmethod
-    def of(cls, direction: Array, speech_s: float, checkpoint_sha256: str) -> "Voiceprint":
+    def from_vector(cls, direction: Array, speech_s: float, checkpoint_sha256: str) -> "Voiceprint":
         """From a vector `[E]` of any length but zero, which is a ValueError."""
         norm = float(np.linalg.norm(direction))
         if not 0.0 < norm < np.inf:
@@ -54,7 +54,9 @@ class Voiceprint:
             np.asarray(each.embedding, np.float32) * max(each.speech_s, 1e-2)
             for each in (self, other)
         )
-        return Voiceprint.of(mine + theirs, self.speech_s + other.speech_s, self.checkpoint_sha256)
+        return Voiceprint.from_vector(
+            mine + theirs, self.speech_s + other.speech_s, self.checkpoint_sha256
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class Voices:
                 return voice
         known = ", ".join(voice.name for voice in self.people[:8]) or "nobody"
         more = ", ..." if len(self.people) > 8 else ""
-        raise UsageError(f"{name[:LONGEST_NAME]!r}: is not known, expected one of: {known}{more}")
+        raise UsageError(
+            f"{name[:MAX_NAME_LENGTH]!r}: is not known, expected one of: {known}{more}"
+        )
 
     def learn(self, name: str, voiceprint: Voiceprint) -> "Voices":
         """With this speech added to what is known of `name`, or with a new person."""
@@ -102,9 +106,9 @@ class Voices:
         try:
             known = self.find(name)
         except UsageError:
-            if len(self.people) >= MOST_PEOPLE:
+            if len(self.people) >= MAX_PEOPLE:
                 raise UsageError(
-                    f"voices: found {MOST_PEOPLE} people, expected fewer: forget some"
+                    f"voices: found {MAX_PEOPLE} people, expected fewer: forget some"
                 ) from None
             return self._with(Voice(checked_name(name), voiceprint))
         return self._without(known)._with(
@@ -160,10 +164,10 @@ def checked_name(text: str) -> str:
             f"name: found {shown} in it, expected printable characters on one line, none of "
             f"{' '.join(SEPARATORS)}"
         )
-    if not any(each.isalnum() for each in name) or len(name) > LONGEST_NAME:
+    if not any(each.isalnum() for each in name) or len(name) > MAX_NAME_LENGTH:
         raise UsageError(
-            f"name: found {name[:LONGEST_NAME]!r} of {len(name)} characters, expected 1 to "
-            f"{LONGEST_NAME}, a letter or a digit among them"
+            f"name: found {name[:MAX_NAME_LENGTH]!r} of {len(name)} characters, expected 1 to "
+            f"{MAX_NAME_LENGTH}, a letter or a digit among them"
         )
     if name != " ".join(name.split()):
         raise UsageError(f"name: found blanks around or in a row in {name!r}, expected single ones")

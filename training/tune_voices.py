@@ -96,7 +96,7 @@ def main() -> None:
         if args.excerpts:
             trials = run_trials(session, corpus, rooms, seed=1)
             chosen, false = held_out(trials, seed=2)
-            in_use = NameRules.of(session.bundle.manifest.decoding).threshold
+            in_use = NameRules.from_manifest(session.bundle.manifest.decoding).threshold
             print(f"threshold {choose(trials):.2f} (in use: {in_use:.2f})")
             print(
                 f"chosen on half of the speakers, {N_SPLITS} times: {np.mean(chosen):.2f} +- "

@@ -1,52 +1,58 @@
-"""What is decided but for who is who: kept until the end of a recording, in little memory."""
+"""Attribution at the end of a recording: activity and words are logged, voices are clustered once,
+then everything is replayed into a `LiveAttribution`."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from echo_edge.heads.clustering import Grouping
+from echo_edge.attribution.live import LiveAttribution
+from echo_edge.attribution.words import count_decided
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
+from echo_edge.heads.separation import VoiceSlots
+from echo_edge.result import Horizon, Result, Tentative, Word
+from echo_edge.voices import Voiceprint
 
-Array = NDArray[np.float32]
+MAX_PARTS = 128
+"""Places for voices: until the end a speaker may be many."""
 
 BLOCK_STEPS = 250
-LEAST = 0.05
+MIN_SCORE = 0.05
 """Scores below decide nothing, and are many."""
 
 
-class HeldActivity:
-    """Decided activity of whoever is heard, some 9 bytes per step: 6 MB for eight hours of speech.
+class ActivityLog:
+    """Decided activity of all voices, 6 bytes for each score of at least `MIN_SCORE`: some 9 bytes
+    per step, 6 MB for eight hours of speech.
 
-    Holds at most 256 voices; scores are kept to 1/255.
+    At most 256 voices; scores are stored to 1/255.
     """
 
     def __init__(self) -> None:
         self._steps, self._voices, self._scores = array("I"), array("B"), array("B")
-        self._end = 0
+        self.n_steps = 0
+        """Steps logged so far."""
 
     def add(self, activity: Activity) -> None:
-        """Keep steps that follow those kept before."""
+        """Log steps that follow those logged before."""
         scores = np.rint(255.0 * activity.scores).astype(np.uint8)
-        steps, voices = (activity.scores >= LEAST).nonzero()
+        steps, voices = (activity.scores >= MIN_SCORE).nonzero()
         self._steps.frombytes((steps + activity.first_step).astype(np.uintc).tobytes())
         self._voices.frombytes(voices.astype(np.uint8).tobytes())
         self._scores.frombytes(scores[steps, voices].tobytes())
-        self._end = activity.first_step + len(scores)
+        self.n_steps = activity.first_step + len(scores)
 
     def join(self, groups: Sequence[int]) -> None:
-        """Make one voice of each group, numbered as the groups are."""
+        """Merge voices: voice `v` becomes `groups[v]`."""
         voices = np.frombuffer(self._voices, np.uint8)
         voices[:] = np.array([*groups, 0], np.uint8)[voices]
 
     def blocks(self, n_voices: int) -> Iterator[Activity]:
-        """All of it in order, `[steps, n_voices]` at a time."""
+        """The whole log in order, `[steps, n_voices]` at a time."""
         steps = np.frombuffer(self._steps, np.uintc)
-        for first in range(0, self._end, BLOCK_STEPS):
-            n_steps = min(BLOCK_STEPS, self._end - first)
+        for first in range(0, self.n_steps, BLOCK_STEPS):
+            n_steps = min(BLOCK_STEPS, self.n_steps - first)
             low, high = np.searchsorted(steps, (first, first + n_steps)).tolist()
             scores = np.zeros((n_steps, n_voices), np.float32)
             at = (steps[low:high] - first, np.frombuffer(self._voices, np.uint8)[low:high])
@@ -59,54 +65,75 @@ class JoinRules:
     """When voices are one speaker."""
 
     threshold: float
-    """Least mean cosine between what two voices of one speaker said."""
+    """Least mean cosine between the speech of two voices of one speaker."""
     min_speakers: int
     max_speakers: int
 
 
-class NumbersVoices(Protocol):
-    """Who must know when voices are joined."""
+class DeferredAttribution:
+    """Nothing is final before the end of the recording, when all evidence is there.
 
-    def join(self, groups: Sequence[int]) -> None:
-        """Voices of one group are one voice, numbered as the group is."""
-
-
-class Held:
-    """Nothing is settled before it is known who is one person: the end of a recording.
-
-    Until then a speaker may be many voices. When half of the places are taken, the most alike are
-    joined until a quarter are.
+    Until then a speaker may be many voices. When half of the places for them are taken, the most
+    alike are joined until a quarter are. Words wait without a voice.
     """
 
     def __init__(
-        self, diarization: DiarizationDecoder, others: Sequence[NumbersVoices], rules: JoinRules
+        self,
+        live: LiveAttribution,
+        diarization: DiarizationDecoder,
+        slots: VoiceSlots,
+        rules: JoinRules,
+        step_s: float,
     ) -> None:
-        self._diarization, self._rules = diarization, rules
-        self._activity = HeldActivity()
-        self._numbering: list[NumbersVoices] = [diarization, self._activity, *others]
+        """`live` takes the replay. Voices are renumbered in `diarization` and `slots` too."""
+        self._live, self._diarization, self._slots, self._rules = live, diarization, slots, rules
+        self._step_s = step_s
+        self._log = ActivityLog()
+        self._words: list[Word] = []
+        self._n_decided = 0
+        """Words, from the first on, that only wait for the end."""
+        self._finished = False
 
-    def add(self, decided: Iterable[Activity]) -> None:
-        """Keep what follows, and places for new voices."""
+    def add(self, decided: Iterable[Activity], words: Sequence[Word]) -> None:
+        """Log decided steps, which follow those before, and words that are complete, by start."""
+        self._words += words
         for activity in decided:
-            self._activity.add(activity)
+            self._log.add(activity)
+        waiting = self._words[self._n_decided :]
+        self._n_decided += count_decided(waiting, self._log.n_steps, self._step_s)
         clusters = self._diarization.clusters
-        places = len(clusters.speech_s)
-        if clusters.count > places // 2:
-            self._join(clusters.group(1.0, 1, places // 4, brief_s=0.0))
+        n_places = len(clusters.speech_s)
+        if clusters.count > n_places // 2:
+            self._join(clusters.group(1.0, 1, n_places // 4, brief_s=0.0).groups)
 
-    def conclude(self) -> float:
-        """Make one voice of each speaker, everywhere; how sure their number is, 0 to 1."""
-        rules = self._rules
-        grouping = self._diarization.clusters.group(
-            rules.threshold, rules.min_speakers, rules.max_speakers
-        )
-        self._join(grouping)
-        return grouping.confidence
+    def finish(self, decided: Iterable[Activity], words: Sequence[Word]) -> None:
+        """The last steps and words: voices become speakers, and everything becomes final."""
+        self.add(decided, words)
+        rules, clusters = self._rules, self._diarization.clusters
+        grouping = clusters.group(rules.threshold, rules.min_speakers, rules.max_speakers)
+        self._join(grouping.groups)
+        blocks = self._log.blocks(clusters.count)
+        self._live.replay(blocks, self._words, grouping.confidence)
+        self._finished = True
 
-    def blocks(self) -> Iterator[Activity]:
-        """All activity in order, of the voices as they are now."""
-        return self._activity.blocks(self._diarization.clusters.count)
+    def take(self, duration_s: float) -> Result:
+        """The result that became final since the last call: after `finish` all, before it none."""
+        return self._live.take(duration_s) if self._finished else Result(duration_s=duration_s)
 
-    def _join(self, grouping: Grouping) -> None:
-        for voices in self._numbering:
-            voices.join(grouping.groups)
+    def tentative(self, _: Activity, words: Sequence[Word], _duration_s: float) -> Tentative:
+        """The latest words and `words`; nobody has a label yet."""
+        return Tentative(words=(*self._words[self._n_decided :], *words))
+
+    def horizon(self, _next_word_s: float) -> Horizon:
+        """Nothing is complete before the end."""
+        return Horizon()
+
+    def voiceprint(self, speaker: str, checkpoint_sha256: str) -> Voiceprint:
+        """As of `LiveAttribution`, which has no labels before the end."""
+        return self._live.voiceprint(speaker, checkpoint_sha256)
+
+    def _join(self, groups: Sequence[int]) -> None:
+        """Merge voices wherever they are numbered: voice `v` becomes `groups[v]`."""
+        self._diarization.join(groups)
+        self._log.join(groups)
+        self._slots.join(groups)

@@ -1,4 +1,4 @@
-"""Which voice of a stream is which known person: a name is given once and never taken back."""
+"""Names for the voices of a stream that are known people: given once and never taken back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ Array = NDArray[np.float32]
 VOICE_THRESHOLD = 0.59
 """Least cosine for a name, where the bundle gives no `voice_threshold` of its own. From
 `training.tune_voices`; docs/voices.md has the shares of false and of missing names."""
-LEAST_HEARD_S = 3.0
-"""A voice that was heard for less gets no name."""
+MIN_SPEECH_S = 3.0
+"""A voice with less speech gets no name."""
 
 
 @dataclass(frozen=True)
 class Speech:
-    """All that was heard of the voices of a stream, one row each."""
+    """The voices of a stream so far, one row each, float32."""
 
     centroids: Array
     """`[N, E]`, of unit length."""
-    heard_s: Array
-    """`[N]`: how long each was active in decided steps."""
+    speech_s: Array
+    """`[N]`: seconds in which each was active in decided steps."""
 
 
 class VoiceSpeech:
-    """Counts how long the voices of a stream were heard."""
+    """Counts the speech of the voices of a stream."""
 
-    def __init__(self, clusters: OnlineClusters, step_s: float, active: float) -> None:
-        self._clusters, self._step_s, self._active = clusters, step_s, active
-        self._heard_s = np.zeros(0, np.float32)
+    def __init__(self, clusters: OnlineClusters, step_s: float, onset: float) -> None:
+        self._clusters, self._step_s, self._onset = clusters, step_s, onset
+        self._speech_s = np.zeros(0, np.float32)
 
-    def hear(self, activity: Activity) -> None:
+    def add(self, activity: Activity) -> None:
         """Count decided steps."""
-        heard_s = np.sum(activity.scores >= self._active, axis=0) * np.float32(self._step_s)
-        self._heard_s = heard_s + self._heard_s if len(self._heard_s) else heard_s
+        speech_s = np.sum(activity.scores >= self._onset, axis=0) * np.float32(self._step_s)
+        self._speech_s = speech_s + self._speech_s if len(self._speech_s) else speech_s
 
-    def of(self) -> Speech:
-        """So far."""
+    def snapshot(self) -> Speech:
+        """Centroids `[N, E]` and speech `[N]` in seconds up to now."""
         clusters = self._clusters
-        heard_s = np.zeros(clusters.count, np.float32)
-        heard_s[: len(self._heard_s)] = self._heard_s[: clusters.count]
-        return Speech(clusters.centroids, heard_s)
+        speech_s = np.zeros(clusters.count, np.float32)
+        speech_s[: len(self._speech_s)] = self._speech_s[: clusters.count]
+        return Speech(clusters.centroids, speech_s)
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class NameRules:
     """When a voice is taken for a known one."""
 
     threshold: float = VOICE_THRESHOLD
-    least_heard_s: float = LEAST_HEARD_S
+    min_speech_s: float = MIN_SPEECH_S
 
     @classmethod
-    def of(cls, decoding: Mapping[str, float]) -> "NameRules":
-        """Those of a bundle (`decoding` in the manifest)."""
+    def from_manifest(cls, decoding: Mapping[str, float]) -> "NameRules":
+        """The rules of a bundle: `decoding` of its manifest."""
         return cls(decoding.get("voice_threshold", VOICE_THRESHOLD))
 
 
@@ -72,12 +72,15 @@ class NameGiver:
         self.names: dict[int, str] = {}
         """Row of `Speech` -> name, for those that have one."""
 
-    def look(self, speech: Speech) -> None:
-        """Name whom it can: nobody who has a name, nobody by a name that is given already."""
+    def update(self, speech: Speech) -> None:
+        """Give names to voices that are like enough to a person and have enough speech.
+
+        No voice gets a second name, no name is given twice; the most alike pair comes first.
+        """
         if not self._people or not len(speech.centroids):
             return
         scores = speech.centroids @ self._known.T
-        scores[speech.heard_s < self._rules.least_heard_s] = -np.inf
+        scores[speech.speech_s < self._rules.min_speech_s] = -np.inf
         for voice, name in self.names.items():
             scores[voice] = scores[:, self._people.index(name)] = -np.inf
         while scores.max() >= self._rules.threshold:

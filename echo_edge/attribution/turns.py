@@ -1,13 +1,8 @@
-"""Decided activity to turns, and words to the voice that was active: one step before labels."""
+"""Decided activity to turns of voices: hysteresis over gaps and short bursts, before labels."""
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from echo_edge.heads.diarization import Activity, TurnRules
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -29,7 +24,7 @@ class _Open:
 
 
 class TurnBuilder:
-    """Closes a turn once its voice has been silent for longer than `gap_steps`."""
+    """Closes a turn once its voice has been silent for longer than `min_off_steps`."""
 
     def __init__(self, rules: TurnRules) -> None:
         self._rules = rules
@@ -38,13 +33,13 @@ class TurnBuilder:
     def push(self, activity: Activity) -> list[VoiceTurn]:
         """Turns that ended within these steps, by end time."""
         done: list[VoiceTurn] = []
-        heard = activity.scores >= self._rules.active
+        active = activity.scores >= self._rules.onset
         for offset, row in enumerate(activity.scores):
             step = activity.first_step + offset
-            for voice in heard[offset].nonzero()[0].tolist():
+            for voice in active[offset].nonzero()[0].tolist():
                 score = float(row[voice])
                 _extend(self._open.setdefault(voice, _Open(step, step, 0.0, 0)), step, score)
-            late = step - self._rules.gap_steps
+            late = step - self._rules.min_off_steps
             for voice in [v for v, turn in self._open.items() if turn.last < late]:
                 self._close(voice, done)
         return done
@@ -72,30 +67,30 @@ class TurnBuilder:
 
     def _close(self, voice: int, done: list[VoiceTurn]) -> None:
         turn = self._open.pop(voice)
-        if turn.last + 1 - turn.start >= self._rules.shortest_steps:
+        if turn.last + 1 - turn.start >= self._rules.min_on_steps:
             confidence = turn.total / turn.n_steps
             done.append(VoiceTurn(voice, turn.start, turn.last + 1, confidence))
 
 
 class ExclusiveTurnBuilder:
-    """Turns of which no two overlap: a step is of the voice with the highest score, and another
-    voice takes the floor once it has had it for `shortest_steps`."""
+    """Turns of which no two overlap: a step belongs to the voice with the highest score, and
+    another voice takes the floor once it has had the steps for `min_on_steps`."""
 
     def __init__(self, rules: TurnRules) -> None:
         self._rules = rules
         self._now: tuple[int, _Open] | None = None
         """The voice that has the floor, and its turn."""
         self._next: tuple[int, _Open] | None = None
-        """Who was heard since then, for too short a time to take it."""
+        """The voice with the steps since then, for too short a time to take the floor."""
 
     def push(self, activity: Activity) -> list[VoiceTurn]:
         """Turns that ended within these steps."""
         done: list[VoiceTurn] = []
         for offset, row in enumerate(activity.scores):
             step = activity.first_step + offset
-            if row.size and row.max() >= self._rules.active:
-                self._hear(int(row.argmax()), step, float(row.max()), done)
-            while self._now is not None and self._now[1].last < step - self._rules.gap_steps:
+            if row.size and row.max() >= self._rules.onset:
+                self._add_step(int(row.argmax()), step, float(row.max()), done)
+            while self._now is not None and self._now[1].last < step - self._rules.min_off_steps:
                 self._pass_on(done)
         return done
 
@@ -110,7 +105,7 @@ class ExclusiveTurnBuilder:
             self._pass_on(done)
         return done
 
-    def _hear(self, voice: int, step: int, score: float, done: list[VoiceTurn]) -> None:
+    def _add_step(self, voice: int, step: int, score: float, done: list[VoiceTurn]) -> None:
         if self._now is None or self._now[0] == voice:
             self._now, self._next = self._now or (voice, _Open(step, step, 0.0, 0)), None
             _extend(self._now[1], step, score)
@@ -118,13 +113,13 @@ class ExclusiveTurnBuilder:
         if self._next is None or self._next[0] != voice:
             self._next = (voice, _Open(step, step, 0.0, 0))
         _extend(self._next[1], step, score)
-        if step + 1 - self._next[1].start >= self._rules.shortest_steps:
+        if step + 1 - self._next[1].start >= self._rules.min_on_steps:
             self._pass_on(done)
 
     def _pass_on(self, done: list[VoiceTurn]) -> None:
         assert self._now is not None  # noqa: S101 - whoever calls has looked
         voice, turn = self._now
-        if turn.last + 1 - turn.start >= self._rules.shortest_steps:
+        if turn.last + 1 - turn.start >= self._rules.min_on_steps:
             done.append(VoiceTurn(voice, turn.start, turn.last + 1, turn.total / turn.n_steps))
         self._now, self._next = self._next, None
 

@@ -16,7 +16,7 @@ from echo_edge.bench.report.table import facts, table
 from echo_edge.bench.run import MAX_AUDIO_S, Plan, first_minute, measure, open_bundles
 from echo_edge.errors import UsageError
 from echo_edge.files import check_no_input, check_output, is_same, save
-from echo_edge.session import MOST_THREADS
+from echo_edge.session import MAX_THREADS
 
 DAY_S = 86_400.0
 
@@ -101,8 +101,8 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
 
 def _threads(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.isdecimal() and 1 <= int(part) <= MOST_THREADS for part in parts):
-        raise UsageError(f"--threads: found {text!r}, expected 1 to {MOST_THREADS}, such as 1,2,4")
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_THREADS for part in parts):
+        raise UsageError(f"--threads: found {text!r}, expected 1 to {MAX_THREADS}, such as 1,2,4")
     return tuple(dict.fromkeys(map(int, parts)))
 
 

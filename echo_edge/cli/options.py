@@ -3,7 +3,7 @@
 import argparse
 
 from echo_edge.audio.channels import AUTO, parse_channel
-from echo_edge.stream import MOST_SPEAKERS
+from echo_edge.stream import MAX_SPEAKERS
 
 
 def add_bundle_option(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +39,9 @@ def add_stream_options(
     parser.add_argument(
         "--max-speakers",
         type=int,
-        default=MOST_SPEAKERS,
+        default=MAX_SPEAKERS,
         metavar="N",
-        help=f"at most so many (default {MOST_SPEAKERS})",
+        help=f"at most so many (default {MAX_SPEAKERS})",
     )
     known = parser.add_mutually_exclusive_group()
     known.add_argument(

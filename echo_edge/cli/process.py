@@ -166,6 +166,6 @@ class Work:
                 if self.stop.number or writer.error is not None:
                     break
         show_progress(None, None)
-        self._keep(replace(whole, sources=writer.of(whole.speakers)))
+        self._keep(replace(whole, sources=writer.sources_of(whole.speakers)))
         if writer.error is not None:
             self.problems.append(writer.error)

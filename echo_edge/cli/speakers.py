@@ -107,7 +107,7 @@ def _learn(args: argparse.Namespace, blocks: Callable[[], Iterable[Array]], wher
         read_voices(args.voices)
     with load(find_bundle(args.bundle)) as session:
         voiceprint = learn(session, blocks(), where)
-        threshold = NameRules.of(session.bundle.manifest.decoding).threshold
+        threshold = NameRules.from_manifest(session.bundle.manifest.decoding).threshold
 
     def change(voices: Voices) -> Voices:
         voices.check_checkpoint(voiceprint.checkpoint_sha256, str(args.voices))

@@ -1,7 +1,7 @@
-"""CTC prefix beam search over the sounds of a vocabulary: the likeliest words.
+"""CTC prefix beam search over the phones of a vocabulary: the likeliest words.
 
 After Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
-recurrent DNNs" (2014): one beam of spellings; a spelling's score is what the sounds say plus what
+recurrent DNNs" (2014): one beam of prefixes; a prefix's score is what the phones say plus what
 the language model says of its words. Pure Python over a few candidates per frame.
 """
 
@@ -15,56 +15,55 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.bundle.language_model import BLANK, SPACE, START, LanguageModel
-from echo_edge.heads.ctc import Spelled
+from echo_edge.bundle.language_model import SPACE, START, LanguageModel
+from echo_edge.heads.beam_scores import LmScores
+from echo_edge.heads.ctc import DecodedWord
 from echo_edge.heads.prefix_tree import (
     NEVER,
-    Reading,
-    Spelling,
+    PrefixNode,
     add_logs,
     descends,
     forget,
     lineage,
     take_apart,
-    words_of,
 )
 
 Array = NDArray[np.float32]
+Phone = tuple[int, float]
+"""Index and log-probability in a frame."""
 
 HALF = math.log(0.5)
 
 _score = attrgetter("score")
 
-UNFINISHED = -20.0
-"""Log-probability of the word that the end cuts off; nothing is written of it."""
-SETTLE_FRAMES = 10
-"""How often to look for words on which the spellings agree."""
+COMMIT_FRAMES = 10
+"""Frames between two searches for words on which the prefixes agree."""
 LAG_S = 4.0
 """Older words become final whether or not they agree."""
 
 
 @dataclass(frozen=True)
 class BeamOptions:
-    """How wide to search and how much to believe the language model."""
+    """Width of the search and weight of the language model."""
 
     weight: float = 1.1
-    """Of the language model's log-probabilities beside those of the sounds."""
+    """Factor of the language model's log-probabilities beside those of the phones."""
     word_bonus: float = -2.0
-    """Nats per word: where sounds are rewarded (`training.priors`), words must be dear."""
+    """Nats per word: where phones are rewarded (`training.priors`), words must be dear."""
     width: int = 64
-    """Spellings kept per frame."""
-    least_logprob: float = -6.0
+    """Prefixes in the beam after a frame."""
+    min_logprob: float = -6.0
     """Phones below this are not tried in a frame."""
     margin: float = 12.0
-    """Spellings this many nats below the best are dropped."""
-    doubt: float = 3.0
-    """A word is final once no spelling within so many nats of the best has another."""
+    """Prefixes this many nats below the best are dropped."""
+    stability_margin: float = 3.0
+    """A word is final once no prefix within so many nats of the best has another."""
 
 
 class BeamSearch:
     """Frames of log-posteriors in, words out, each once and for ever.
 
-    A word is final once all likely spellings agree on it, `silence` frames without a sound
+    A word is final once all likely prefixes agree on it, `silence` frames without a phone
     follow, it is `lag` frames old, or the end comes.
     """
 
@@ -77,166 +76,167 @@ class BeamSearch:
     ) -> None:
         self._language = language
         self._silence, self._lag = silence, lag
-        self._options = options or BeamOptions()
-        self._frame = self._silent = 0
-        self._root = self._empty(START)
+        self._options = options = options or BeamOptions()
+        self._scores = LmScores(language, options.weight, options.word_bonus)
+        self._frame = self._n_silent = 0
+        self._root = self._scores.root(START)
         self._beam = [self._root]
-
-    def _empty(self, previous_word: int) -> Spelling:
-        """Nothing is spelled after `previous_word`."""
-        text = (0.0, 0.0, previous_word, 0, 0, self._language.size)
-        root = Spelling(None, 0, text)
-        root.blank = root.total = root.score = 0.0
-        root.kept = True
-        return root
 
     @property
     def next_frame(self) -> int:
-        """The earliest first sound of the spellings; it may become later, never earlier."""
+        """The earliest first phone of the prefixes; it may become later, never earlier."""
         firsts = (node.frame for node in self._root.children.values())
         return min(firsts, default=self._frame)
 
-    def push(self, logprobs: Array) -> Iterator[Spelled]:
+    def push(self, logprobs: Array) -> Iterator[DecodedWord]:
         """Words that became final with one more frame `[phones]`."""
-        said: list[float] = logprobs.tolist()
-        self._extend(said)
+        frame: list[float] = logprobs.tolist()
+        self._extend(frame)
         self._frame += 1
-        self._silent = self._silent + 1 if said[0] > HALF else 0
-        if self._silent == self._silence:
+        self._n_silent = self._n_silent + 1 if frame[0] > HALF else 0
+        if self._n_silent == self._silence:
             yield from self.finish()
-        elif self._frame % SETTLE_FRAMES == 0:
-            while (word := self._settled()) is not None:
+        elif self._frame % COMMIT_FRAMES == 0:
+            while (word := self._commit()) is not None:
                 yield word
 
-    def _extend(self, said: list[float]) -> None:
-        """Every spelling stays as it is or gains one of the frame's likely sounds."""
-        least = self._options.least_logprob
-        likely = [(token, said[token]) for token in range(SPACE, len(said)) if said[token] > least]
-        entered = self._enter(likely, said) if likely else []
-        self._stay(said)
+    def peek(self) -> list[DecodedWord]:
+        """The words of the best prefix, as it looks now."""
+        return self._scores.words(self._best())
+
+    def finish(self) -> Iterator[DecodedWord]:
+        """The words of the best prefix; the search starts anew after it."""
+        best = self._best()
+        yield from self._scores.words(best)
+        last = self._scores.last_word(best)[0]
+        take_apart(self._root)
+        self._root = self._scores.root(best.previous_word if last == START else last)
+        self._beam = [self._root]
+
+    def _best(self) -> PrefixNode:
+        """The likeliest prefix if the audio ended here."""
+        return max(self._beam, key=self._scores.final)
+
+    def _extend(self, logprobs: list[float]) -> None:
+        """One frame: every prefix stays as it is or gains one of the frame's likely phones."""
+        least = self._options.min_logprob
+        tokens = range(SPACE, len(logprobs))
+        likely = [(token, logprobs[token]) for token in tokens if logprobs[token] > least]
+        entered = self._enter(likely, logprobs) if likely else []
+        self._stay(logprobs)
         for node in entered:
-            node.blank, node.sound, node.total = NEVER, node.entered, node.entered
-            node.score, node.entered = node.total + node.language, NEVER
+            node.blank, node.nonblank, node.total = NEVER, node.incoming, node.incoming
+            node.score, node.incoming = node.total + node.lm_score, NEVER
         self._prune(entered)
 
-    def _enter(self, likely: Sequence[tuple[int, float]], said: list[float]) -> list[Spelling]:
-        """Every way from a spelling of the beam into one with one more of the `likely` sounds;
-        those of these that are not in the beam.
+    def _bounds(self, logprobs: list[float]) -> tuple[float, list[float]]:
+        """Score below which no new prefix can stay in the beam, and the heap of the `width` best
+        scores so far: those of the beam's prefixes if they stay as they are."""
+        blank = logprobs[0]
+        stay: list[float] = []
+        for node in self._beam:
+            silent, again = node.total + blank, node.nonblank + logprobs[node.token]
+            stay.append((silent if silent >= again else again) + node.lm_score)
+        floor = max(stay) - self._options.margin
+        stay += [NEVER] * (self._options.width - len(stay))
+        heapify(stay)
+        return max(floor, stay[0]), stay
+
+    def _enter(self, likely: Sequence[Phone], logprobs: list[float]) -> list[PrefixNode]:
+        """Extend each prefix by each likely phone (Hannun 2014, inner loop).
+
+        Returns the prefixes that are new to the beam.
         """
-        frame, bonus = self._frame, self._options.word_bonus
-        blank, margin = said[0], self._options.margin
-        # One more sound adds a word's bonus at most; what cannot get far enough is not tried.
-        hopeless = self._beam[0].score + blank - margin - bonus
-        # Nor is a spelling made below the `least` for which the frame's best leave room. `best` are
-        # the scores of these so far, the least first; at first of spellings that stay as they are.
-        best = []
-        for node in self._beam:
-            silent, again = node.total + blank, node.sound + said[node.token]
-            best.append((silent if silent >= again else again) + node.language)
-        least = max(best) - margin
-        best += [NEVER] * (self._options.width - len(best))
-        heapify(best)
-        least = max(least, best[0])
+        frame, margin, bonus = self._frame, self._options.margin, self._options.word_bonus
+        weight, lookahead = self._options.weight, self._language.begin
+        floor, best = self._bounds(logprobs)
+        # One more phone adds a word's bonus at most; what cannot get far enough is not tried.
+        hopeless = self._beam[0].score + logprobs[0] - margin - bonus
         entered = []
-        begin, weight = self._language.begin, self._options.weight
         for node in self._beam:
-            total, language, children = node.total, node.language, node.children
+            total, lm_score, committed = node.total, node.lm_score, node.committed
+            children = node.children
             for token, logprob in likely:
-                way = (node.blank if token == node.token else total) + logprob
-                if way + language <= hopeless:
+                # 1. Paths into the longer prefix; the same phone again counts only after a blank.
+                incoming = (node.blank if token == node.token else total) + logprob
+                if incoming + lm_score <= hopeless:
                     continue
                 child = children.get(token)
                 if child is None:
+                    # 2. A phone narrows the range of words, a space completes one; neither enters
+                    #    below the beam.
                     if token != SPACE:
-                        if way + language < least:
+                        if incoming + lm_score < floor:
                             continue
-                        low, high, hope = begin(node.low, node.high, node.depth, token)
-                        read = node.settled + weight * hope
-                        score = way + read
-                        if low == high or score < least:
+                        low, high, hope = lookahead(node.low, node.high, node.n_phones, token)
+                        lm = committed + weight * hope
+                        score = incoming + lm
+                        if low == high or score < floor:
                             continue
-                        reading = (
-                            read, node.settled, node.previous_word, node.depth + 1, low, high,
-                        )  # fmt: skip
+                        state = (lm, committed, node.previous_word, node.n_phones + 1, low, high)
                     else:
-                        whole = self._read(node) if way + node.settled + bonus >= least else None
-                        if whole is None or way + whole[0] < least:
+                        fits = incoming + committed + bonus >= floor
+                        completed = self._scores.complete(node) if fits else None
+                        if completed is None or incoming + completed[0] < floor:
                             continue
-                        reading, score = whole, way + whole[0]
+                        state, score = completed, incoming + completed[0]
+                    # 3. It takes a place of the beam, whose lowest score goes up.
                     heapreplace(best, score)
-                    least = max(least, best[0], score - margin)
-                    children[token] = child = Spelling(node, token, reading)
-                child.entered = way
-                if way > child.weight:
-                    child.weight, child.logprob = way, logprob
+                    floor = max(floor, best[0], score - margin)
+                    children[token] = child = PrefixNode(node, token, state)
+                # 4. The likeliest path dates the phone.
+                child.incoming = incoming
+                if incoming > child.best_path:
+                    child.best_path, child.logprob = incoming, logprob
                     child.frame, child.end = frame, frame + 1
-                if not child.kept:
+                if not child.in_beam:
                     entered.append(child)
         return entered
 
-    def _stay(self, said: list[float]) -> None:
-        """One more frame for the beam's spellings, with a blank or their last sound."""
-        frame, blank = self._frame, said[0]
+    def _stay(self, logprobs: list[float]) -> None:
+        """One more frame for the beam's prefixes, with a blank or their last phone again."""
+        frame, blank = self._frame, logprobs[0]
         for node in self._beam:
-            again = said[node.token]
-            sound = node.sound + again
-            if node.entered != NEVER:
-                sound, node.entered = add_logs(sound, node.entered), NEVER
+            # 1. Paths that end in the last phone: it goes on, or it comes from the parent.
+            again = logprobs[node.token]
+            nonblank = node.nonblank + again
+            if node.incoming != NEVER:
+                nonblank, node.incoming = add_logs(nonblank, node.incoming), NEVER
             if again > HALF and node.end == frame:
                 node.end += 1
+            # 2. Paths that end in a blank.
             node.blank = silent = node.total + blank
-            node.sound = sound
-            # add_logs(silent, sound), written out: it is half of what staying takes.
-            if silent >= sound:
-                total = silent if sound == NEVER else silent + log1p(exp(sound - silent))
+            node.nonblank = nonblank
+            # 3. Both: add_logs(silent, nonblank), written out: it is half of what staying takes.
+            if silent >= nonblank:
+                total = silent if nonblank == NEVER else silent + log1p(exp(nonblank - silent))
             else:
-                total = sound if silent == NEVER else sound + log1p(exp(silent - sound))
+                total = nonblank if silent == NEVER else nonblank + log1p(exp(silent - nonblank))
             node.total = total
-            node.score = total + node.language
+            node.score = total + node.lm_score
 
-    def _prune(self, entered: list[Spelling]) -> None:
-        """Take the step to the next frame with the best of the beam and of what was entered."""
+    def _prune(self, entered: list[PrefixNode]) -> None:
+        """Take the best of the beam and of what was entered into the next frame."""
         nodes = [*reversed(entered), *reversed(self._beam)]
         nodes.sort(key=_score, reverse=True)  # of equals the last that was entered comes first
         least = nodes[0].score - self._options.margin
-        kept = [node for node in nodes[: self._options.width] if node.score >= least]
+        beam = [node for node in nodes[: self._options.width] if node.score >= least]
         for node in entered:
-            node.kept = True
-        for node in nodes[len(kept) :]:
-            node.kept = False
+            node.in_beam = True
+        for node in nodes[len(beam) :]:
+            node.in_beam = False
             forget(node)
-        self._beam = kept
+        self._beam = beam
 
-    def _read(self, node: Spelling) -> Reading | None:
-        """A spelling whose word ends here, as the language model reads it; None if no word is
-        spelled so."""
-        if not node.asked:
-            node.asked = True
-            word, score = self._score_word(node)
-            settled = node.settled + self._options.weight * score + self._options.word_bonus
-            if word != START:
-                node.whole = settled, settled, word, 0, 0, self._language.size
-        return node.whole
-
-    def _score_word(self, node: Spelling) -> tuple[int, float]:
-        """Index and log-probability of the likeliest word that sounds as what `node` ends; START
-        if there is none."""
-        if node.depth == 0:
-            return START, 0.0
-        low, high = self._language.narrow(node.low, node.high, node.depth, BLANK)
-        if low == high:
-            return START, UNFINISHED
-        score = self._language.score
-        word = max(range(low, high), key=lambda word: score(node.previous_word, word))
-        return word, score(node.previous_word, word)
-
-    def _settled(self) -> Spelled | None:
-        """The first word, if all likely spellings agree on it or if it is old."""
+    def _commit(self) -> DecodedWord | None:
+        """The first word, out of the tree, if all likely prefixes agree on it or if it is old."""
+        # 1. The first word of the best prefix, up to its space.
         best = lineage(self._beam[0])
         end = next((i for i, node in enumerate(best) if node.token == SPACE), None)
         if end is None:
             return None
-        root, least = best[end], self._beam[0].score - self._options.doubt
+        # 2. No prefix within the margin may have another; those that do fall out of the beam.
+        root, least = best[end], self._beam[0].score - self._options.stability_margin
         is_old = self._frame - best[0].frame > self._lag
         agreeing = []
         for node in self._beam:
@@ -245,44 +245,10 @@ class BeamSearch:
             elif node.score >= least and not is_old:
                 return None
         self._beam = agreeing
-        word = self._spelled(best[:end], root.previous_word)
+        # 3. The space becomes the root: all before it is final.
+        word = self._scores.decoded(best[:end], root.previous_word)
         best[end - 1].children.pop(SPACE)
         root.parent = None
         take_apart(self._root)
         self._root = root
         return word
-
-    def peek(self) -> list[Spelled]:
-        """The rest of the best spelling, as it looks now."""
-        return self._words(self._best())
-
-    def finish(self) -> Iterator[Spelled]:
-        """The rest of the best spelling; the search starts anew after it."""
-        best = self._best()
-        yield from self._words(best)
-        last = self._score_word(best)[0]
-        take_apart(self._root)
-        self._root = self._empty(best.previous_word if last == START else last)
-        self._beam = [self._root]
-
-    def _words(self, last: Spelling) -> list[Spelled]:
-        """The words of a spelling that ends here; one that is cut off is left out."""
-        found = []
-        for letters, space in words_of(last, SPACE):
-            word = space.previous_word if space else self._score_word(last)[0]
-            if word != START:
-                found.append(self._spelled(letters, word))
-        return found
-
-    def _best(self) -> Spelling:
-        """The likeliest spelling if all ended here."""
-        return max(self._beam, key=self._final_score)
-
-    def _final_score(self, node: Spelling) -> float:
-        """Score of a spelling that ends here, its last word complete."""
-        return node.total + node.settled + self._options.weight * self._score_word(node)[1]
-
-    def _spelled(self, letters: list[Spelling], word: int) -> Spelled:
-        text = self._language.spelling(word)
-        confidence = math.exp(sum(node.logprob for node in letters) / len(letters))
-        return Spelled(text, letters[0].frame, letters[-1].end, confidence)

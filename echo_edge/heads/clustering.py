@@ -19,20 +19,20 @@ COUNT_SLOPE = 10.0
 
 
 STRICTER = 0.2
-"""How much more alike a stretch must be to a known voice while there are fewer than there should
-be."""
+"""Added to the cosine that links a stretch to a known voice while there are fewer voices than
+expected."""
 
 BRIEF_S = 30.0
 BRIEF_SHARE = 0.1
 BRIEF_THRESHOLD = 0.2
-"""What was heard for less than so long (every window counts it again: about 3 s of speech), or for
-less than that share of all speech, is rarely a speaker but two who spoke at once: at the end it
-joins whom it resembles most, if the mean cosine is at least this."""
+"""A cluster with less speech than so many seconds (every window counts it again: about 3 s of
+speech) or than that share of all speech is rarely a speaker but two who spoke at once: at the end
+it joins the most similar cluster, if the mean cosine is at least this."""
 
 
 @dataclass(frozen=True)
 class LinkRules:
-    """How stretches of speech become voices; thresholds from the bundle (`decoding`)."""
+    """Rules by which stretches of speech become voices; thresholds from the bundle (`decoding`)."""
 
     threshold: float
     """Least cosine to be taken for a known voice where a new one could be."""
@@ -63,15 +63,15 @@ class OnlineClusters:
 
     @property
     def means(self) -> Array:
-        """Mean embeddings `[count, E]`: the less alike what was heard, the shorter."""
+        """Mean embeddings `[count, E]`: the more the speech of a cluster varies, the shorter."""
         means: Array = self._sums[: self.count] / self.speech_s[: self.count, None]
         return means
 
     def link(self, embeddings: Array, speech_s: Array) -> list[int]:
         """Cluster of each stretch of speech; `NOBODY` only before the first is founded.
 
-        embeddings `[N, E]` of unit length, speech_s `[N]` clean speech in seconds. Who speaks
-        longest comes first; stretches of one window may well be of the same voice.
+        embeddings `[N, E]` of unit length, speech_s `[N]` clean speech in seconds. The longest
+        comes first; stretches of one window may well be of the same voice.
         """
         links = [NOBODY] * len(embeddings)
         for index in np.argsort(-speech_s, kind="stable").tolist():
@@ -84,8 +84,8 @@ class OnlineClusters:
         best = int(scores.argmax()) if self.count else NOBODY
         if speech_s < rules.new_voice_s:
             return best
-        least = rules.threshold + (STRICTER if self.count < rules.min_clusters else 0.0)
-        if self.count < rules.max_clusters and (best == NOBODY or scores[best] < least):
+        min_cosine = rules.threshold + (STRICTER if self.count < rules.min_clusters else 0.0)
+        if self.count < rules.max_clusters and (best == NOBODY or scores[best] < min_cosine):
             best = self.count
             self.count += 1
         self._sums[best] += speech_s * embedding
@@ -95,11 +95,11 @@ class OnlineClusters:
     def group(
         self, threshold: float, minimum: int, maximum: int, brief_s: float = BRIEF_S
     ) -> "Grouping":
-        """Which clusters are one speaker: `group_clusters` of what was heard so far."""
+        """`group_clusters` of all speech so far."""
         return group_clusters(self.means, self.speech_s, threshold, minimum, maximum, brief_s)
 
     def join(self, groups: Sequence[int]) -> None:
-        """Make one cluster of each group; its number is that of the group from now on."""
+        """Merge clusters: cluster `c` becomes `groups[c]`."""
         members = list(groups)
         for sums in (self._sums, self.speech_s):
             parts = sums[: self.count].copy()
@@ -110,7 +110,7 @@ class OnlineClusters:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which clusters are one speaker, and how clear that was."""
+    """Clusters grouped into speakers, and how clear that was."""
 
     groups: tuple[int, ...]
     """Group of each cluster, numbered from 0."""
@@ -129,27 +129,32 @@ def group_clusters(
 ) -> Grouping:
     """Agglomerative clustering of mean embeddings `[N, E]` of speech `[N]`, average linkage.
 
-    Merges the two groups between whose embeddings the mean cosine is highest, which is the product
-    of their means, while it is at least `threshold`, or `BRIEF_THRESHOLD` if one has less than
+    `weights` `[N or more]` are seconds of speech; those after the first N do not count. Merges the
+    two groups between whose embeddings the mean cosine is highest, which is the product of
+    their means, while it is at least `threshold`, or `BRIEF_THRESHOLD` if one has less than
     `brief_s` of speech, or while there are more than `maximum` groups, and never below `minimum`.
     """
+    # 1. Every cluster is a group of its own; the similarity of two is the product of their means.
     groups, n_left = np.arange(len(means)), len(means)
     means, weights = means.copy(), weights[: len(means)].copy()
     brief_s = min(brief_s, BRIEF_SHARE * float(weights.sum()))
     similarity = means @ means.T
     np.fill_diagonal(similarity, -np.inf)
-    margin = 1.0 - threshold
+    margin = 1.0 - threshold  # the least by which a merge, or refusing the next, was clear
     while n_left > 1:
+        # 2. By how much each pair is beyond its threshold, which is lower for a brief group.
         brief = weights < brief_s
         surplus = similarity - np.where(brief[:, None] | brief, BRIEF_THRESHOLD, threshold)
         alike = bool((surplus >= 0.0).any())
         if n_left <= minimum or not (alike or n_left > maximum):
             margin = min(margin, -float(surplus.max()))
             break
-        # Those alike enough, the most alike first; if there are none, there are too many groups.
+        # 3. The pair to merge: the most similar of those beyond the threshold; if there are none,
+        #    there are too many groups, and the most similar of all.
         able = np.where(surplus >= 0.0, similarity, -np.inf) if alike else similarity
         kept, gone = sorted(int(i) for i in np.unravel_index(able.argmax(), able.shape))
         margin = min(margin, float(surplus[kept, gone]))
+        # 4. The merged group has the mean of both, by speech; the other one is out of the table.
         total = weights[kept] + weights[gone]
         means[kept] = (weights[kept] * means[kept] + weights[gone] * means[gone]) / total
         weights[kept] = total
@@ -158,5 +163,6 @@ def group_clusters(
         left = np.isfinite(similarity[kept])
         similarity[kept, left] = similarity[left, kept] = means[left] @ means[kept]
         n_left -= 1
+    # 5. The margin as a probability; groups numbered from 0.
     confidence = float(1.0 / (1.0 + np.exp(-COUNT_SLOPE * margin)))
     return Grouping(tuple(np.unique(groups, return_inverse=True)[1].tolist()), confidence)

@@ -1,4 +1,4 @@
-"""Who is active when: overlapping windows of local speakers, linked to voices, averaged, decided.
+"""Speaker activity: overlapping windows of local speakers, linked to voices, averaged, decided.
 
 Every `hop_steps` the last window is segmented into up to three local speakers. A local speaker may
 be two people who talk after each other, so every stretch without a pause is linked to a voice on
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle.manifest import DiarizationSpec
 from echo_edge.engines.stateful import GraphStream
+from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import NOBODY, LinkRules, OnlineClusters
 
 Array = NDArray[np.float32]
 
-SHORTEST_EMBEDDED_STEPS = 3.0
+MIN_EMBEDDED_STEPS = 3.0
 """With less clean speech (0.12 s) a stretch has no usable embedding."""
 
 
@@ -33,14 +34,15 @@ class Activity:
 
 @dataclass(frozen=True)
 class TurnRules:
-    """How activity becomes turns, from the bundle (`decoding` in the manifest)."""
+    """How activity becomes turns, from the bundle (`decoding` in the manifest); the names are those
+    of pyannote's `Binarize`, durations in steps."""
 
-    active: float
+    onset: float
     """A voice is active where its score is at least this."""
-    gap_steps: int
-    """Pauses up to this long do not end a turn."""
-    shortest_steps: int
-    """Shorter turns are dropped."""
+    min_off_steps: int
+    """Pauses up to this long do not end a turn (`min_duration_off`)."""
+    min_on_steps: int
+    """Shorter turns are dropped (`min_duration_on`)."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def find_stretches(active: Array, rules: TurnRules) -> list[Stretch]:
     """The stretches of all local speakers, who are `active` `[W, K]`, 0 to 1: turns in a window."""
     found: list[Stretch] = []
     for local, row in enumerate(active.T):
-        heard = np.flatnonzero(row >= rules.active)
-        parts = np.split(heard, np.flatnonzero(np.diff(heard) > rules.gap_steps + 1) + 1)
+        steps = np.flatnonzero(row >= rules.onset)
+        parts = np.split(steps, np.flatnonzero(np.diff(steps) > rules.min_off_steps + 1) + 1)
         spans = [(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
-        spans = [span for span in spans if span[1] - span[0] >= rules.shortest_steps]
+        spans = [span for span in spans if span[1] - span[0] >= rules.min_on_steps]
         middles = [(a[1] + b[0]) // 2 for a, b in pairwise(spans)]
         for span, first, last in zip(spans, [0, *middles], [*middles, len(row)], strict=False):
             found.append(Stretch(local, *span, first, last))
@@ -81,20 +83,21 @@ class DiarizationDecoder:
         rules: LinkRules,
         turns: TurnRules,
         step_s: float,
-        latency_steps: int,
+        latency_steps: float,
     ) -> None:
+        """A step is decided once `latency_steps` old; at infinity when it leaves the window."""
         self._segmentation, self._embedding = segmentation, embedding
         self._turns = turns
         self._window, self._hop = spec.window_steps, spec.hop_steps
-        self._latency = min(latency_steps, self._window - self._hop)
+        self._latency = round(min(latency_steps, self._window - self._hop))
         self._step_s = step_s
         n_local = 1 + max(max(speakers, default=0) for speakers in spec.powerset)
         self._members = np.zeros((len(spec.powerset), n_local), np.float32)
-        self._alone = np.zeros((len(spec.powerset), n_local), np.float32)
+        self._clean = np.zeros((len(spec.powerset), n_local), np.float32)
         for index, speakers in enumerate(spec.powerset):
             self._members[index, list(speakers)] = 1.0
             if len(speakers) == 1:
-                self._alone[index, speakers[0]] = 1.0
+                self._clean[index, speakers[0]] = 1.0
         self._embedding_dim = spec.embedding_dim
         self.clusters = OnlineClusters(spec.embedding_dim, rules)
         self._steps = 0
@@ -105,20 +108,23 @@ class DiarizationDecoder:
         self._latents: tuple[Array, Array] | None = None
         """The last `window` steps and those not yet in a window, for both heads, `[1, n, d]`."""
         self._votes = np.zeros((self._window, rules.max_clusters), np.float32)
-        """Sum of what windows said about the last `window` steps, and how many said it."""
+        """Sum of the votes of windows on the last `window` steps `[W, voices]`."""
         self._voters = np.zeros(self._window, np.float32)
-        self._last_heard = np.full(rules.max_clusters, -1)
+        """How many windows voted on each of these steps `[W]`."""
+        self._last_active = np.full(rules.max_clusters, -1)
         """Last step at which each voice was active; -1 for a voice not yet found."""
 
     @property
     def recent(self) -> list[int]:
-        """Voices found so far, last heard first."""
-        order = np.argsort(-self._last_heard, kind="stable").tolist()
-        return [voice for voice in order if self._last_heard[voice] >= 0]
+        """Voices found so far, the last active one first."""
+        order = np.argsort(-self._last_active, kind="stable").tolist()
+        return [voice for voice in order if self._last_active[voice] >= 0]
 
-    def push(self, diarization: Array, speaker: Array) -> list[Activity]:
-        """What became decided with these latents, both `[1, n, d]`."""
-        self._steps += diarization.shape[1]
+    def push(self, chunk: Chunk) -> list[Activity]:
+        """Steps that became decided with this chunk, in order."""
+        diarization = chunk.latents_diarization[:, : chunk.n_steps]
+        speaker = chunk.latents_speaker[:, : chunk.n_steps]
+        self._steps += chunk.n_steps
         if self._latents is not None:
             diarization = np.concatenate([self._latents[0], diarization], axis=1)
             speaker = np.concatenate([self._latents[1], speaker], axis=1)
@@ -131,23 +137,17 @@ class DiarizationDecoder:
         return [activity for activity in decided if len(activity.scores)]
 
     def join(self, groups: Sequence[int]) -> None:
-        """Make one voice of each group of voices, numbered as the groups are: for who tells nobody
-        the numbers before."""
-        members = list(groups)
-        votes, heard = self._votes.T[: len(members)].copy(), self._last_heard[: len(members)].copy()
-        self._votes[:], self._last_heard[:] = 0.0, -1
+        """Merge voices: voice `v` becomes `groups[v]`. Numbers given out before are void."""
+        members, n_voices = list(groups), len(groups)
+        votes, last = self._votes.T[:n_voices].copy(), self._last_active[:n_voices].copy()
+        self._votes[:], self._last_active[:] = 0.0, -1
         np.add.at(self._votes.T, members, votes)
-        np.maximum.at(self._last_heard, members, heard)
+        np.maximum.at(self._last_active, members, last)
         self.clusters.join(groups)
 
     @property
-    def decided(self) -> int:
-        """How many steps are decided."""
-        return self._decided
-
-    @property
     def undecided(self) -> Activity:
-        """What the windows so far say of the steps that are not decided."""
+        """The mean vote of the windows so far on the steps that are not decided."""
         return self._mean_votes(self._decided, self._done)
 
     def finish(self) -> list[Activity]:
@@ -168,7 +168,7 @@ class DiarizationDecoder:
         return self._mean_votes(first, last)
 
     def _mean_votes(self, first: int, last: int) -> Activity:
-        """Of the steps from `first` to before `last`, all in the last window."""
+        """Mean vote on the steps from `first` to before `last`, all in the last window."""
         origin = self._done - self._window
         part = slice(first - origin, last - origin)
         voters = np.maximum(self._voters[part, None], np.float32(1.0))
@@ -190,14 +190,14 @@ class DiarizationDecoder:
         diarization, speaker, valid = self._window_at(end)
         logprobs = self._segmentation.run(latents=diarization, valid=valid)["logprobs"][0]
         posteriors = np.exp(logprobs) * valid[0][:, None]
-        active, alone = posteriors @ self._members, posteriors @ self._alone
+        active, clean = posteriors @ self._members, posteriors @ self._clean
         self._voters += valid[0]
         stretches = find_stretches(active, self._turns)
         weights = np.zeros((len(stretches), self._window), np.float32)
         for row, stretch in zip(weights, stretches, strict=True):
             span = slice(stretch.start, stretch.end)
-            row[span] = alone[span, stretch.local]
-        usable = np.flatnonzero(weights.sum(1) >= SHORTEST_EMBEDDED_STEPS)
+            row[span] = clean[span, stretch.local]
+        usable = np.flatnonzero(weights.sum(1) >= MIN_EMBEDDED_STEPS)
         embeddings = self._embed(speaker, weights[usable])
         links = self.clusters.link(embeddings, weights[usable].sum(1) * self._step_s)
         for index, voice in zip(usable.tolist(), links, strict=True):
@@ -205,13 +205,13 @@ class DiarizationDecoder:
                 stretch = stretches[index]
                 own = slice(stretch.first, stretch.last)
                 self._votes[own, voice] += active[own, stretch.local]
-                heard = end - self._window + stretch.end - 1
-                self._last_heard[voice] = max(self._last_heard[voice], heard)
+                last = end - self._window + stretch.end - 1
+                self._last_active[voice] = max(self._last_active[voice], last)
 
     def _embed(self, speaker: Array, weights: Array) -> Array:
-        """Embeddings `[N, E]` of what is said where the weights `[N, W]` are, as many at a time as
-        the graph takes."""
-        n_rows = self._alone.shape[1]
+        """Embeddings `[N, E]` of the speech under each row of weights `[N, W]`, as many rows at a
+        time as the graph takes; `speaker` are latents `[1, W, d]`."""
+        n_rows = self._clean.shape[1]
         parts = [np.zeros((0, self._embedding_dim), np.float32)]
         for start in range(0, len(weights), n_rows):
             rows = weights[start : start + n_rows]

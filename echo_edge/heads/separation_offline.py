@@ -1,6 +1,6 @@
-"""A recording that was heard to its end once more, told from the start who speaks when: each voice.
+"""Second pass over a recording whose speakers are known: the waveform of each.
 
-Live, a slot is told a voice only once that voice is known, and of little speech at first.
+Live, a slot gets a voice only once that voice is known, and from little speech at first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle.manifest import Manifest
 from echo_edge.engines.stateful import GraphStream
-from echo_edge.frontend import Frontend
+from echo_edge.frontend import Encoder
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.result import Speaker, Turn
 
@@ -21,7 +21,7 @@ NEVER_ALIKE = 2.0
 
 
 class KnownVoices:
-    """Who is nearest to talking at any moment: a recording may have more voices than slots."""
+    """Ranks speakers by how near their turns are: a recording may have more voices than slots."""
 
     def __init__(self, speakers: Sequence[Speaker], turns: Iterable[Turn]) -> None:
         spans: dict[str, list[tuple[float, float]]] = {speaker.id: [] for speaker in speakers}
@@ -30,8 +30,8 @@ class KnownVoices:
         self._spans = [np.array(each).reshape(-1, 2) for each in spans.values()]
 
     def nearest(self, start_s: float, end_s: float) -> list[int]:
-        """Places of the speakers; first who talks between these times, last who is silent for
-        longest around them."""
+        """Indices of the speakers: first those who talk between these times, last the one whose
+        turns are farthest from them."""
         apart = [
             np.maximum(spans[:, 0] - end_s, start_s - spans[:, 1]).min(initial=np.inf)
             for spans in self._spans
@@ -48,29 +48,26 @@ def separate(
 ) -> Iterator[Array]:
     """Waveforms `[speakers + 1, samples]`, as many samples in all as the blocks `[n]` have.
 
-    `centroids [speakers, E]` of unit length. Who has no slot at a moment is silent in it. The last
-    row is what nobody of them said; all rows sum to the recording, but for its last moment and what
-    lies below 80 Hz.
+    `centroids` `[speakers, E]` of unit length. A speaker without a slot is silent meanwhile. The
+    last row is the rest, which is no speaker's; all rows sum to the recording, but for its last
+    overlap and everything below 80 Hz.
     """
-    frontend = Frontend(graph("frontend"), manifest.streaming.step_samples)
-    encoder = graph("encoder")
+    encoder = Encoder(graph, manifest)
     decoder = SeparationDecoder(graph("separation"), manifest.separation, NEVER_ALIKE)
-    audio = manifest.audio
-    heard = emitted = 0
-    for chunk in _chunks(blocks, audio.chunk_samples):
-        whole = np.pad(chunk, (0, audio.chunk_samples - len(chunk)))
-        features, spectrum = frontend.hear(whole, len(chunk))
-        latents = encoder.run(features=features)["latents_separation"]
-        start_s, end_s = heard / audio.sample_rate, (heard + len(chunk)) / audio.sample_rate
-        slots = decoder.push(latents, features, spectrum, known.nearest(start_s, end_s), centroids)
-        heard += len(chunk)
-        voices = _of_speakers(slots[:, : heard - emitted], decoder.slots.held, len(centroids))
-        emitted += voices.shape[1]
-        yield voices
-    if emitted < heard:
-        yield _of_speakers(
-            decoder.finish()[:, : heard - emitted], decoder.slots.held, len(centroids)
+    audio, n_received, n_emitted = manifest.audio, 0, 0
+    for pcm in _chunks(blocks, audio.chunk_samples):
+        start_s = n_received / audio.sample_rate
+        n_received += len(pcm)
+        end_s = n_received / audio.sample_rate
+        slots = decoder.push(encoder.push(pcm, end_s), known.nearest(start_s, end_s), centroids)
+        voices = _by_speaker(
+            slots[:, : n_received - n_emitted], decoder.slots.voices, len(centroids)
         )
+        n_emitted += voices.shape[1]
+        yield voices
+    if n_emitted < n_received:
+        rest = decoder.finish()[:, : n_received - n_emitted]
+        yield _by_speaker(rest, decoder.slots.voices, len(centroids))
 
 
 def _chunks(blocks: Iterable[Array], size: int) -> Iterator[Array]:
@@ -85,9 +82,9 @@ def _chunks(blocks: Iterable[Array], size: int) -> Iterator[Array]:
         yield pending
 
 
-def _of_speakers(slots: Array, held: Sequence[int], n_speakers: int) -> Array:
-    """Rows of slots as rows of the speakers who hold them, and a row for the others."""
-    voices = np.zeros((n_speakers + 1, slots.shape[1]), np.float32)
-    for row, voice in zip(slots, held, strict=True):
-        voices[voice] += row  # NOBODY is the last row
-    return voices
+def _by_speaker(slots: Array, slot_voices: Sequence[int], n_speakers: int) -> Array:
+    """Rows of slots `[K, samples]` as rows of their speakers, and a row for the others."""
+    speakers = np.zeros((n_speakers + 1, slots.shape[1]), np.float32)
+    for row, voice in zip(slots, slot_voices, strict=True):
+        speakers[voice] += row  # NOBODY is the last row
+    return speakers

@@ -9,7 +9,7 @@ from echo_edge.recorder import messages as lines
 from echo_edge.recorder.recordings import read_about
 from echo_edge.session import Session
 from echo_edge.speakers.store import read_voices
-from echo_edge.stream import MOST_SPEAKERS, Stream
+from echo_edge.stream import MAX_SPEAKERS, Stream
 from echo_edge.voices import Voices
 
 Report = Callable[[lines.Line], None]
@@ -21,7 +21,7 @@ class Options:
 
     latency_s: float = 2.0
     min_speakers: int = 1
-    max_speakers: int = MOST_SPEAKERS
+    max_speakers: int = MAX_SPEAKERS
     language_model: bool = True
     threads: int = 1
     voices: str | None = None

@@ -17,12 +17,12 @@ from echo_edge.disk import locked
 from echo_edge.errors import EchoError, OutputError, UsageError, VoicesError
 from echo_edge.files import save
 from echo_edge.strict_json import Rule, convert, matching, one_of, read_json
-from echo_edge.voices import MOST_PEOPLE, Voice, Voiceprint, Voices, checked_name, name_key
+from echo_edge.voices import MAX_PEOPLE, Voice, Voiceprint, Voices, checked_name, name_key
 
 SCHEMA = "echo-edge.voices/1"
 MAX_FILE_BYTES = 32 << 20
 LOCK_S = 10.0
-"""How long to wait for somebody else's change."""
+"""Longest wait for the lock while somebody else makes a change."""
 
 Change = Callable[[Voices], Voices]
 
@@ -42,7 +42,7 @@ class _Document:
     ]
     people: Annotated[
         tuple[_Person, ...],
-        Rule(f"at most {MOST_PEOPLE} people", lambda people: len(people) <= MOST_PEOPLE),
+        Rule(f"at most {MAX_PEOPLE} people", lambda people: len(people) <= MAX_PEOPLE),
     ]
 
 

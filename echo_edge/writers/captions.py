@@ -59,13 +59,13 @@ class Ordered(Generic[T]):
 
 
 def follows(group: Sequence[Word], word: Word) -> bool:
-    """Whether `word` goes on the line of these words: one speaker, no pause."""
+    """True if `word` goes on the line of these words: one speaker, no pause."""
     last = group[-1]
     return word.speaker == last.speaker and word.start_s - last.end_s <= PAUSE_S
 
 
 def continues(group: Sequence[Word], word: Word) -> bool:
-    """Whether `word` goes into the cue of these words: as `follows`, and not too long to read."""
+    """True if `word` goes into the cue of these words: as `follows`, and not too long to read."""
     n_characters = sum(len(each.text) + 1 for each in group) + len(word.text)
     return (
         follows(group, word)

@@ -55,7 +55,7 @@ def bundle_info(session: "Session") -> BundleInfo:
 
 @dataclass(frozen=True)
 class Timing:
-    """What making a result took."""
+    """Time that making a result took."""
 
     rtf: float | None
     """Processing time / audio time, None where there was no audio."""

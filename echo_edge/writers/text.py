@@ -44,11 +44,11 @@ class Text(ABC):
         """Take in turns and words; nothing to come lies before `horizon`."""
 
     def _end(self) -> str:
-        """What is said only once it is known that nothing comes."""
+        """Text that can be written only once it is known that nothing comes."""
         return ""
 
     def _shown(self, speaker: str | None) -> str:
-        """What people read: the name or, where there is none, the label."""
+        """The speaker as people read it: the name or, where there is none, the label."""
         if speaker is None:
             return UNKNOWN_SPEAKER
         return " ".join(self._names.get(speaker, speaker).split())
@@ -98,7 +98,7 @@ class PlainText(Text):
     def __init__(self) -> None:
         super().__init__()
         self._words: Ordered[Word] = Ordered(by_start)
-        self._said: dict[str | None, list[Word]] = {}
+        self._speaker_words: dict[str | None, list[Word]] = {}
         self._lines = Lines(follows)
         self._turns: Ordered[Turn] = Ordered(lambda turn: (turn.end_s, *by_start(turn)))
         self._out: Ordered[tuple[tuple[float, bool, float, str], Line]] = Ordered(itemgetter(0))
@@ -109,7 +109,7 @@ class PlainText(Text):
         self._turns.add(part.turns)
         words = self._words.take(horizon.words_s)
         for word in words:
-            self._said.setdefault(word.speaker, []).append(word)
+            self._speaker_words.setdefault(word.speaker, []).append(word)
         lines = self._lines.push(words, horizon.words_s)
         self._out.add(((line.start_s, False, 0.0, ""), line) for line in lines)
         for turn in self._turns.take(horizon.words_s):
@@ -125,8 +125,8 @@ class PlainText(Text):
         return "(no speech found)\n" if self._empty else ""
 
     def _is_silent(self, turn: Turn) -> bool:
-        """Whether the speaker says no transcribed word in this turn."""
-        words = self._said.get(turn.speaker, [])
+        """True if the speaker has no transcribed word in this turn."""
+        words = self._speaker_words.get(turn.speaker, [])
         # Words of one speaker follow one another, so the last to begin before the turn ends tells.
         before_end = bisect_left(words, turn.end_s, key=lambda word: word.start_s)
         return not before_end or words[before_end - 1].end_s <= turn.start_s

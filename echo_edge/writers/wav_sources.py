@@ -1,4 +1,4 @@
-"""Separated voices to WAV files while they are being made, and whose voice each one is."""
+"""Separated voices to WAV files while they are being made, and the speaker of each."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from echo_edge.result import Source, Speaker, Turn
 
 Array = NDArray[np.float32]
 
-LEAST_SHARE = 0.02
+MIN_SHARE = 0.02
 """A slot that holds less than this share of the energy was never a voice: no file is kept."""
 
 BLOCK_SAMPLES = 1600
@@ -96,9 +96,9 @@ class SourceWriter:
                 with suppress(OSError):  # one that is not empty stays
                     folder.rmdir()
 
-    def of(self, speakers: Sequence[Speaker]) -> tuple[Source, ...]:
-        """After the context, where all but the last file are one speaker's each: whose is whose.
-        The last one, of nobody, is removed if it is empty. None after an error."""
+    def sources_of(self, speakers: Sequence[Speaker]) -> tuple[Source, ...]:
+        """After the context, where all but the last file are one speaker's each, in this order.
+        The last one, of nobody, is removed if it is empty. No sources after an error."""
         if self.error is not None:
             return ()
         *paths, others = map(str, self._paths)
@@ -107,7 +107,7 @@ class SourceWriter:
             for path, speaker in zip(paths, speakers, strict=True)
         ]
         energies = np.array(self._energies).sum(1)
-        if energies[-1] < LEAST_SHARE * energies.sum() or not energies[-1]:
+        if energies[-1] < MIN_SHARE * energies.sum() or not energies[-1]:
             Path(others).unlink(missing_ok=True)
             return tuple(sources)
         return (*sources, Source(others, None))
@@ -125,7 +125,7 @@ class SourceWriter:
         total = float(energies.sum())
         sources = []
         for path, row in zip(self._paths, energies, strict=True):
-            if total <= 0.0 or row.sum() < LEAST_SHARE * total:
+            if total <= 0.0 or row.sum() < MIN_SHARE * total:
                 path.unlink(missing_ok=True)
                 continue
             speaker = _loudest(row, turns)
@@ -134,10 +134,10 @@ class SourceWriter:
 
 
 def _loudest(energies: NDArray[np.float64], turns: tuple[Turn, ...]) -> str | None:
-    """The speaker during whose turns most of the energy was heard."""
-    heard: dict[str, float] = {}
+    """The speaker whose turns hold most of the energy."""
+    energy: dict[str, float] = {}
     block_s = BLOCK_SAMPLES / SAMPLE_RATE
     for turn in turns:
         part = slice(math.floor(turn.start_s / block_s), math.ceil(turn.end_s / block_s))
-        heard[turn.speaker] = heard.get(turn.speaker, 0.0) + float(energies[part].sum())
-    return max(heard, key=lambda speaker: heard[speaker]) if any(heard.values()) else None
+        energy[turn.speaker] = energy.get(turn.speaker, 0.0) + float(energies[part].sum())
+    return max(energy, key=lambda speaker: energy[speaker]) if any(energy.values()) else None

@@ -318,7 +318,7 @@ class TestPretendModel:
         monkeypatch.setattr(
             OnlineClusters, "join", lambda self, groups: n_joined.append(1) or join(self, groups)
         )
-        monkeypatch.setattr("echo_edge.stream.MOST_PARTS", 16)
+        monkeypatch.setattr("echo_edge.stream.MAX_PARTS", 16)
 
         found = _listen(fake_session, pcm, list(range(0, len(pcm), 16000)), math.inf)
 

@@ -12,7 +12,7 @@ from echo_edge.engines import Engine
 from echo_edge.errors import AudioError, EngineError, UsageError
 from echo_edge.result import Result
 from echo_edge.session import Session
-from echo_edge.stream import MOST_SPEAKERS, Stream
+from echo_edge.stream import MAX_SPEAKERS, Stream
 
 Array = NDArray[np.float32]
 Said = tuple[float, tuple[int, ...], int]
@@ -121,7 +121,7 @@ class TestBadInput:
             fake_session.stream(**options)
 
     def test_most_speakers_are_allowed(self, fake_session: Session) -> None:
-        fake_session.stream(0.0, min_speakers=MOST_SPEAKERS, max_speakers=MOST_SPEAKERS)
+        fake_session.stream(0.0, min_speakers=MAX_SPEAKERS, max_speakers=MAX_SPEAKERS)
 
 
 class TestLittle:

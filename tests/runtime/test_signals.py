@@ -224,7 +224,7 @@ def test_the_spectrum_has_the_level_of_the_input(name: str, default_bundle: Path
     frontend, factors = Frontend(GraphStream(Echo(), spec), STEP), set()  # type: ignore[arg-type]
     padded = np.concatenate([np.zeros(240, np.float32), pcm])
     for start, (chunk, n_samples) in zip(range(0, len(pcm), CHUNK), chunks(pcm), strict=True):
-        features, spectrum = frontend.hear(chunk, n_samples)
+        features, spectrum = frontend.push(chunk, n_samples)
         factors.add(float(frontend.factor))
         n_there = 240 + n_samples
         assert spectrum[0, :n_there].tobytes() == padded[start : start + n_there].tobytes()

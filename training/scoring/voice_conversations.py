@@ -58,7 +58,7 @@ def scenes(
             factor = SPEEDS[there.get(name, SPEEDS.index(1.0))]
             found = _enrolled(session, corpus, pools[name], factor, rooms, rng)
             if found is not None:
-                voices = voices.learn(name, Voiceprint.of(found, ENROL_S, checkpoint))
+                voices = voices.learn(name, Voiceprint.from_vector(found, ENROL_S, checkpoint))
         yield Scene(mixture, mixture.speakers, voices)
 
 

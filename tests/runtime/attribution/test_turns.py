@@ -10,7 +10,7 @@ from echo_edge.attribution.words import WordVoices
 from echo_edge.heads.diarization import Activity, TurnRules
 from echo_edge.result import Word
 
-RULES = TurnRules(active=0.5, gap_steps=2, shortest_steps=3)
+RULES = TurnRules(onset=0.5, min_off_steps=2, min_on_steps=3)
 
 
 def _activity(*rows: str, first_step: int = 0) -> Activity:
@@ -80,9 +80,9 @@ class TestTurnBuilder:
         ] + pieces.finish()
 
         assert found == whole.push(_activity(row)) + whole.finish()
-        assert all(turn.end - turn.start >= RULES.shortest_steps for turn in found)
+        assert all(turn.end - turn.start >= RULES.min_on_steps for turn in found)
         gaps = [after.start - before.end for before, after in pairwise(found)]
-        assert all(gap > RULES.gap_steps for gap in gaps)
+        assert all(gap > RULES.min_off_steps for gap in gaps)
 
     @given(row=st.text("X.", max_size=40), cut=st.integers(0, 40))
     def test_peeking_tells_the_end_and_changes_nothing(self, row: str, cut: int) -> None:
@@ -168,7 +168,7 @@ class TestExclusiveTurnBuilder:
         for before, after in pairwise(turns):
             assert before.end <= after.start
         for turn in turns:
-            assert turn.end - turn.start >= RULES.shortest_steps
+            assert turn.end - turn.start >= RULES.min_on_steps
             assert any(
                 other.voice == turn.voice and other.start <= turn.start and turn.end <= other.end
                 for other in whole
@@ -236,17 +236,8 @@ class TestWordVoices:
 
         assert [voice for _, voice in voices.take()] == [0, None, None]
 
-    def test_starts_anew(self) -> None:
-        """At the end of a recording, when other voices are known, from its start."""
-        voices = WordVoices(STEP_S, 0.5)
-        voices.decide(_activity("XXXX", "....", "...."))
-        voices.decide(_activity("....", "XXXX"))
-        voices.add([_word(0, 4)])
-
-        assert voices.take(everything=True) == [(_word(0, 4), 1)]
-
     def test_peeking_at_those_that_wait_and_those_to_come(self) -> None:
-        words = WordVoices(STEP_S, RULES.active)
+        words = WordVoices(STEP_S, RULES.onset)
         words.decide(_activity("XXXX....", "........"))
         words.add([_word(1, 3, "sure")])
         undecided = _activity("....", "XXXX", first_step=8)

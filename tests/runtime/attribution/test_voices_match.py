@@ -26,14 +26,14 @@ from echo_edge.writers.formats import to_rttm
 Array = NDArray[np.float32]
 Spoken = Callable[..., Array]
 
-RULES = NameRules(threshold=0.6, least_heard_s=3.0)
+RULES = NameRules(threshold=0.6, min_speech_s=3.0)
 LONG = 60.0
 
 
 def _voices(checkpoint: str = "c" * 64, **people: tuple[float, ...]) -> Voices:
     voices = Voices()
     for name, direction in people.items():
-        voiceprint = Voiceprint.of(np.array(direction, np.float32), LONG, checkpoint)
+        voiceprint = Voiceprint.from_vector(np.array(direction, np.float32), LONG, checkpoint)
         voices = voices.learn(name, voiceprint)
     return voices
 
@@ -71,31 +71,31 @@ class TestNameGiver:
     ) -> None:
         giver = NameGiver(self.PEOPLE, RULES)
 
-        giver.look(_speech(*heard))
+        giver.update(_speech(*heard))
 
         assert giver.names == names
 
     def test_a_name_is_never_taken_back(self) -> None:
         giver = NameGiver(self.PEOPLE, RULES)
-        giver.look(_speech(((1, 0, 0.9), LONG)))
+        giver.update(_speech(((1, 0, 0.9), LONG)))
 
-        giver.look(_speech(((0, 0, 1), LONG), ((1, 0, 0), LONG)))
+        giver.update(_speech(((0, 0, 1), LONG), ((1, 0, 0), LONG)))
 
         assert giver.names == {0: "Ada"}
 
     def test_a_name_may_come_later(self) -> None:
         giver = NameGiver(self.PEOPLE, RULES)
-        giver.look(_speech(((1, 0, 2), LONG)))
+        giver.update(_speech(((1, 0, 2), LONG)))
 
-        giver.look(_speech(((1, 0, 0.2), LONG)))
+        giver.update(_speech(((1, 0, 0.2), LONG)))
 
         assert giver.names == {0: "Ada"}
 
     def test_nobody_is_known_or_heard(self) -> None:
         nobody, unheard = NameGiver(Voices(), RULES), NameGiver(self.PEOPLE, RULES)
 
-        nobody.look(_speech(((1, 0, 0), LONG)))
-        unheard.look(Speech(np.zeros((0, 3), np.float32), np.zeros(0, np.float32)))
+        nobody.update(_speech(((1, 0, 0), LONG)))
+        unheard.update(Speech(np.zeros((0, 3), np.float32), np.zeros(0, np.float32)))
 
         assert nobody.names == unheard.names == {}
 
@@ -112,7 +112,7 @@ class TestNameGiver:
             before = dict(giver.names)
             speech = _speech(*((tuple(rng.normal(size=3)), LONG) for _ in range(heard)))
 
-            giver.look(speech)
+            giver.update(speech)
 
             assert before.items() <= giver.names.items()
             assert len(set(giver.names.values())) == len(giver.names)
@@ -128,15 +128,15 @@ class TestVoiceSpeech:
         for direction in ((1.0, 0.0), (0.0, 1.0), (0.6, 0.8)):
             clusters.link(np.array([direction], np.float32), np.array([2.0]))
         speech = VoiceSpeech(clusters, 0.5, 0.5)
-        speech.hear(Activity(0, np.array([[1, 0, 0, 0], [1, 0.6, 0, 0]], np.float32)))
-        speech.hear(Activity(2, np.array([[0, 0.4, 0.5, 0]], np.float32)))
+        speech.add(Activity(0, np.array([[1, 0, 0, 0], [1, 0.6, 0, 0]], np.float32)))
+        speech.add(Activity(2, np.array([[0, 0.4, 0.5, 0]], np.float32)))
         return speech
 
     def test_per_voice(self) -> None:
         """Two voices: the third direction was near the second."""
-        speech = self._heard().of()
+        speech = self._heard().snapshot()
 
-        np.testing.assert_allclose(speech.heard_s, [1.0, 0.5])
+        np.testing.assert_allclose(speech.speech_s, [1.0, 0.5])
         np.testing.assert_allclose(speech.centroids, [[1.0, 0.0], [0.316228, 0.948683]], atol=1e-5)
 
     def test_joined(self) -> None:
@@ -145,16 +145,18 @@ class TestVoiceSpeech:
         clusters.link(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), np.array([2.0, 4.0]))
         clusters.join((0, 0))
         speech = VoiceSpeech(clusters, 0.5, 0.5)
-        speech.hear(Activity(0, np.array([[1, 0], [0.6, 0]], np.float32)))
+        speech.add(Activity(0, np.array([[1, 0], [0.6, 0]], np.float32)))
 
-        np.testing.assert_allclose(speech.of().centroids, [[2 / 20**0.5, 4 / 20**0.5]], atol=1e-5)
-        np.testing.assert_allclose(speech.of().heard_s, [1.0])
+        np.testing.assert_allclose(
+            speech.snapshot().centroids, [[2 / 20**0.5, 4 / 20**0.5]], atol=1e-5
+        )
+        np.testing.assert_allclose(speech.snapshot().speech_s, [1.0])
 
     def test_nothing_heard(self) -> None:
         speech = VoiceSpeech(OnlineClusters(2, LinkRules(0.7, 1.0, 4)), 0.5, 0.5)
 
-        assert speech.of().centroids.shape == (0, 2)
-        assert speech.of().heard_s.shape == (0,)
+        assert speech.snapshot().centroids.shape == (0, 2)
+        assert speech.snapshot().speech_s.shape == (0,)
 
 
 A, B, C = 2, 3, 4

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.heads.ctc import SILENCE_S, AsrDecoder, BestPath
+from echo_edge.frontend import Chunk
+from echo_edge.heads.asr import AsrDecoder
+from echo_edge.heads.ctc import SILENCE_S, BestPath
 from echo_edge.result import Word
 
 Array = NDArray[np.float32]
@@ -17,6 +19,7 @@ Array = NDArray[np.float32]
 TOKENS = ("<blank>", " ", "a", "b", "é")
 CHARACTERS = {"-": 0, "_": 1, "a": 2, "b": 3, "e": 4}
 FRAME_S = 0.02
+NONE = np.zeros(0, np.float32)
 
 
 class Posteriors:
@@ -40,9 +43,13 @@ def _logprobs(frames: str, posteriors: Iterable[float] = ()) -> Array:
     return np.log(values)
 
 
+def _chunk(latents: Array, end_s: float = 1000.0) -> Chunk:
+    return Chunk(NONE, NONE, latents, NONE, NONE, NONE, latents.shape[1], end_s)
+
+
 def _spell(frames: str, end_s: float = 1000.0) -> list[Word]:
     decoder = _decoder()
-    return decoder.push(_logprobs(frames)) + decoder.finish(end_s)
+    return decoder.push(_chunk(_logprobs(frames), end_s)) + decoder.finish()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_times(frames: str, spans: list[tuple[int, int]]) -> None:
 def test_confidence(frames: str, posteriors: list[float], confidence: float) -> None:
     decoder = _decoder()
 
-    (word,) = decoder.push(_logprobs(frames, posteriors)) + decoder.finish(9.0)
+    (word,) = decoder.push(_chunk(_logprobs(frames, posteriors))) + decoder.finish()
 
     assert word.confidence == pytest.approx(confidence, abs=1e-4)
 
@@ -107,13 +114,13 @@ def test_a_word_is_given_out_once_it_is_complete() -> None:
     decoder = _decoder()
 
     texts = [
-        [word.text for word in decoder.push(_logprobs(frames))]
+        [word.text for word in decoder.push(_chunk(_logprobs(frames)))]
         for frames in ("ab", "-a", "_b", "-" * 39, "-", "a")
     ]
 
     assert texts == [[], [], ["aba"], [], ["b"], []]
-    assert [word.text for word in decoder.finish(9.0)] == ["a"]
-    assert decoder.finish(9.0) == []
+    assert [word.text for word in decoder.finish()] == ["a"]
+    assert decoder.finish() == []
 
 
 @pytest.mark.parametrize(("end_s", "span"), [(0.07, (0.04, 0.07)), (0.03, (0.03, 0.03))])
@@ -132,7 +139,7 @@ def test_any_cutting_gives_the_same_words(frames: str, cuts: list[int]) -> None:
     words = [
         word
         for start, end in pairwise(bounds)
-        for word in decoder.push(_logprobs(frames[start:end]))
-    ] + decoder.finish(1000.0)
+        for word in decoder.push(_chunk(_logprobs(frames[start:end])))
+    ] + decoder.finish()
 
     assert words == _spell(frames)

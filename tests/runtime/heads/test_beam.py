@@ -8,8 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge.bundle.language_model import START, LanguageModel
-from echo_edge.heads.beam import SETTLE_FRAMES, UNFINISHED, BeamOptions, BeamSearch, Spelling
-from echo_edge.heads.ctc import BestPath, Search, Spelled
+from echo_edge.heads.beam import COMMIT_FRAMES, BeamOptions, BeamSearch
+from echo_edge.heads.beam_scores import UNFINISHED
+from echo_edge.heads.ctc import BestPath, DecodedWord, Search
+from echo_edge.heads.prefix_tree import PrefixNode
 from tests.runtime.bundle.test_language import arrays
 
 TOKENS = ("<blank>", " ", "a", "b")
@@ -45,7 +47,7 @@ def search(options: BeamOptions, silence: int = 10_000, lag: int = 10_000) -> Be
     return BeamSearch(LanguageModel(**arrays(WORDS)), silence, lag, options)
 
 
-def words(found: Search, logprobs: Array) -> list[Spelled]:
+def words(found: Search, logprobs: Array) -> list[DecodedWord]:
     return [w for frame in logprobs for w in found.push(frame)] + list(found.finish())
 
 
@@ -81,7 +83,7 @@ def by_all_paths(logprobs: Array, options: BeamOptions) -> dict[str, float]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_wide_beam_finds_what_all_paths_together_say(seed: int) -> None:
-    options = BeamOptions(0.7, 0.4, width=10_000, least_logprob=-math.inf, margin=math.inf)
+    options = BeamOptions(0.7, 0.4, width=10_000, min_logprob=-math.inf, margin=math.inf)
     logprobs = posteriors(6, seed)
     scores = by_all_paths(logprobs, options)
 
@@ -131,11 +133,11 @@ def test_a_word_is_final_when_it_is_old(lag: int) -> None:
     found = search(BeamOptions(width=64, margin=math.inf), lag=lag)
     for index, frame in enumerate(posteriors(400, 3, sharpness=0.3)):
         for word in found.push(frame):
-            assert index - word.first <= lag + 2 * SETTLE_FRAMES + 30
+            assert index - word.first <= lag + 2 * COMMIT_FRAMES + 30
 
 
 def alive() -> int:
-    return sum(type(item) is Spelling for item in gc.get_objects())
+    return sum(type(item) is PrefixNode for item in gc.get_objects())
 
 
 def test_the_tree_does_not_grow_with_the_recording() -> None:
@@ -168,7 +170,7 @@ def test_the_sentence_goes_on_after_silence() -> None:
 @pytest.mark.parametrize("make", [lambda: search(BeamOptions()), lambda: BestPath(TOKENS, 10_000)])
 def test_peeking_tells_the_end_and_changes_nothing(make: Callable[[], Search]) -> None:
     logprobs = posteriors(40, 3)
-    peeked, said = make(), list[Spelled]()
+    peeked, said = make(), list[DecodedWord]()
     for n_frames, frame in enumerate(logprobs, start=1):
         said += peeked.push(frame)
         ended = make()

@@ -1,5 +1,6 @@
 """Windows of 25 steps every 5, and a segmentation graph that reads the truth from the latents."""
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise, permutations
 
@@ -11,17 +12,19 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle.manifest import DiarizationSpec, GraphSpec
 from echo_edge.engines.stateful import GraphStream
+from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import LinkRules
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules, find_stretches
 
 Array = NDArray[np.float32]
 Graph = Callable[[Mapping[str, Array]], dict[str, Array]]
 
+NONE = np.zeros(0, np.float32)
 POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 WINDOW, HOP, STEP_S = 25, 5, 0.04
 SPEC = DiarizationSpec(WINDOW, HOP, POWERSET, 4)
 ORDERS = list(permutations(range(3)))
-TURNS = TurnRules(active=0.5, gap_steps=2, shortest_steps=2)
+TURNS = TurnRules(onset=0.5, min_off_steps=2, min_on_steps=2)
 
 
 class _Call:
@@ -85,6 +88,12 @@ def _latents(truth: list[int]) -> Array:
     return np.array(truth, np.float32).reshape(1, -1, 1)
 
 
+def _chunk(latents: Array) -> Chunk:
+    """The same latents for both heads, nothing for the others."""
+    n_steps = latents.shape[1]
+    return Chunk(NONE, NONE, NONE, latents, latents, NONE, n_steps, math.inf)
+
+
 def _decode(
     decoder: DiarizationDecoder, truth: list[int], cuts: list[int] | None = None
 ) -> list[tuple[int, Activity]]:
@@ -93,7 +102,7 @@ def _decode(
     decided = []
     for start, end in pairwise(bounds):
         latents = _latents(truth[start:end])
-        decided += [(end, activity) for activity in decoder.push(latents, latents)]
+        decided += [(end, activity) for activity in decoder.push(_chunk(latents))]
     return decided + [(len(truth), activity) for activity in decoder.finish()]
 
 
@@ -101,7 +110,7 @@ def _decode_part(
     decoder: DiarizationDecoder, truth: list[int], last: bool = False
 ) -> list[Activity]:
     latents = _latents(truth)
-    return decoder.push(latents, latents) + (decoder.finish() if last else [])
+    return decoder.push(_chunk(latents)) + (decoder.finish() if last else [])
 
 
 def _scores(decided: list[tuple[int, Activity]]) -> Array:
@@ -349,7 +358,7 @@ def test_memory_does_not_grow() -> None:
     sizes = []
     for _ in range(40):
         latents = _latents(_truth((12, (0,))))
-        decoder.push(latents, latents)
+        decoder.push(_chunk(latents))
         arrays = [v for v in vars(decoder).values() if isinstance(v, np.ndarray)]
         assert decoder._latents is not None
         sizes.append(sum(a.nbytes for a in (*arrays, *decoder._latents)))

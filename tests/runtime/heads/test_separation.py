@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge.bundle.manifest import SeparationSpec
+from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import NOBODY
 from echo_edge.heads.separation import SeparationDecoder, VoiceSlots
 
@@ -14,6 +15,7 @@ Array = NDArray[np.float32]
 
 CHUNK, OVERLAP = 40, 12
 NOTHING = np.zeros(0, np.float32)
+CHUNK_OF_NOTHING = Chunk(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, 0, 0.0)
 NO_VOICES = np.zeros((0, 4), np.float32)
 CENTROIDS = np.eye(4, dtype=np.float32)
 QUIET = np.zeros(3, np.float32)
@@ -41,7 +43,7 @@ def _decode(voices: Array) -> list[Array]:
     spec = SeparationSpec(len(voices), OVERLAP)
     decoder = SeparationDecoder(Voices(voices), spec, alike=0.7)  # type: ignore[arg-type]
     n_chunks = voices.shape[1] // CHUNK
-    pushed = [decoder.push(NOTHING, NOTHING, NOTHING, [], NO_VOICES) for _ in range(n_chunks)]
+    pushed = [decoder.push(CHUNK_OF_NOTHING, [], NO_VOICES) for _ in range(n_chunks)]
     return [*pushed, decoder.finish()]
 
 
@@ -82,7 +84,7 @@ def test_a_voice_keeps_the_slot_in_which_it_was_first_heard() -> None:
     second = slots.assign([1, 0], CENTROIDS[:2], np.array([0.0, 0.9, 0.3], np.float32))
     slots.assign([0, 1], CENTROIDS[:2], np.array([9.0, 0.0, 0.0], np.float32))
 
-    assert slots.held == [NOBODY, 0, 1]
+    assert slots.voices == [NOBODY, 0, 1]
     np.testing.assert_array_equal(first[0], [np.zeros(4), CENTROIDS[0], np.zeros(4)])
     np.testing.assert_array_equal(second[0], [np.zeros(4), CENTROIDS[0], CENTROIDS[1]])
 
@@ -90,11 +92,11 @@ def test_a_voice_keeps_the_slot_in_which_it_was_first_heard() -> None:
 def test_a_fourth_voice_takes_the_place_of_the_longest_silent() -> None:
     slots = VoiceSlots(3, alike=0.7)
     slots.assign([2, 1, 0], CENTROIDS[:3], QUIET)
-    before = list(slots.held)
+    before = list(slots.voices)
 
     slots.assign([3, 0, 2, 1], CENTROIDS, QUIET)
 
-    assert slots.held == [3 if voice == 1 else voice for voice in before]
+    assert slots.voices == [3 if voice == 1 else voice for voice in before]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +109,11 @@ def test_a_fourth_voice_takes_the_place_of_the_longest_silent() -> None:
 )
 def test_joined_voices(groups: tuple[int, ...], held: list[int]) -> None:
     slots = VoiceSlots(3, alike=0.7)
-    slots.held = [2, 0, NOBODY]
+    slots.voices = [2, 0, NOBODY]
 
     slots.join(groups)
 
-    assert slots.held == held
+    assert slots.voices == held
 
 
 def test_two_centroids_of_one_person_share_a_slot() -> None:
@@ -120,4 +122,4 @@ def test_two_centroids_of_one_person_share_a_slot() -> None:
 
     slots.assign([0, 1, 2], centroids, QUIET)
 
-    assert sorted(slots.held) == [NOBODY, 0, 2]
+    assert sorted(slots.voices) == [NOBODY, 0, 2]

@@ -9,13 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from echo_edge.errors import UsageError, VoicesError
-from echo_edge.voices import MOST_PEOPLE, Voice, Voiceprint, Voices, checked_name
+from echo_edge.voices import MAX_PEOPLE, Voice, Voiceprint, Voices, checked_name
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 
 
 def _print(*direction: float, speech_s: float = 10.0, checkpoint: str = HERE) -> Voiceprint:
-    return Voiceprint.of(np.array(direction, np.float32), speech_s, checkpoint)
+    return Voiceprint.from_vector(np.array(direction, np.float32), speech_s, checkpoint)
 
 
 def _known(*names: str) -> Voices:
@@ -146,11 +146,11 @@ class TestPeople:
         _known("Ada").check_checkpoint(HERE)
 
     def test_too_many(self) -> None:
-        people = tuple(Voice(f"p {i:04}", _print(1.0)) for i in range(MOST_PEOPLE))
+        people = tuple(Voice(f"p {i:04}", _print(1.0)) for i in range(MAX_PEOPLE))
 
         with pytest.raises(UsageError, match="1000 people"):
             Voices(people).learn("one more", _print(1.0))
-        assert len(Voices(people).learn("p 0007", _print(1.0)).people) == MOST_PEOPLE
+        assert len(Voices(people).learn("p 0007", _print(1.0)).people) == MAX_PEOPLE
 
 
 NAMES = ["Ada", "ADA", "Bert", "Ana Maria", "ana_maria", "Zoë"]

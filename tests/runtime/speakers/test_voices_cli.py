@@ -294,7 +294,7 @@ class TestRun:
     def test_voices_of_another_checkpoint(
         self, speakers: Command, kept: Path, record: Callable[..., Path]
     ) -> None:
-        foreign = Voiceprint.of(np.ones(6, np.float32), 9.0, "e" * 64)
+        foreign = Voiceprint.from_vector(np.ones(6, np.float32), 9.0, "e" * 64)
         update_voices(kept, lambda voices: voices.learn("Ada", foreign))
 
         for arguments in (

@@ -25,7 +25,7 @@ CHECKPOINT = "c" * 64
 
 
 def _print(*direction: float) -> Voiceprint:
-    return Voiceprint.of(np.array(direction, np.float32), 12.5, CHECKPOINT)
+    return Voiceprint.from_vector(np.array(direction, np.float32), 12.5, CHECKPOINT)
 
 
 def _learn(name: str, *direction: float) -> Callable[[Voices], Voices]:
@@ -349,7 +349,7 @@ def test_many_at_once_lose_nobody(path: Path) -> None:
         "from echo_edge.voices import Voiceprint\n"
         "from echo_edge.speakers.store import update_voices\n"
         "for number in range(20):\n"
-        "    voiceprint = Voiceprint.of(numpy.ones(8), 1.0, 'c' * 64)\n"
+        "    voiceprint = Voiceprint.from_vector(numpy.ones(8), 1.0, 'c' * 64)\n"
         "    name = f'p {sys.argv[2]} {number}'\n"
         "    update_voices(sys.argv[1], lambda voices: voices.learn(name, voiceprint))\n"
     )

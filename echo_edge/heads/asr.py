@@ -1,0 +1,67 @@
+"""The transcriber: its graph and a search over its log-posteriors, from chunks to words."""
+
+from collections.abc import Callable
+
+from echo_edge.bundle.verify import Bundle
+from echo_edge.engines.stateful import GraphStream
+from echo_edge.frontend import Chunk
+from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
+from echo_edge.heads.ctc import SILENCE_S, BestPath, DecodedWord, Search
+from echo_edge.result import Word
+
+
+class AsrDecoder:
+    """Runs the asr graph and searches its output for words; who says them is not known here."""
+
+    def __init__(self, graph: GraphStream, output: str, search: Search, frame_s: float) -> None:
+        """`output` is the graph's output to search, `[1, frames, tokens]`, `frame_s` a frame."""
+        self._graph, self._output = graph, output
+        self._search = search
+        self._frame_s = frame_s
+        self._end_s = 0.0
+
+    def push(self, chunk: Chunk) -> list[Word]:
+        """Words that are complete with this chunk."""
+        self._end_s = chunk.end_s
+        logprobs = self._graph.run(latents=chunk.latents_asr)[self._output][0]
+        decoded = [word for frame in logprobs for word in self._search.push(frame)]
+        return [self._word(word) for word in decoded]
+
+    @property
+    def next_s(self) -> float:
+        """No word that is still to come begins before this."""
+        return min(self._search.next_frame * self._frame_s, self._end_s)
+
+    def peek(self) -> list[Word]:
+        """The words that are not complete, as they look now."""
+        return [self._word(word) for word in self._search.peek()]
+
+    def finish(self) -> list[Word]:
+        """The words that are left when the audio ends."""
+        return [self._word(word) for word in self._search.finish()]
+
+    def _word(self, word: DecodedWord) -> Word:
+        """No word ends after the audio, though a transcriber that lags may write it then."""
+        start_s, end_s = (
+            min(frame * self._frame_s, self._end_s) for frame in (word.first, word.end)
+        )
+        return Word(start_s, end_s, word.text, None, word.confidence)
+
+
+def open_asr(
+    bundle: Bundle, graph: Callable[[str], GraphStream], language_model: bool
+) -> AsrDecoder:
+    """The transcriber of a bundle, with its language model if it has one and `language_model`.
+
+    `graph` gives a graph of the bundle by name, its state silence.
+    """
+    manifest, language = bundle.manifest, bundle.language if language_model else None
+    step_s = manifest.streaming.step_samples / manifest.audio.sample_rate
+    frame_s = step_s / manifest.asr.frames_per_step
+    silence = round(SILENCE_S / frame_s)
+    if language is None:
+        return AsrDecoder(graph("asr"), "logprobs", BestPath(bundle.tokens, silence), frame_s)
+    decoding = manifest.decoding
+    options = BeamOptions(decoding["language_weight"], decoding["word_bonus"])
+    search = BeamSearch(language, silence, round(LAG_S / frame_s), options)
+    return AsrDecoder(graph("asr"), "phones", search, frame_s)
