@@ -135,7 +135,7 @@ def test_the_modes_in_a_tar_mean_nothing(
 
 @pytest.mark.parametrize("umask", UMASKS)
 def test_a_private_key_stays_private(tmp_path: Path, umask: int) -> None:
-    """The file of known voices too: test_voices_file.py."""
+    """The file of known voices too: test_store.py."""
     with _umask(umask):
         generate(tmp_path / "owner", None)
 
