@@ -55,7 +55,7 @@ def held_out(trials: AllTrials, seed: int) -> tuple[list[float], list[float]]:
 
 
 def table(trials: AllTrials, threshold: float) -> str:
-    """One row per enrolment and test length, as docs/voices.md has it."""
+    """One row per enrolment and test length, as docs/performance.md has it."""
     rows = ["| enrolled, s | heard, s | tests | named | missed | wrong name | unknown named |"]
     rows.append("|---|---|---|---|---|---|---|")
     for (enrol_s, test_s), t in trials.items():

@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 
 VOICE_THRESHOLD = 0.59
 """Least cosine for a name, where the bundle gives no `voice_threshold` of its own. From
-`training.tune_voices`; docs/voices.md has the shares of false and of missing names."""
+`training.tune_voices`; docs/performance.md has the shares of false and of missing names."""
 MIN_SPEECH_S = 3.0
 """A voice with less speech gets no name."""
 
