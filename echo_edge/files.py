@@ -12,7 +12,6 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from echo_edge.disk import AnyPath, cannot_write, sync, sync_folder, write_all
@@ -96,14 +95,9 @@ class WholeFile:
         where, self._partial = str(self._partial or self.name), None
         return where
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         try:
-            if kind is None and self._number >= 0:
+            if exc[0] is None and self._number >= 0:
                 self.publish()
         finally:
             self._discard()

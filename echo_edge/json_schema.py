@@ -12,7 +12,6 @@ from echo_edge.strict_json import AnyText
 
 _PLAIN: dict[object, dict[str, object]] = {
     str: {"type": "string", "maxLength": 200},
-    AnyText: {"type": "string"},
     int: {"type": "integer"},
     float: {"type": "number"},
     bool: {"type": "boolean"},
@@ -32,6 +31,8 @@ def schema_of(kind: Any, title: str, *, lenient: bool = False) -> dict[str, Any]
 
 def _schema(kind: Any, lenient: bool) -> dict[str, Any]:
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind == AnyText or (kind is str and lenient):
+        return {"type": "string"}
     if origin is Annotated:
         merged = _schema(arguments[0], lenient)
         for rule in arguments[1:]:
@@ -50,7 +51,7 @@ def _schema(kind: Any, lenient: bool) -> dict[str, Any]:
         return values | {"propertyNames": _schema(arguments[0], lenient)}
     if origin is tuple:
         return _array(arguments, lenient)
-    return dict(_PLAIN[AnyText if kind is str and lenient else kind])
+    return dict(_PLAIN[kind])
 
 
 def _object(kind: Any, lenient: bool) -> dict[str, Any]:

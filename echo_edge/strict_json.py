@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from echo_edge.errors import JsonError
 
-AnyText = NewType("AnyText", str)
+AnyText = Annotated[str, "any"]
 """A string of any length and any characters; a plain `str` is short and printable."""
 
 
@@ -111,6 +111,9 @@ class _Converter:
 
     def convert(self, value: Any, kind: Any, key: str) -> Any:
         origin, arguments = get_origin(kind), get_args(kind)
+        if kind == AnyText:
+            _require(isinstance(value, str), value, "a string", key)
+            return value
         if origin is Annotated:
             converted = self.convert(value, arguments[0], key)
             for rule in arguments[1:]:
@@ -180,11 +183,6 @@ def _text(value: Any, key: str) -> str:
     return str(value)
 
 
-def _any_text(value: Any, key: str) -> str:
-    _require(isinstance(value, str), value, "a string", key)
-    return str(value)
-
-
 def _integer(value: Any, key: str) -> int:
     _require(type(value) is int, value, "an integer", key)
     return int(value)
@@ -215,7 +213,6 @@ def _bytes(value: Any, key: str) -> bytes:
 
 _PLAIN: dict[Any, Callable[[Any, str], Any]] = {
     str: _text,
-    AnyText: _any_text,
     int: _integer,
     bool: _flag,
     float: _number,

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from benchmarks.recording.latency_and_soak import demo_audio, speak, start
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle.find import find_bundle
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder.options import Options
-from echo_edge.recorder.recordings import sessions
+from echo_edge.recorder import log
+from echo_edge.recorder.messages import Line, rounded, to_line
+from echo_edge.recorder.recordings import find_recordings, read_about
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import Segment, segments
 from echo_edge.session import Session, load
@@ -69,7 +69,7 @@ def kill_once(out: Path, audio: Samples, after_s: float) -> Kill:
     for pipe in (recorder.stdin, recorder.stdout):
         if pipe is not None:
             pipe.close()
-    folder = sessions(out)[0]
+    folder = find_recordings(out)[0]
     found = segments(folder)
     kept = [_samples(segment) for segment in found]
     exact = all(
@@ -91,20 +91,20 @@ def kill_once(out: Path, audio: Samples, after_s: float) -> Kill:
 def recovered_alike(folder: Path, session: Session, audio: Samples) -> bool:
     """Whether `--recover` finds the turns and words of an undisturbed run up to the cut, and keeps
     all that the recorder had already called final."""
-    before = lines.read_lines(folder / lines.RESULTS)
-    options = Options.read(folder)
+    before = log.read_lines(folder / log.RESULTS)
+    options = read_about(folder).options
     recover(folder, lambda _: session, lambda _: None)
     found = segments(folder)
     pcm = audio[: found[-1].end if found else 0].astype(np.float32) / np.float32(32768)
     stream = options.stream(session)
     parts = (stream.push(pcm), stream.finish())
-    expected = [lines.turn_line(turn) for part in parts for turn in part.turns]
-    expected += [lines.word_line(word) for part in parts for word in part.words]
-    after = [x for x in lines.read_lines(folder / lines.RESULTS) if x["type"] != "end"]
+    expected = [to_line(rounded(turn)) for part in parts for turn in part.turns]
+    expected += [to_line(rounded(word)) for part in parts for word in part.words]
+    after = [x for x in log.read_lines(folder / log.RESULTS) if x["type"] != "end"]
     return _sorted(after) == _sorted(expected) and all(line in after for line in before)
 
 
-def _sorted(found: list[lines.Line]) -> list[str]:
+def _sorted(found: list[Line]) -> list[str]:
     return sorted(json.dumps(line, sort_keys=True) for line in found)
 
 

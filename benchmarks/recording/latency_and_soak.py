@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.audio import SAMPLE_RATE, read_blocks
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder.recordings import sessions
+from echo_edge.recorder import log
+from echo_edge.recorder.messages import Line
+from echo_edge.recorder.recordings import find_recordings
 
 Samples = NDArray[np.int16]
 
@@ -75,15 +76,15 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
     audio = demo_audio()[: round(args.seconds * SAMPLE_RATE)]
     with tempfile.TemporaryDirectory() as out:
         recorder = start(Path(out), "--latency-s", str(args.latency_s), "--tentative")
-        folder = sessions(Path(out))[0]
-        _wait_for(folder / lines.RESULTS)
+        folder = find_recordings(Path(out))[0]
+        _wait_for(folder / log.RESULTS)
         final: list[Told] = []
         shown: list[Told] = []
         began = time.monotonic()
         hearing = Thread(target=_hear, args=(recorder, shown, began))
         hearing.start()
         for _ in speak(recorder, audio):
-            found = lines.read_lines(folder / lines.RESULTS)[len(final) :]
+            found = log.read_lines(folder / log.RESULTS)[len(final) :]
             final += [(time.monotonic() - began, line) for line in found]
         recorder.stdin.close()  # type: ignore[union-attr] # a pipe was asked for
         hearing.join()
@@ -101,7 +102,7 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-Told = tuple[float, lines.Line]
+Told = tuple[float, Line]
 """When, in seconds from the start, and what."""
 
 
@@ -124,7 +125,7 @@ def _first_shown(final: list[Told], shown: list[Told], kind: str) -> list[float]
     return late_s
 
 
-def _same(final: lines.Line, tentative: lines.Line) -> bool:
+def _same(final: Line, tentative: Line) -> bool:
     """Whether both say the same: somebody speaking, or a word."""
     key = "speaker" if final["type"] == "turn" else "text"
     apart = tentative["start_s"] >= final["end_s"] or tentative["end_s"] <= final["start_s"]
@@ -154,7 +155,7 @@ def soak(args: argparse.Namespace) -> dict[str, Any]:
             row = {"said_s": round(said_s)} | _eaten("recorder", recorder.pid)
             rows.append(row | _eaten("transcriber", child))
         _end(recorder)
-        folder = sessions(Path(out))[0]
+        folder = find_recordings(Path(out))[0]
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     last = rows[-1]
     return {

@@ -3,7 +3,6 @@
 import os
 import struct
 from os import PathLike
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -52,19 +51,14 @@ class WavWriter:
         self._file.write(data)
         self._data_bytes += len(data)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
+    def __exit__(self, *exc: object) -> None:
+        if exc[0] is None:
             try:
                 os.pwrite(self._file.number, wav_header(self._data_bytes), 0)
             except OSError as failure:
                 self._file.withdraw()
                 raise cannot_write(self._file.name, failure) from failure
-        self._file.__exit__(kind, error, trace)
+        self._file.__exit__(*exc)
 
 
 def write_wav(path: str | PathLike[str], samples: Array) -> None:

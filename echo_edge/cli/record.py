@@ -13,14 +13,12 @@ from echo_edge.bundle.verify import open_bundle
 from echo_edge.cli.options import add_channel_option, add_stream_options
 from echo_edge.errors import AudioError, UsageError
 from echo_edge.recorder import controls
-from echo_edge.recorder import recordings as sessions
-from echo_edge.recorder.capture import FileSource, PcmSource, Source
+from echo_edge.recorder.capture import AudioInput, FileInput, PcmInput
 from echo_edge.recorder.devices import input_devices, load_sounddevice
 from echo_edge.recorder.microphone import Microphone
-from echo_edge.recorder.options import Options
+from echo_edge.recorder.options import Limits, Options, Settings
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recover import recover
-from echo_edge.recorder.settings import Settings
 from echo_edge.recorder.storage import lock
 from echo_edge.recorder.terminal import say as complain
 from echo_edge.recorder.view import JsonView, QuietView, TerminalView, View
@@ -28,7 +26,7 @@ from echo_edge.session import load
 from echo_edge.speakers.store import find_voices, read_voices
 from echo_edge.stream import StreamOptions
 
-LONGEST_SEGMENT_MIN = 24 * 60.0
+MAX_SEGMENT_MIN = 24 * 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,10 +162,10 @@ def _progress(share: float) -> None:
 def _delete_last(out: Path, minutes: float) -> int:
     if not out.is_dir():
         raise UsageError(f"--out: found no folder {out}, expected that of a recorder")
-    held = lock(out)
-    if held is not None:
-        held.close()
-    if held is not None and held.excludes:  # else nobody knows whether one runs: it will answer
+    free = lock(out)
+    if free is not None:
+        free.close()
+    if free is not None and free.excludes:  # else nobody knows whether one runs: it will answer
         raise UsageError(
             f"--delete-last: found no recorder at {out}, expected a running one: "
             "delete the session's folder instead"
@@ -185,10 +183,10 @@ def _settings(args: argparse.Namespace) -> Settings:
         # One that was named must be right. Otherwise audio is recorded whatever the bundle is.
         open_bundle(find_bundle(args.bundle))
     segment_min = _positive(args.segment_min, "--segment-min")
-    if segment_min > LONGEST_SEGMENT_MIN:
+    if segment_min > MAX_SEGMENT_MIN:
         raise UsageError(f"--segment-min: found {segment_min:g}, expected 1440 at most")
     keep_gib = _optional(args.keep_gib, "--keep-gib")
-    limits = sessions.Limits(
+    limits = Limits(
         _optional(args.keep_days, "--keep-days"),
         None if keep_gib is None else round(keep_gib * 2**30),
         round(_positive(args.min_free_mib, "--min-free-mib", zero=True) * 2**20),
@@ -220,15 +218,15 @@ def _voices(args: argparse.Namespace) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _source(args: argparse.Namespace) -> AudioInput:
     if args.wav == "-":
         # Unbuffered: a buffer that a thread is waiting on could not be closed at the end.
         try:
-            return PcmSource(open(0, "rb", buffering=0, closefd=False), channel=args.channel)
+            return PcmInput(open(0, "rb", buffering=0, closefd=False), channel=args.channel)
         except OSError as error:
             raise AudioError("stdin: closed, expected PCM: give it some, or --wav FILE") from error
     if args.wav is not None:
-        return FileSource(args.wav, _positive(args.pace, "--pace", zero=True), args.channel)
+        return FileInput(args.wav, _positive(args.pace, "--pace", zero=True), args.channel)
     return Microphone(args.device, args.channel)
 
 
@@ -244,6 +242,6 @@ def _optional(value: float | None, option: str) -> float | None:
 
 def _positive(value: float, option: str, *, zero: bool = False) -> float:
     if not (value > 0 or (zero and value == 0)) or not math.isfinite(value):
-        least = "0 or more" if zero else "more than 0"
-        raise UsageError(f"{option}: found {value:g}, expected a number of {least}")
+        minimum = "0 or more" if zero else "more than 0"
+        raise UsageError(f"{option}: found {value:g}, expected a number of {minimum}")
     return value

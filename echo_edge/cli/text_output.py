@@ -4,7 +4,6 @@ output after all where the file fails."""
 import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from echo_edge.cli import streams
@@ -74,12 +73,7 @@ class TextOutput:
             raise self._rescued(error, whole) from error
         self._finished = True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         try:
             if not self._finished and self.render is not None:
                 self.finish()

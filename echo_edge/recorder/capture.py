@@ -46,9 +46,9 @@ class Block:
 class BlockQueue:
     """Blocks on their way from the source to the writer; at most `QUEUE_S` seconds of them."""
 
-    def __init__(self, most_s: float = QUEUE_S) -> None:
+    def __init__(self, max_s: float = QUEUE_S) -> None:
         self._blocks: deque[Block] = deque()  # append and popleft are atomic
-        self._most_s = most_s
+        self._max_s = max_s
         self._in_s = self._out_s = 0.0
         self._gap_s = 0.0
         self._arrived = threading.Event()
@@ -63,20 +63,20 @@ class BlockQueue:
         """How often the device said that it lost frames."""
 
     @property
-    def held_s(self) -> float:
+    def queued_s(self) -> float:
         """Audio that waits for the writer."""
         return self._in_s - self._out_s
 
     def put(self, block: Block, wait: bool = False) -> None:
         """Add a block. If there is no room, `wait` for it or drop the block and count it."""
         block_s = len(block.frames) / block.rate
-        while wait and self.held_s + block_s > self._most_s and not self.closed.is_set():
+        while wait and self.queued_s + block_s > self._max_s and not self.closed.is_set():
             time.sleep(BLOCK_S / 10)
         self.flows.set()
         self._gap_s += block.gap_s
         if self.paused:
             self._gap_s += block_s
-        elif self.held_s + block_s > self._most_s:
+        elif self.queued_s + block_s > self._max_s:
             self._gap_s += block_s
             self.lost_s += block_s
         else:
@@ -104,7 +104,7 @@ class BlockQueue:
         self._arrived.set()
 
 
-class Source(Protocol):
+class AudioInput(Protocol):
     """A microphone, a file or a pipe."""
 
     name: str
@@ -121,7 +121,7 @@ class Source(Protocol):
         """Put blocks into `queue` until the source ends or `stop` is set. Raises AudioError."""
 
 
-class FileSource:
+class FileInput:
     """An audio file as if it were a microphone, `pace` times as fast; 0 is as fast as it goes."""
 
     problem: str | None = None
@@ -135,11 +135,11 @@ class FileSource:
 
     @property
     def finding(self) -> str:
-        """See Source."""
+        """See AudioInput."""
         return self._reading.finding
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
-        """See Source."""
+        """See AudioInput."""
         queue.flows.set()
         started, n_samples = time.monotonic(), 0
         for block in read_blocks(self.name, BLOCK_S, self._reading):
@@ -151,7 +151,7 @@ class FileSource:
             queue.put(Block(block[:, None], SAMPLE_RATE), wait=True)
 
 
-class PcmSource:
+class PcmInput:
     """Raw 16 kHz mono signed 16-bit little-endian PCM, or any container, from a binary stream."""
 
     problem: str | None = None
@@ -162,11 +162,11 @@ class PcmSource:
 
     @property
     def finding(self) -> str:
-        """See Source."""
+        """See AudioInput."""
         return self._reading.finding
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
-        """See Source."""
+        """See AudioInput."""
         queue.flows.set()
         blocks = stdin_blocks(self._stream, BLOCK_S, self._reading)  # type: ignore[arg-type]
         for block in blocks:

@@ -1,5 +1,5 @@
-"""The transcriber's process, as the recorder sees it: lines come out of it, commands go in, and it
-may die at any moment without harm."""
+"""The transcriber's process, as the recorder sees it: messages come out of it, commands go in, and
+it may die at any moment without harm."""
 
 import json
 import subprocess
@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
-from echo_edge.recorder import messages as lines
+from echo_edge.errors import JsonError
+from echo_edge.recorder.messages import Message, from_line
 
 COMMAND = (sys.executable, "-m", "echo_edge.recorder.transcribe")
 
@@ -20,8 +21,8 @@ class Child:
     def __init__(
         self, folder: Path, bundle: str | None, command: tuple[str, ...] = COMMAND
     ) -> None:
-        self.lines: SimpleQueue[lines.Line] = SimpleQueue()
-        """What it reported and nobody took yet."""
+        self.messages: SimpleQueue[Message] = SimpleQueue()
+        """Messages that it sent and nobody took yet."""
         self._process = subprocess.Popen(
             [*command, str(folder), bundle or ""],
             stdin=subprocess.PIPE,
@@ -41,15 +42,15 @@ class Child:
         """None while it runs; negative for a signal."""
         return self._process.poll()
 
-    def tell(self, command: str) -> None:
-        """Send a command; a process that has gone hears nothing."""
+    def send(self, command: str) -> None:
+        """Send a command, unless the process has gone."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.write(f"{command}\n".encode())
                 self._process.stdin.flush()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it ended within `timeout_s`, and all it said is in `lines`."""
+        """Whether it ended within `timeout_s`, and all of its messages are in `messages`."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
             self._reader.join(timeout_s)
@@ -68,5 +69,5 @@ class Child:
         assert self._process.stdout is not None  # noqa: S101 - opened above
         with suppress(ValueError, OSError):  # closed under us by `end`
             for text in self._process.stdout:
-                with suppress(ValueError):
-                    self.lines.put(json.loads(text))
+                with suppress(ValueError, JsonError):
+                    self.messages.put(from_line(json.loads(text)))

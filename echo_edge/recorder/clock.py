@@ -1,7 +1,7 @@
 """Time that really passed, whatever the clock says: what `--keep-days` counts in.
 
 A board without a battery starts in 1970, one with a bad time server is years ahead for a minute. So
-the age of a session is not the difference of two readings of the clock. `PassedTime` counts
+the age of a recording is not the difference of two readings of the clock. `PassedTime` counts
 
 * while a machine is up, by its boot clock, which nobody sets: exact, also over restarts of the
   recorder;
@@ -9,12 +9,11 @@ the age of a session is not the difference of two readings of the clock. `Passed
   `OFF_MAX_S`, and at most `OFF_PER_RUN` times what was counted in the boot before, so that no
   series of restarts with a clock that is wrong can count months in minutes.
 
-It may run late, never early by more than that. The sum, and its value when each session was last
-recorded to, are in `OUT/.clock.json`; a session that is not in there begins to age when it is seen.
+It may run late, never early by more than that. The sum, and its value when each recording was last
+written to, are in `OUT/.clock.json`; a recording that is not there begins to age when it is seen.
 """
 
 import json
-import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,7 +21,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from echo_edge import files
-from echo_edge.errors import OutputError
+from echo_edge.errors import JsonError, OutputError
+from echo_edge.strict_json import convert, read_json
 
 STATE = ".clock.json"
 DAY_S = 86400.0
@@ -31,7 +31,7 @@ OFF_PER_RUN = 24.0
 JUMP_S = 5.0
 """A clock that moves this much against the boot clock was set; drift is far less."""
 AHEAD_S = DAY_S
-"""A session that began with a clock this far ahead has a name that says nothing."""
+"""A recording that began with a clock this far ahead has a name that says nothing."""
 
 _UPTIME = Path("/proc/uptime")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -67,7 +67,7 @@ class _State:
     off: tuple[float, float, float] | None = None
     """`latest_s` of the boot before, uptime when this one was first seen, most to count."""
     sessions: dict[str, float] = field(default_factory=dict)
-    """`passed_s` when a session was last recorded to."""
+    """`passed_s` when a recording was last written to."""
 
 
 class PassedTime:
@@ -101,9 +101,9 @@ class PassedTime:
         """Seconds that passed, up to the last `advance`."""
         return self._state.passed_s
 
-    def age_s(self, session: str) -> float:
-        """Time that passed since a session was last recorded to; 0 for one never seen before."""
-        return self.passed_s - self._state.sessions.get(session, self.passed_s)
+    def age_s(self, recording: str) -> float:
+        """Time that passed since a recording was last written to; 0 for one never seen before."""
+        return self.passed_s - self._state.sessions.get(recording, self.passed_s)
 
     def advance(self, utc_s: float) -> None:
         """Count up to now."""
@@ -122,11 +122,11 @@ class PassedTime:
         if utc_s >= state.latest_s or state.behind_s > DAY_S:
             state.latest_s, state.behind_s = utc_s, 0.0
 
-    def save(self, sessions: Iterable[str], current: str) -> None:
-        """Note which sessions there are and that `current` is recorded to, for the next recorder.
+    def save(self, recordings: Iterable[str], current: str) -> None:
+        """Note which recordings there are and that `current` is written to, for the next recorder.
         Where that cannot be written, recordings are kept longer."""
         known = self._state.sessions
-        self._state.sessions = {name: known.get(name, self.passed_s) for name in sessions}
+        self._state.sessions = {name: known.get(name, self.passed_s) for name in recordings}
         self._state.sessions[current] = self.passed_s
         with suppress(OutputError):
             files.save(json.dumps(asdict(self._state), indent=1) + "\n", self._path)
@@ -137,27 +137,15 @@ class PassedTime:
     def _read(self) -> _State | None:
         """What is there, if it is whole."""
         try:
-            found = json.loads(self._path.read_bytes())
-            names = ("uptime_s", "utc_s", "passed_s", "run_s", "latest_s", "behind_s")
-            up_s, utc_s, passed_s, run_s, latest_s, behind_s = (_finite(found[n]) for n in names)
-            off = found["off"] and tuple(map(_finite, found["off"]))
-            known = {str(name): _finite(at_s) for name, at_s in found["sessions"].items()}
-            times = (up_s, utc_s, passed_s, run_s, latest_s, behind_s)
-            return _State(str(found["boot_id"]), *times, off, known)
-        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+            document = read_json(self._path.read_bytes(), STATE)
+            state: _State = convert(document, _State, f"{STATE}: ", lenient=True)
+        except (OSError, JsonError):
             return None
+        return state
 
 
-def _finite(value: object) -> float:
-    """A number that can be counted with; ValueError or TypeError for another."""
-    number = float(value)  # type: ignore[arg-type]
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return number
-
-
-class ClockWatch:
-    """Finds that the clock was set while a session is recorded."""
+class ClockMonitor:
+    """Finds that the clock was set while a recording is made."""
 
     def __init__(self, utc_s: float) -> None:
         self._offset_s = utc_s - uptime_s()

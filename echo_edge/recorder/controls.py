@@ -1,4 +1,4 @@
-"""How a running recorder is told what to do: signals, keys, a request left in its folder; and how
+"""How a running recorder is controlled: signals, keys, a request left in its folder; and how
 it tells systemd that it lives. Nothing of this uses a network."""
 
 import os
@@ -7,7 +7,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from echo_edge.errors import EchoError, OutputError
@@ -51,13 +51,8 @@ class Controls:
             elif key == "d":
                 self.delete_min += 1.0
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._keys.__exit__(kind, error, trace)
+    def __exit__(self, *exc: object) -> None:
+        self._keys.__exit__(*exc)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

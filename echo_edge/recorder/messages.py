@@ -1,159 +1,187 @@
-"""Results and events as JSON lines: appended, never rewritten in place, whole but for the last."""
+"""Lines of the recorder: what its transcriber reports, what is logged, what programs are told.
 
-import errno
+Each is a frozen dataclass and one line of JSON, whose key `type` is its name in TYPES. Knows
+nothing of files and processes.
+"""
+
 import json
-import os
-from contextlib import suppress
-from numbers import Real
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from echo_edge import files
-from echo_edge.errors import OutputError
-from echo_edge.recorder.storage import sync_file
 from echo_edge.result import Result, Speaker, SpeakerCount, Turn, Word
+from echo_edge.strict_json import AnyText, convert, refusal
 
 Line = dict[str, Any]
+"""A message as `json` has it."""
 
-RESULTS = "results.jsonl"
-EVENTS = "events.jsonl"
-
-
-class LineWriter:
-    """Appends lines to a file; `sync` makes them survive a power cut. Raises OutputError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        try:
-            self._file = os.open(path, flags, 0o600)
-        except OSError as error:
-            raise self._cannot_write(error) from error
-        self._synced = True
-
-    def write(self, line: Line) -> None:
-        """Append one line, or nothing of it."""
-        data, size = dump(line).encode(), None
-        try:
-            size = os.fstat(self._file).st_size
-            if os.write(self._file, data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            if size is not None:
-                with suppress(OSError):
-                    os.ftruncate(self._file, size)
-            raise self._cannot_write(error) from error
-        self._synced = False
-
-    def sync(self) -> None:
-        """After this, what was written survives a power cut."""
-        if not self._synced:
-            try:
-                sync_file(self._file, set())
-            except OSError as error:
-                raise self._cannot_write(error) from error
-            self._synced = True
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
-
-    def _cannot_write(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._path}: cannot be written ({error.strerror}): audio is not affected; make room"
-        )
+Speech = TypeVar("Speech", Turn, Word)
 
 
-def dump(line: Line) -> str:
+@dataclass(frozen=True)
+class Ready:
+    """The transcriber has loaded its bundle."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The recording is transcribed up to this time."""
+
+    done_s: float
+
+
+@dataclass(frozen=True)
+class SpeakerName:
+    """The name of a speaker: reported once it is known, logged when a recording is complete."""
+
+    speaker: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Tentative:
+    """Turns and words that are not final: reported when they change, never logged."""
+
+    turns: tuple[Turn, ...] = ()
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Everything about the audio so far that is not nominal; empty if nothing."""
+
+    message: AnyText
+
+
+@dataclass(frozen=True)
+class NobodyByName:
+    """Why the known voices cannot be used."""
+
+    message: AnyText
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there are no results."""
+
+    message: AnyText
+
+
+@dataclass(frozen=True)
+class End:
+    """All results are logged."""
+
+    count_confidence: float
+    """Of the number of speakers, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class WordGroup:
+    """Words of one speaker in a row, as subtitles have them: shown, never logged."""
+
+    start_s: float
+    end_s: float
+    speaker: str | None
+    text: str
+
+
+Message = (
+    Ready | Progress | Turn | Word | SpeakerName | Tentative | Signal | NobodyByName | Failure | End
+    | WordGroup
+)  # fmt: skip
+
+Item = TypeVar("Item", bound=Message)
+
+TYPES: dict[str, type[Message]] = {
+    "ready": Ready,
+    "progress": Progress,
+    "turn": Turn,
+    "word": Word,
+    "speaker": SpeakerName,
+    "tentative": Tentative,
+    "signal": Signal,
+    "nobody by name": NobodyByName,
+    "error": Failure,
+    "end": End,
+    "words": WordGroup,
+}
+"""The value of `type` in a line of JSON -> the message."""
+NAMES = {kind: name for name, kind in TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a recording: a pause, a device that was lost, a full disk."""
+
+    name: str
+    at_s: float
+    """Time of the recording."""
+    utc: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+    """More about it; docs/recorder.md has a table."""
+
+
+def to_line(message: Message | Event) -> Line:
+    """The keys of a message, `type` first."""
+    if isinstance(message, Event):
+        return {"type": message.name, "at_s": message.at_s, "utc": message.utc} | message.fields
+    return {"type": NAMES[type(message)]} | {n: _plain(v) for n, v in vars(message).items()}
+
+
+def dump(message: Message | Event) -> str:
     """One line of JSON, its line end included."""
-    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(to_line(message), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_lines(path: Path) -> list[Line]:
-    """The lines of a file, without what a crash tore; none if there is no such file."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_bytes().split(b"\n"):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines
+def from_line(line: object, where: str = "line") -> Message:
+    """The message that JSON gave as `line`; JsonError for one that is none of TYPES."""
+    kind = TYPES.get(str(line.get("type"))) if isinstance(line, dict) else None
+    if kind is None:
+        raise refusal(where, "no known type", f"one of {', '.join(TYPES)}")
+    message: Message = convert(line, kind, f"{where}: ", lenient=True)
+    return message
 
 
-def replace_lines(path: Path, lines: list[Line]) -> None:
-    """Put `lines` in the place of a file, at once: before a crash the old, after it the new."""
-    files.save("".join(map(dump, lines)), path)
-
-
-def turn_line(turn: Turn) -> Line:
-    """A final turn."""
-    return _line("turn", turn)
-
-
-def word_line(word: Word) -> Line:
-    """A final word."""
-    return _line("word", word)
-
-
-def speaker_line(label: str, name: str) -> Line:
-    """The name of a speaker: reported once it is known, in the file when a session is complete."""
-    return {"type": "speaker", "speaker": label, "name": name}
-
-
-def tentative_line(turns: list[Line], words: list[Line]) -> Line:
-    """What is not final at the moment: reported, never in the file."""
-    return {"type": "tentative", "turns": turns, "words": words}
-
-
-def to_word(line: Line) -> Word:
-    """The word of a `word` line."""
-    return Word(line["start_s"], line["end_s"], line["text"], line["speaker"], line["confidence"])
-
-
-def forget_between(lines: list[Line], start_s: float, end_s: float) -> list[Line]:
-    """The lines without what was said in a part of the recording: turns are cut, words dropped."""
-    kept = []
-    for line in lines:
-        said = line["type"] in ("turn", "word")
-        if not said or line["end_s"] <= start_s or line["start_s"] >= end_s:
-            kept.append(line)
-        elif line["type"] == "turn":
-            if line["start_s"] < start_s:
-                kept.append(line | {"end_s": start_s})
-            if line["end_s"] > end_s:
-                kept.append(line | {"start_s": end_s})
-    return kept
-
-
-def forget_in(folder: Path, start_s: float, end_s: float) -> None:
-    """Delete from a session's results what was said in a part of it. Raises OutputError."""
-    path = folder / RESULTS
-    replace_lines(path, forget_between(read_lines(path), start_s, end_s))
-
-
-def to_result(lines: list[Line], duration_s: float) -> Result:
-    """Turns, words and speakers as one result."""
-    turns = tuple(
-        Turn(line["start_s"], line["end_s"], line["speaker"], line["confidence"])
-        for line in lines
-        if line["type"] == "turn"
+def rounded(item: Speech) -> Speech:
+    """A turn or word with its numbers as they are written: plain floats of four decimals."""
+    return replace(
+        item,
+        start_s=round(float(item.start_s), 4),
+        end_s=round(float(item.end_s), 4),
+        confidence=round(float(item.confidence), 4),
     )
-    words = tuple(to_word(line) for line in lines if line["type"] == "word")
+
+
+def forget_between(messages: Iterable[Item], start_s: float, end_s: float) -> list[Item]:
+    """The messages without the speech in a part of the recording: turns are cut, words dropped."""
+    left: list[Item] = []
+    for message in messages:
+        is_speech = isinstance(message, Turn | Word)
+        if not is_speech or message.end_s <= start_s or message.start_s >= end_s:
+            left.append(message)
+        elif isinstance(message, Turn):
+            if message.start_s < start_s:
+                left.append(replace(message, end_s=start_s))
+            if message.end_s > end_s:
+                left.append(replace(message, start_s=end_s))
+    return left
+
+
+def to_result(messages: Iterable[Message], duration_s: float) -> Result:
+    """Turns, words and speakers as one result."""
+    messages = list(messages)
+    turns = tuple(each for each in messages if isinstance(each, Turn))
+    words = tuple(each for each in messages if isinstance(each, Word))
+    names = {each.speaker: each.name for each in messages if isinstance(each, SpeakerName)}
     speech_s: dict[str, float] = {}
     for turn in sorted(turns, key=lambda turn: turn.start_s):
         speech_s[turn.speaker] = speech_s.get(turn.speaker, 0.0) + turn.end_s - turn.start_s
-    people = {line["speaker"]: line["name"] for line in lines if line["type"] == "speaker"}
     speakers = tuple(
-        Speaker(label, people.get(label), spoken) for label, spoken in speech_s.items()
+        Speaker(label, names.get(label), seconds) for label, seconds in speech_s.items()
     )
-    confidence = next((x["count_confidence"] for x in lines if x["type"] == "end"), 0.5)
+    confidence = next((each.count_confidence for each in messages if isinstance(each, End)), 0.5)
     return Result(turns, words, duration_s, speakers, SpeakerCount(len(speakers), confidence))
 
 
-def _line(kind: str, item: Turn | Word) -> Line:
-    numbers = {n: round(float(v), 4) for n, v in vars(item).items() if isinstance(v, Real)}
-    return {"type": kind} | vars(item) | numbers
+def _plain(value: object) -> object:
+    return [*map(to_line, value)] if isinstance(value, tuple) else value

@@ -80,7 +80,7 @@ class Microphone:
 
     @property
     def finding(self) -> str:
-        """See Source."""
+        """See AudioInput."""
         return self.downmix.finding
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:

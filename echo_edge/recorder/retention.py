@@ -1,5 +1,5 @@
-"""What may be deleted of a folder of recordings: the old, by time that really passed, and what is
-beyond the room it may take. Never what is being written, nor what cannot be read as a session.
+"""Deletes old recordings, by time that really passed, and audio beyond the room it may take. Never
+the recording in progress, nor a folder that cannot be read as a recording.
 """
 
 import shutil
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from echo_edge.errors import OutputError
 from echo_edge.recorder.clock import DAY_S
-from echo_edge.recorder.recordings import ABOUT, Limits, read_about, sessions
+from echo_edge.recorder.options import Limits
+from echo_edge.recorder.recordings import ABOUT, find_recordings, read_about
 from echo_edge.recorder.segments import segments
 from echo_edge.recorder.storage import lock
 
 Age = Callable[[str], float]
-"""Seconds since a session, by its name, was last recorded to (`PassedTime.age_s`)."""
+"""Seconds since a recording, by its name, was last recorded to (`PassedTime.age_s`)."""
 
 
 def clean_up(out: Path, current: Path, limits: Limits, age_s: Age) -> list[str]:
@@ -22,7 +23,7 @@ def clean_up(out: Path, current: Path, limits: Limits, age_s: Age) -> list[str]:
     if limits.keep_days is not None:
         oldest_s = DAY_S * limits.keep_days
         old = [x for x in _oldest_first(out, current, age_s) if age_s(x.name) > oldest_s]
-        deleted += [folder.name for folder in old if _remove_session(folder)]
+        deleted += [folder.name for folder in old if _remove_recording(folder)]
     if limits.keep_bytes is not None:
         audio = _audio_files(out, current, age_s)
         written = segments(current)[-1:]
@@ -41,10 +42,10 @@ def delete_oldest(out: Path, current: Path, age_s: Age) -> str | None:
 
 
 def _oldest_first(out: Path, current: Path, age_s: Age) -> list[Path]:
-    """All sessions but the one being written, in the order in which they were recorded: by age,
+    """All recordings but the one in progress, in the order in which they were recorded: by age,
     those of one age by name. One whose `session.json` is damaged is nobody's to delete but its
     owner's."""
-    found = [folder for folder in sessions(out) if folder != current and _is_whole(folder)]
+    found = [folder for folder in find_recordings(out) if folder != current and _is_whole(folder)]
     return sorted(found, key=lambda folder: -age_s(folder.name))
 
 
@@ -57,17 +58,17 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _audio_files(out: Path, current: Path, age_s: Age) -> list[Path]:
-    """Segments that may go, oldest first; the current session comes last, without the segment that
-    is being written."""
+    """Segments that may go, oldest first; the current recording comes last, without the segment in
+    progress."""
     others = [x for folder in _oldest_first(out, current, age_s) for x in segments(folder)]
     return [segment.path for segment in (*others, *segments(current)[:-1])]
 
 
-def _remove_session(folder: Path) -> bool:
-    """Delete a session unless it is being recovered; `session.json` goes last, so that a deletion
+def _remove_recording(folder: Path) -> bool:
+    """Delete a recording unless it is being recovered; `session.json` goes last, so that a deletion
     that was interrupted goes on the next time."""
-    held = lock(folder)
-    if held is None:
+    claim = lock(folder)
+    if claim is None:
         return False
     try:
         for path in sorted(folder.iterdir(), key=lambda path: path.name == ABOUT):
@@ -77,7 +78,7 @@ def _remove_session(folder: Path) -> bool:
                 path.unlink(missing_ok=True)
         folder.rmdir()
     finally:
-        held.close()
+        claim.close()
     return True
 
 

@@ -1,4 +1,4 @@
-"""Audio segments: 16 kHz mono 16-bit WAV files, each named after its first sample in the session.
+"""Audio segments: 16 kHz mono 16-bit WAV files, each named after its first sample in the recording.
 
 Samples are appended and fsynced; only then the header is told of them. So at any moment, power cut
 included, the header promises no more than is there, every player opens the file, and what lies
@@ -35,7 +35,7 @@ _NAME = re.compile(r"audio-(\d{12})\.wav")
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """One file; `start` is its first sample on the session's time line."""
+    """One file; `start` is its first sample on the recording's time line."""
 
     start: int
     path: Path
@@ -56,7 +56,7 @@ class Segment:
 
 
 def segments(folder: Path) -> list[Segment]:
-    """The segments of a session, in order of time."""
+    """The segments of a recording, in order of time."""
     found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
     return sorted(Segment(int(match[1]), path) for match, path in found if match)
 
@@ -104,7 +104,7 @@ def forget(folder: Path, first: int, lacks: set[str] | None = None) -> None:
 class SegmentWriter:
     """Appends samples; starts another file after `longest` samples and after every gap.
 
-    Raises OutputError if the disk takes no more; what was written before is kept and whole. Then
+    Raises OutputError if the disk takes no more; what was written before stays and is whole. Then
     either the rest is written later (a disk that was full) or, where what was not synced may be
     lost, `take_back` and once storage is back `resume`. `lacks` takes what storage cannot do.
     """
@@ -120,7 +120,7 @@ class SegmentWriter:
         self._n_bytes = 0
         self._header_bytes = 0
         self.position = 0
-        """The next sample's place on the session's time line."""
+        """The next sample's place on the recording's time line."""
 
     def write(self, samples: Samples) -> None:
         """Append int16 `[n]`; after this they survive a crash of the program."""
@@ -238,7 +238,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class SegmentReader:
-    """Reads a session from its first sample on, in step with whoever is writing it."""
+    """Reads a recording from its first sample on, in step with whoever is writing it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

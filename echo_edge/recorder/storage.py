@@ -36,11 +36,11 @@ def sync_folder(folder: Path, lacks: set[str]) -> None:
 
 @dataclass(frozen=True)
 class Lock:
-    """A folder that is held, or at least open where its file system has no locks."""
+    """A locked folder, or at least an open one where its file system has no locks."""
 
     descriptor: int
     excludes: bool
-    """Whether nobody else can hold it."""
+    """Whether nobody else can lock it."""
 
     def is_at(self, path: Path) -> bool:
         """Whether the folder is still what `path` names: not after a remount, nor once deleted."""
@@ -50,12 +50,12 @@ class Lock:
             return False
 
     def close(self) -> None:
-        """Let others hold it."""
+        """Unlock it."""
         os.close(self.descriptor)
 
 
 def lock(folder: Path) -> Lock | None:
-    """Hold `folder` until the process ends or the lock is closed; None if another does."""
+    """Lock `folder` until the process ends or the lock is closed; None if another does."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -11,7 +11,7 @@ import select
 import signal
 import sys
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 _STDIN = 0
@@ -71,12 +71,7 @@ class Keys:
         self._wanted = bool(data)
         return data.decode(errors="ignore")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._give_back()
         for number, handler in self._before.items():
             signal.signal(number, handler)

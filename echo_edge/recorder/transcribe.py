@@ -1,9 +1,9 @@
-"""From a session's audio to its results, while it is recorded or afterwards: one code path.
+"""From a recording's audio to its results, while it is recorded or afterwards: one code path.
 
-As a process of the recorder (`python -m echo_edge.recorder.transcribe SESSION BUNDLE`) it follows
-the session as it grows, takes commands from stdin, one a line, and writes what it does to stdout as
-JSON lines. The end of stdin without `stop` means that the recorder is gone: it goes too, and
-`--recover` finishes the work.
+As a process of the recorder (`python -m echo_edge.recorder.transcribe RECORDING BUNDLE`) it
+follows the recording as it grows, takes commands from stdin, one a line, and writes messages to
+stdout as JSON lines. The end of stdin without `stop` means that the recorder is gone: it goes too,
+and `--recover` finishes the work.
 
     hold, go              no room for results: wait; go on
     forget FIRST END      delete what was said between two samples
@@ -15,8 +15,9 @@ import selectors
 import sys
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,24 @@ from echo_edge import files
 from echo_edge.audio import SAMPLE_RATE
 from echo_edge.bundle.find import find_bundle
 from echo_edge.errors import EchoError
-from echo_edge.recorder import messages as lines
+from echo_edge.recorder.log import RESULTS, MessageLog, forget_in, read_messages
+from echo_edge.recorder.messages import (
+    End,
+    Failure,
+    Message,
+    Progress,
+    Ready,
+    Signal,
+    SpeakerName,
+    Speech,
+    Tentative,
+    dump,
+    forget_between,
+    rounded,
+    to_result,
+)
 from echo_edge.recorder.options import Options, Report
+from echo_edge.recorder.recordings import read_about
 from echo_edge.recorder.segments import Samples, SegmentReader, segments
 from echo_edge.result import Result, Turn, Word
 from echo_edge.session import Session, load
@@ -42,37 +59,37 @@ _SYNC_S = 1.0
 
 
 class Timeline:
-    """From the time of the stream, which is spared long gaps, to that of the session."""
+    """From the time of the stream, which is spared long gaps, to that of the recording."""
 
     def __init__(self) -> None:
-        self._heard, self._places = [0], [0]
+        self._pushed, self._places = [0], [0]
 
-    def jump(self, heard: int, place: int) -> None:
-        """From the stream's sample `heard` on, it is the session's `place`."""
-        self._heard.append(heard)
+    def jump(self, n_pushed: int, place: int) -> None:
+        """From the stream's sample `n_pushed` on, it is the recording's `place`."""
+        self._pushed.append(n_pushed)
         self._places.append(place)
 
-    def session_s(self, stream_s: float) -> float:
-        """The session's time of a time of the stream, both in seconds."""
-        at = max(bisect_right(self._heard, stream_s * SAMPLE_RATE + 1e-3) - 1, 0)
-        return stream_s + (self._places[at] - self._heard[at]) / SAMPLE_RATE
+    def recording_s(self, stream_s: float) -> float:
+        """The recording's time of a time of the stream, both in seconds."""
+        at = max(bisect_right(self._pushed, stream_s * SAMPLE_RATE + 1e-3) - 1, 0)
+        return stream_s + (self._places[at] - self._pushed[at]) / SAMPLE_RATE
 
 
 class Transcriber:
-    """Pushes a session's audio through a stream and logs what becomes final."""
+    """Pushes a recording's audio through a stream and logs what becomes final."""
 
-    def __init__(self, folder: Path, stream: Stream, log: lines.LineWriter, report: Report) -> None:
+    def __init__(self, folder: Path, stream: Stream, log: MessageLog, report: Report) -> None:
         self._folder, self._stream, self._log, self._report = folder, stream, log, report
         self._reader = SegmentReader(folder)
         self._timeline = Timeline()
-        self._heard = 0
+        self._n_pushed = 0
         self._place = 0
         self._forgotten: list[tuple[float, float]] = []
         self._names: dict[str, str] = {}
-        self._said: set[str | None] = set()
-        """Whose turns and words are in the log."""
-        self._tentative: lines.Line = {}
-        """What was reported last of what is not final."""
+        self._logged: set[str | None] = set()
+        """Speakers of the turns and words in the log."""
+        self._tentative: Tentative | None = None
+        """As reported last."""
         self._synced_s = time.monotonic()
         self.busy_s = 0.0
         """Time spent in the stream."""
@@ -91,10 +108,10 @@ class Transcriber:
                 return True
         if place != self._place:
             self._push(np.zeros(min(place - self._place, round(GAP_S * SAMPLE_RATE)), np.int16))
-            self._timeline.jump(self._heard, place)
+            self._timeline.jump(self._n_pushed, place)
         self._place = place + len(samples)
         self._push(samples)
-        self._report({"type": "progress", "done_s": self._place / SAMPLE_RATE})
+        self._report(Progress(self._place / SAMPLE_RATE))
         self._sync()
         return True
 
@@ -102,12 +119,11 @@ class Transcriber:
         """Log what the stream still holds back; there is no more audio."""
         result = self._stream.finish()
         self._emit(result)
-        self._report({"type": "signal", "message": self._stream.signal_finding})
+        self._report(Signal(self._stream.signal_finding))
         for label, name in self._names.items():
-            if label in self._said:  # and not of somebody all of whose speech was deleted
-                self._log.write(lines.speaker_line(label, name))
-        confidence = round(float(result.speaker_count.confidence), 4)
-        self._log.write({"type": "end", "count_confidence": confidence})
+            if label in self._logged:  # and not of somebody all of whose speech was deleted
+                self._log.write(SpeakerName(label, name))
+        self._log.write(End(round(float(result.speaker_count.confidence), 4)))
         self._log.sync()
 
     def close(self) -> None:
@@ -119,50 +135,45 @@ class Transcriber:
         """Delete what was said from sample `first` to `end`, also what is yet to be decided."""
         self._forgotten.append((first / SAMPLE_RATE, end / SAMPLE_RATE))
         self._log.close()
-        lines.forget_in(self._folder, *self._forgotten[-1])
-        self._said = {x.get("speaker") for x in lines.read_lines(self._folder / lines.RESULTS)}
-        self._log = lines.LineWriter(self._folder / lines.RESULTS)
+        forget_in(self._folder, *self._forgotten[-1])
+        found = read_messages(self._folder / RESULTS)
+        self._logged = {each.speaker for each in found if isinstance(each, Turn | Word)}
+        self._log = MessageLog(self._folder / RESULTS)
 
     def _push(self, samples: Samples) -> None:
         started = time.monotonic()
         result = self._stream.push(samples.astype(np.float32) / np.float32(32768))
         self.busy_s += time.monotonic() - started
-        self._heard += len(samples)
+        self._n_pushed += len(samples)
         self._emit(result)
-        if self._heard // SIGNAL_SAMPLES > (self._heard - len(samples)) // SIGNAL_SAMPLES:
-            self._report({"type": "signal", "message": self._stream.signal_finding})
+        if self._n_pushed // SIGNAL_SAMPLES > (self._n_pushed - len(samples)) // SIGNAL_SAMPLES:
+            self._report(Signal(self._stream.signal_finding))
 
     def _emit(self, result: Result) -> None:
         for speaker in result.speakers:
             if speaker.name is not None and speaker.id not in self._names:
                 self._names[speaker.id] = speaker.name
-                self._report(lines.speaker_line(speaker.id, speaker.name))
-        for line in self._turn_lines(result.turns) + self._word_lines(result.words):
-            self._log.write(line)
-            self._said.add(line["speaker"])
-            self._report(line)
+                self._report(SpeakerName(speaker.id, speaker.name))
+        for item in (*self._placed(result.turns), *self._placed(result.words)):
+            self._log.write(item)
+            self._logged.add(item.speaker)
+            self._report(item)
         turns, words = result.tentative.turns, result.tentative.words
-        tentative = lines.tentative_line(self._turn_lines(turns), self._word_lines(words))
+        tentative = Tentative(tuple(self._placed(turns)), tuple(self._placed(words)))
         if tentative != self._tentative:
             self._tentative = tentative
             self._report(tentative)
 
-    def _turn_lines(self, turns: Iterable[Turn]) -> list[lines.Line]:
-        return self._on_time_line(map(lines.turn_line, turns))
-
-    def _word_lines(self, words: Iterable[Word]) -> list[lines.Line]:
-        return self._on_time_line(map(lines.word_line, words))
-
-    def _on_time_line(self, found: Iterable[lines.Line]) -> list[lines.Line]:
-        """Lines with the session's times, without what was deleted."""
-        placed = [self._placed(line) for line in found]
+    def _placed(self, found: tuple[Speech, ...]) -> list[Speech]:
+        """Turns or words with the recording's times, without what was deleted."""
+        placed = [self._on_time_line(rounded(item)) for item in found]
         for start_s, end_s in self._forgotten:
-            placed = lines.forget_between(placed, start_s, end_s)
+            placed = forget_between(placed, start_s, end_s)
         return placed
 
-    def _placed(self, line: lines.Line) -> lines.Line:
-        start_s, end_s = (self._timeline.session_s(line[key]) for key in ("start_s", "end_s"))
-        return line | {"start_s": round(start_s, 4), "end_s": round(end_s, 4)}
+    def _on_time_line(self, item: Speech) -> Speech:
+        start_s, end_s = map(self._timeline.recording_s, (item.start_s, item.end_s))
+        return replace(item, start_s=round(start_s, 4), end_s=round(end_s, 4))
 
     def _sync(self) -> None:
         if time.monotonic() - self._synced_s >= _SYNC_S:
@@ -171,10 +182,10 @@ class Transcriber:
 
 
 def write_results(folder: Path, session: Session, busy_s: float) -> None:
-    """`result.json`, `.rttm` and `.vtt` of a session whose audio is all processed; JSON comes last,
-    for it says that the session is complete. Raises OutputError."""
+    """Write `result.json`, `.rttm` and `.vtt` once all audio is processed; JSON comes last, for it
+    says that the recording is complete. Raises OutputError."""
     duration_s = max((segment.end for segment in segments(folder)), default=0) / SAMPLE_RATE
-    result = lines.to_result(lines.read_lines(folder / lines.RESULTS), duration_s)
+    result = to_result(read_messages(folder / RESULTS), duration_s)
     for name in ("vtt", "rttm", "json"):
         text = formats.render(
             result,
@@ -189,11 +200,11 @@ def write_results(folder: Path, session: Session, busy_s: float) -> None:
 def follow(
     folder: Path, session: Session, options: Options, commands: Iterator[str | None], report: Report
 ) -> bool:
-    """Transcribe a session while it grows; whether it was finished.
+    """Transcribe a recording while it grows; whether it was finished.
 
     `commands` yields None where there is none at the moment.
     """
-    log = lines.LineWriter(folder / lines.RESULTS)
+    log = MessageLog(folder / RESULTS)
     with closing(Transcriber(folder, options.stream(session, report), log, report)) as transcriber:
         finished = _obey(transcriber, commands)
     if finished:
@@ -203,16 +214,16 @@ def follow(
 
 def _obey(transcriber: Transcriber, commands: Iterator[str | None]) -> bool:
     """Process what comes until a command, or the end of commands, ends it; whether it is all."""
-    stopping = held = False
+    stopping = waits = False
     for command in commands:
         match command.split() if command else []:
             case ["stop"]:
                 stopping = True
             case ["hold" | "go" as word]:
-                held = word == "hold"
+                waits = word == "hold"
             case ["forget", first, end]:
                 transcriber.forget(int(first), int(end))
-        if held:
+        if waits:
             if stopping:
                 return False
             time.sleep(_POLL_S)
@@ -238,8 +249,8 @@ def _stdin_commands() -> Iterator[str | None]:
         yield None
 
 
-def _print_line(line: lines.Line) -> None:
-    sys.stdout.write(lines.dump(line))
+def _print(message: Message) -> None:
+    sys.stdout.write(dump(message))
     sys.stdout.flush()
 
 
@@ -256,17 +267,17 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     folder, bundle = Path(arguments[0]), arguments[1] or None
     try:
-        options = Options.read(folder)
+        options = read_about(folder).options
         with load(find_bundle(bundle), options.threads) as session:
-            _print_line({"type": "ready"})
-            return 0 if follow(folder, session, options, _stdin_commands(), _print_line) else 1
+            _print(Ready())
+            return 0 if follow(folder, session, options, _stdin_commands(), _print) else 1
     except EchoError as error:
         with suppress(BrokenPipeError):
-            _print_line({"type": "error", "message": str(error)})
+            _print(Failure(str(error)))
         return error.exit_code
-    except FileNotFoundError as error:  # storage that went away, or a session that was deleted
+    except FileNotFoundError as error:  # storage that went away, or a recording that was deleted
         with suppress(BrokenPipeError):
-            _print_line({"type": "error", "message": f"{folder}: {error.strerror}"})
+            _print(Failure(f"{folder}: {error.strerror}"))
         return 1
     except BrokenPipeError:  # the recorder was killed; what it left is for `--recover`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,4 +1,4 @@
-"""What the recorder shows: a live view for people, JSON lines for programs, or nothing."""
+"""Views of a recording in progress: a live view for people, JSON lines for programs, or nothing."""
 
 import os
 import select
@@ -10,9 +10,16 @@ from typing import Protocol, TextIO
 
 import numpy as np
 
-from echo_edge.recorder import messages as lines
+from echo_edge.recorder.messages import (
+    Event,
+    Message,
+    SpeakerName,
+    Tentative,
+    WordGroup,
+    dump,
+)
 from echo_edge.recorder.terminal import is_foreground
-from echo_edge.result import Word
+from echo_edge.result import Turn, Word
 from echo_edge.writers import formats
 
 _WIDTH = 16
@@ -36,7 +43,7 @@ class Status:
 class View(Protocol):
     """Where events go."""
 
-    def show(self, line: lines.Line) -> None:
+    def show(self, message: Message | Event) -> None:
         """A turn, a group of words or an event."""
 
     def status(self, status: Status) -> None:
@@ -57,7 +64,7 @@ class WordGroups:
         """The words of the line that is not complete."""
         return tuple(self._group)
 
-    def add(self, word: Word) -> lines.Line | None:
+    def add(self, word: Word) -> WordGroup | None:
         """The group that this word ends, if it does."""
         done = None
         if self._group and not formats.continues(self._group, word):
@@ -65,31 +72,30 @@ class WordGroups:
         self._group.append(word)
         return done
 
-    def take_before(self, time_s: float) -> lines.Line | None:
+    def take_before(self, time_s: float) -> WordGroup | None:
         """The group, if it ended long enough before `time_s`."""
         return self.take() if self._group and self._group[-1].end_s < time_s else None
 
-    def take(self) -> lines.Line | None:
+    def take(self) -> WordGroup | None:
         """The group that is open."""
         group, self._group = self._group, []
         if not group:
             return None
-        return {
-            "type": "words",
-            "start_s": group[0].start_s,
-            "end_s": max(word.end_s for word in group),
-            "speaker": group[0].speaker,
-            "text": " ".join(word.text for word in group),
-        }
+        return WordGroup(
+            start_s=group[0].start_s,
+            end_s=max(word.end_s for word in group),
+            speaker=group[0].speaker,
+            text=" ".join(word.text for word in group),
+        )
 
 
 class _Output:
-    """Writes what its reader takes and keeps the rest: one who sleeps or has gone stops nothing.
+    """Writes what its reader takes and keeps the rest: one that sleeps or has gone stops nothing.
 
-    Beyond `MOST_WAITING` lines are dropped; the session's files have them all.
+    Beyond `MAX_WAITING` bytes lines are dropped; the recording's files have them all.
     """
 
-    MOST_WAITING = 2**20
+    MAX_WAITING = 2**20
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -113,7 +119,7 @@ class _Output:
         """Write, now or as soon as somebody reads."""
         if self._file is None:
             self._out.write(text)
-        elif len(self._waiting) < self.MOST_WAITING:
+        elif len(self._waiting) < self.MAX_WAITING:
             self._waiting += text.encode("utf-8", "backslashreplace")
             self.flush()
 
@@ -133,7 +139,7 @@ class _Output:
 class QuietView:
     """Errors only, and those go to stderr anyway."""
 
-    def show(self, line: lines.Line) -> None:
+    def show(self, message: Message | Event) -> None:
         """Nothing."""
 
     def status(self, status: Status) -> None:
@@ -150,10 +156,10 @@ class JsonView:
     def __init__(self, out: TextIO, tentative: bool = False) -> None:
         self._out, self._tentative = _Output(out), tentative
 
-    def show(self, line: lines.Line) -> None:
+    def show(self, message: Message | Event) -> None:
         """Write the line; a reader that has gone does not stop the recorder."""
-        if self._tentative or line["type"] != "tentative":
-            self._out.write(lines.dump(line))
+        if self._tentative or not isinstance(message, Tentative):
+            self._out.write(dump(message))
 
     def status(self, status: Status) -> None:  # noqa: ARG002 - of no use to programs
         """Nothing new: programs are told of events."""
@@ -172,28 +178,26 @@ class TerminalView:
         self._out, self._live = _Output(out), out.isatty()
         self._speech_s: dict[str, float] = {}
         self._names: dict[str | None, str] = {None: "?"}
-        self._coming: list[lines.Line] = []
+        self._tentative: tuple[Word, ...] = ()
         """Words that are not in the transcript yet."""
 
-    def show(self, line: lines.Line) -> None:
+    def show(self, message: Message | Event) -> None:
         """A line of transcript or an event; turns only change the speakers' times, and names are
         shown from then on."""
-        if line["type"] == "speaker":
-            self._names[line["speaker"]] = line["name"]
-        elif line["type"] == "turn":
-            spoken = self._speech_s.get(line["speaker"], 0.0)
-            self._speech_s[line["speaker"]] = spoken + line["end_s"] - line["start_s"]
-        elif line["type"] == "tentative":
-            self._coming = line["words"]
-        elif line["type"] == "words":
-            self._print(
-                f"[{clock(line['start_s'])}] {self._called(line['speaker'])}: {line['text']}"
-            )
-        else:
-            said = ", ".join(
-                f"{k} {v}" for k, v in line.items() if k not in ("type", "utc", "at_s")
-            )
-            self._print(f"[{clock(line.get('at_s', 0.0))}] ({line['type']}{said and ': '}{said})")
+        match message:
+            case SpeakerName():
+                self._names[message.speaker] = message.name
+            case Turn():
+                spoken_s = self._speech_s.get(message.speaker, 0.0)
+                self._speech_s[message.speaker] = spoken_s + message.end_s - message.start_s
+            case Tentative():
+                self._tentative = message.words
+            case WordGroup():
+                name = self._called(message.speaker)
+                self._print(f"[{clock(message.start_s)}] {name}: {message.text}")
+            case Event():
+                about = ", ".join(f"{key} {value}" for key, value in message.fields.items())
+                self._print(f"[{clock(message.at_s)}] ({message.name}{about and ': '}{about})")
 
     def status(self, status: Status) -> None:
         """Draw the last line anew."""
@@ -205,7 +209,7 @@ class TerminalView:
                 f"{mark} {clock(status.recorded_s)} {meter(status.peak)} lag {status.lag_s:.1f} s  "
             )
             room = max(_columns() - 1 - len(line), 0)
-            line += (status.problem or self._coming_text(room) or voices)[:room]
+            line += (status.problem or self._tentative_text(room) or voices)[:room]
             self._out.write(f"\r\x1b[K{line[: _columns() - 1]}")
 
     def close(self) -> None:
@@ -213,16 +217,16 @@ class TerminalView:
         self._out.write(self._clear())
         self._out.flush(1.0)
 
-    def _coming_text(self, room: int) -> str:
-        """What is being said by whoever speaks now, as it looks so far; its end if it is long."""
-        if not self._coming:
+    def _tentative_text(self, room: int) -> str:
+        """The tentative words of whoever speaks now, in `room` columns; their end if it is long."""
+        if not self._tentative:
             return ""
-        speaker = self._coming[-1]["speaker"]
-        own = takewhile(lambda word: word["speaker"] == speaker, reversed(self._coming))
-        text = " ".join(word["text"] for word in reversed(list(own)))
-        called = f"{self._called(speaker)}: "
-        left = max(room - len(called) - 2, 0)
-        return called + (f"{text}…" if len(text) <= left else f"…{text[len(text) - left :]}…")
+        speaker = self._tentative[-1].speaker
+        own = takewhile(lambda word: word.speaker == speaker, reversed(self._tentative))
+        text = " ".join(word.text for word in reversed(list(own)))
+        name = f"{self._called(speaker)}: "
+        left = max(room - len(name) - 2, 0)
+        return name + (f"{text}…" if len(text) <= left else f"…{text[len(text) - left :]}…")
 
     def _called(self, speaker: str | None) -> str:
         return self._names.get(speaker) or str(speaker)

@@ -31,13 +31,13 @@ _RETRY_S = 0.5
 
 
 class Storage(Protocol):
-    """Where a session's folder is."""
+    """Where a recording's folder is."""
 
     def is_there(self) -> bool:
         """Whether what is written gets to where the folder is."""
 
     def reopen(self, segments: SegmentWriter) -> SegmentWriter:
-        """Go on after a failure, here or in a new session. OutputError while that cannot be."""
+        """Go on after a failure, here or in a new recording. OutputError while that cannot be."""
 
 
 class Writer:
@@ -70,7 +70,7 @@ class Writer:
         self.ended = False
         """Whether it ended by either, and not by a bug."""
         self.recorded_s = 0.0
-        """The session's time up to which audio was written."""
+        """The time of the recording up to which audio was written."""
         self.peak = 0.0
         """Loudest sample of the last tenth of a second, 0 to 1."""
         self.alive_s = time.monotonic()
@@ -84,10 +84,10 @@ class Writer:
         return done
 
     @property
-    def held_s(self) -> float:
+    def unwritten_s(self) -> float:
         """Audio in memory that is not written yet."""
         waiting = sum(len(each) for each in self._pending if not isinstance(each, int))
-        return self._queue.held_s + waiting / SAMPLE_RATE
+        return self._queue.queued_s + waiting / SAMPLE_RATE
 
     def _run(self) -> None:
         try:
@@ -178,7 +178,11 @@ class Writer:
             self._closed_s = self._closed_s or now_s
         too_long = is_full(error) and now_s - self._away_since_s > FULL_S
         if too_long or (self._closed_s is not None and now_s - self._closed_s > LAST_S):
-            lost = f"; {self.held_s:.1f} s that waited for it are lost" if self.held_s else ""
+            lost = (
+                f"; {self.unwritten_s:.1f} s that waited for it are lost"
+                if self.unwritten_s
+                else ""
+            )
             raise OutputError(f"{error}{lost}") from error.__cause__
         if not is_full(error) or self._segments.is_torn:  # else only what is to come has no room
             if len(taken := self._segments.take_back()):

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import echo_edge
-from echo_edge.recorder.messages import turn_line, word_line
+from echo_edge.recorder.messages import rounded, to_line
 
 Lines = dict[str, list[dict[str, Any]]]
 """What a program printed, by type, in the order of `echo-edge run --format json`."""
@@ -38,8 +38,8 @@ def python_lines(bundle: Path, recording: Path, **options: Any) -> Lines:
         results = [stream.push(_samples(recording)), stream.finish()]
     return _in_order(
         {
-            "turn": [turn_line(turn) for result in results for turn in result.turns],
-            "word": [word_line(word) for result in results for word in result.words],
+            "turn": [to_line(rounded(turn)) for result in results for turn in result.turns],
+            "word": [to_line(rounded(word)) for result in results for word in result.words],
         }
     )
 

@@ -13,7 +13,7 @@ from echo_edge.bundle import manifest as m
 from echo_edge.bundle.language_model import SPACE, load_language_model
 from echo_edge.bundle.tokens import read_tokens
 from echo_edge.bundle.verify import Bundle
-from echo_edge.recorder.messages import turn_line, word_line
+from echo_edge.recorder.messages import rounded, to_line
 from echo_edge.stream import Stream, StreamOptions
 from tests.firmware_examples.example import Lines
 
@@ -240,8 +240,8 @@ def decode(scene: Scene, default_bundle: Path, folder: Path) -> Reference:
     silence = np.zeros(scene.n_samples, np.float32)
     results = [stream.push(block) for block in np.array_split(silence, 7)] + [stream.finish()]
     lines: Lines = {
-        "turn": [turn_line(turn) for result in results for turn in result.turns],
-        "word": [word_line(word) for result in results for word in result.words],
+        "turn": [to_line(rounded(turn)) for result in results for turn in result.turns],
+        "word": [to_line(rounded(word)) for result in results for word in result.words],
     }
     lines["turn"].sort(key=lambda x: (x["start_s"], x["end_s"], x["speaker"]))
     lines["word"].sort(key=lambda x: (x["start_s"], x["end_s"]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from echo_edge import cli
-from echo_edge.recorder.settings import Settings
+from echo_edge.recorder.options import Settings
 
 FOLDER = Path(__file__).parents[2] / "firmware_examples/meeting_recorder"
 UNITS = ("echo-edge-recorder.service", "echo-edge-recover.service")

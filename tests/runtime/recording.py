@@ -8,13 +8,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echo_edge.recorder import controls
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder.options import Options
+from echo_edge.recorder import controls, log
+from echo_edge.recorder.messages import Event, Message
+from echo_edge.recorder.options import Limits, Options, Settings
 from echo_edge.recorder.recorder import Recorder
-from echo_edge.recorder.recordings import Limits
+from echo_edge.recorder.recordings import About
 from echo_edge.recorder.segments import segments
-from echo_edge.recorder.settings import Settings
 
 Command = Callable[..., Any]
 Samples = NDArray[np.int16]
@@ -33,18 +32,18 @@ def audio_of(folder: Path) -> list[int]:
 
 
 def events_of(folder: Path) -> list[str]:
-    return [line["type"] for line in lines.read_lines(folder / lines.EVENTS)]
+    return [line["type"] for line in log.read_lines(folder / log.EVENTS)]
 
 
 class Heard:
     """A view that remembers."""
 
     def __init__(self) -> None:
-        self.lines: list[lines.Line] = []
+        self.lines: list[Message | Event] = []
         self.lags_s: list[float] = []
 
-    def show(self, line: lines.Line) -> None:
-        self.lines.append(line)
+    def show(self, message: Message | Event) -> None:
+        self.lines.append(message)
 
     def status(self, status: Any) -> None:
         self.lags_s.append(status.lag_s)
@@ -53,8 +52,14 @@ class Heard:
         """Nothing to close."""
 
 
+def about(**changes: Any) -> About:
+    """The `session.json` of some recording."""
+    values = {"started_utc": "2026-01-02T03:04:05+00:00", "source": "a.wav", "options": Options()}
+    return About(**(values | changes))
+
+
 def settings_for(out: Path, **changes: Any) -> Settings:
-    options = {"options": Options(), "limits": Limits(least_free_bytes=0), "transcribe": False}
+    options = {"options": Options(), "limits": Limits(min_free_bytes=0), "transcribe": False}
     return Settings(out, **(options | changes))
 
 

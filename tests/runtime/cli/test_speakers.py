@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import webvtt
 from numpy.typing import NDArray
 
 from echo_edge.cli import speakers as speakers_cli
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder.recordings import new_session
+from echo_edge.recorder import log
+from echo_edge.recorder.messages import Line, SpeakerName, WordGroup, to_line
+from echo_edge.recorder.recordings import new_recording
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import SegmentWriter, segments
 from echo_edge.recorder.transcribe import Options, follow
@@ -22,6 +24,7 @@ from echo_edge.recorder.view import TerminalView
 from echo_edge.session import Session
 from echo_edge.speakers.store import read_voices, update_voices
 from echo_edge.voices import Voiceprint
+from tests.runtime.recording import about
 
 Array = NDArray[np.float32]
 Command = Callable[..., Any]
@@ -326,7 +329,7 @@ class TestRecorder:
 
     @staticmethod
     def _session(tmp_path: Path, options: Options) -> Path:
-        return new_session(tmp_path / "out", {"options": vars(options)}, datetime.now(UTC))
+        return new_recording(tmp_path / "out", about(options=options), datetime.now(UTC))
 
     @staticmethod
     def _commands(
@@ -350,11 +353,13 @@ class TestRecorder:
         options: Options,
         audio: NDArray[np.int16],
         said: tuple[str, ...] = (),
-    ) -> tuple[Path, list[lines.Line]]:
+    ) -> tuple[Path, list[Line]]:
         (tmp_path / "out").mkdir()
-        folder, reported = self._session(tmp_path, options), list[lines.Line]()
+        folder, reported = self._session(tmp_path, options), list[Line]()
         commands = self._commands(folder, audio, said)
-        assert follow(folder, session, options, commands, reported.append)
+        assert follow(
+            folder, session, options, commands, lambda message: reported.append(to_line(message))
+        )
         return folder, reported
 
     def test_names_live_and_in_the_results(
@@ -368,7 +373,7 @@ class TestRecorder:
 
         line = {"type": "speaker", "speaker": "speaker_2", "name": "Ada"}
         assert reported.count(line) == 1
-        assert lines.read_lines(folder / lines.RESULTS).count(line) == 1
+        assert log.read_lines(folder / log.RESULTS).count(line) == 1
         document = json.loads((folder / "result.json").read_bytes())
         assert [s["name"] for s in document["speakers"]] == [None, "Ada", None]
         assert " Ada <NA>" in (folder / "result.rttm").read_text()
@@ -477,12 +482,12 @@ class TestRecorder:
 
     def test_the_view_shows_names_from_then_on(self, capsys: pytest.CaptureFixture[str]) -> None:
         view = TerminalView()
-        words = {"type": "words", "start_s": 1.0, "end_s": 2.0, "speaker": "speaker_1", "text": "a"}
+        words = WordGroup(1.0, 2.0, "speaker_1", "a")
 
         view.show(words)
-        view.show(lines.speaker_line("speaker_1", "Ada"))
+        view.show(SpeakerName("speaker_1", "Ada"))
         view.show(words)
-        view.show(words | {"speaker": None})
+        view.show(replace(words, speaker=None))
 
         assert capsys.readouterr().out == (
             "[00:00:01] speaker_1: a\n[00:00:01] Ada: a\n[00:00:01] ?: a\n"

@@ -15,14 +15,14 @@ import pytest
 import soundfile
 
 from echo_edge.audio.channels import Downmix
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder import recordings as sessions
-from echo_edge.recorder.capture import Block, BlockQueue, FileSource
+from echo_edge.recorder import log, recordings
+from echo_edge.recorder.capture import Block, BlockQueue, FileInput
 from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (
     SECOND,
     Command,
     Heard,
+    about,
     audio_of,
     events_of,
     record,
@@ -36,7 +36,7 @@ def test_a_file_is_recorded_and_transcribed(command: Command, tmp_path: Path, wa
     outcome = command("record", "--out", out, "--wav", wav, "--pace", 0, "--json")
 
     outcome.worked()
-    (folder,) = sessions.sessions(out)
+    (folder,) = recordings.find_recordings(out)
     assert audio_of(folder) == soundfile.read(wav, dtype="int16")[0].tolist()
     assert [json.loads(line)["type"] for line in outcome.out.splitlines()] == ["start", "stop"]
     assert events_of(folder) == ["start", "stop"]
@@ -71,7 +71,7 @@ def test_the_shipped_bundle_says_who_said_what(
     assert cli.main([*offline, *shared]) == 0
 
     expected = json.loads(capsys.readouterr().out)
-    (folder,) = sessions.sessions(tmp_path / "out")
+    (folder,) = recordings.find_recordings(tmp_path / "out")
     found = json.loads((folder / "result.json").read_bytes())
     assert len(found["words"]) > 5
     for key in ("turns", "words", "speakers"):
@@ -86,7 +86,7 @@ def test_a_file_that_breaks_off(command: Command, tmp_path: Path, wav: Path) -> 
     outcome = command("record", "--out", tmp_path / "out", "--wav", wav, "--pace", 0, "--quiet")
 
     outcome.failed(1, "breaks off at 1.000 s")
-    (folder,) = sessions.sessions(tmp_path / "out")
+    (folder,) = recordings.find_recordings(tmp_path / "out")
     assert len(audio_of(folder)) == SECOND
     assert (folder / "result.json").exists()
 
@@ -94,28 +94,28 @@ def test_a_file_that_breaks_off(command: Command, tmp_path: Path, wav: Path) -> 
 def test_a_clock_that_is_set_back_changes_no_time(tmp_path: Path, wav: Path) -> None:
     clock = [datetime(2026, 3, 29, 12, 0, 0, tzinfo=UTC) - timedelta(hours=n) for n in range(99)]
     recorder = Recorder(
-        FileSource(str(wav), 4.0), Heard(), settings_for(tmp_path / "out"), lambda: clock.pop(0)
+        FileInput(str(wav), 4.0), Heard(), settings_for(tmp_path / "out"), lambda: clock.pop(0)
     )
 
     assert record(recorder) == 0
 
     assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
-    events = lines.read_lines(recorder.folder / lines.EVENTS)
+    events = log.read_lines(recorder.folder / log.EVENTS)
     assert [x["at_s"] for x in events if x["type"] != "clock jumped"] == [0.0, 3.0]
     jumps = [x["by_s"] for x in events if x["type"] == "clock jumped"]
     assert jumps
     assert all(by_s / -3600.0 == pytest.approx(round(by_s / -3600.0), abs=0.01) for by_s in jumps)
-    about = sessions.read_about(recorder.folder)
-    assert [x["by_s"] for x in about["clock_jumps"]] == jumps
+    found = recordings.read_about(recorder.folder)
+    assert [x.by_s for x in found.clock_jumps] == jumps
 
 
 def test_two_sessions_of_one_second(tmp_path: Path) -> None:
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    names = [sessions.new_session(tmp_path, {}, now).name for _ in range(3)]
+    names = [recordings.new_recording(tmp_path, about(), now).name for _ in range(3)]
 
     assert names == ["20260102T030405Z", "20260102T030405Z-2", "20260102T030405Z-3"]
-    assert [folder.name for folder in sessions.sessions(tmp_path)] == names
+    assert [folder.name for folder in recordings.find_recordings(tmp_path)] == names
 
 
 def test_without_any_network(null_bundle: Path, tmp_path: Path, wav: Path) -> None:
@@ -137,7 +137,7 @@ def test_without_any_network(null_bundle: Path, tmp_path: Path, wav: Path) -> No
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
-    (folder,) = sessions.sessions(tmp_path / "out")
+    (folder,) = recordings.find_recordings(tmp_path / "out")
     assert (folder / "result.json").exists()
 
 

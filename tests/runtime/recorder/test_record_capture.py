@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from echo_edge.errors import AudioError
-from echo_edge.recorder.capture import Block, BlockQueue, Converter, FileSource, PcmSource
+from echo_edge.recorder.capture import Block, BlockQueue, Converter, FileInput, PcmInput
 from echo_edge.recorder.microphone import LossMeter
 from echo_edge.recorder.segments import SegmentWriter, segments
 from echo_edge.recorder.writer import Writer
@@ -39,7 +39,7 @@ def test_blocks_come_out_as_they_went_in() -> None:
         (300, 16000, 1.5),
     ]
     assert queue.get(0.0) is None
-    assert queue.held_s == pytest.approx(0.0)
+    assert queue.queued_s == pytest.approx(0.0)
 
 
 def test_what_does_not_fit_is_a_gap_and_is_counted() -> None:
@@ -165,7 +165,7 @@ def test_a_device_that_comes_back_with_another_rate(tmp_path: Path) -> None:
 def test_pcm_of_any_length() -> None:
     queue, pcm = BlockQueue(), np.arange(4321).astype("<i2")
 
-    PcmSource(io.BytesIO(pcm.tobytes())).run(queue, threading.Event())
+    PcmInput(io.BytesIO(pcm.tobytes())).run(queue, threading.Event())
 
     blocks = []
     while (block := queue.get(0.0)) is not None:
@@ -178,15 +178,15 @@ def test_a_file_takes_its_time(tmp_path: Path) -> None:
     queue = BlockQueue()
     started = time.monotonic()
 
-    FileSource(str(tmp_path / "a.wav")).run(queue, threading.Event())
+    FileInput(str(tmp_path / "a.wav")).run(queue, threading.Event())
 
     assert time.monotonic() - started >= 0.5
-    assert queue.held_s == pytest.approx(0.5)
+    assert queue.queued_s == pytest.approx(0.5)
 
 
 def test_no_audio_file(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="cannot be read"):
-        FileSource(str(tmp_path / "no.wav"))
+        FileInput(str(tmp_path / "no.wav"))
 
 
 def _arrivals(n_blocks: int, rate_error: float = 0.0) -> list[float]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import clock, retention
-from echo_edge.recorder import recordings as sessions
-from echo_edge.recorder.capture import FileSource
+from echo_edge.recorder import clock, recordings, retention
+from echo_edge.recorder.capture import FileInput
 from echo_edge.recorder.clock import DAY_S, STATE, ClockWatch, PassedTime
+from echo_edge.recorder.options import Limits
 from echo_edge.recorder.recorder import Recorder
-from echo_edge.recorder.recordings import Limits
+from echo_edge.recorder.recordings import ClockJump
 from echo_edge.recorder.segments import segments
-from tests.runtime.recording import SECOND, Heard, events_of, noise, record, settings_for
+from tests.runtime.recording import SECOND, Heard, about, events_of, noise, record, settings_for
 
 HOUR_S = 3600.0
 TODAY = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -51,8 +51,8 @@ class Board:
     def records(self, keep_days: float = 30.0, minutes: float = 5.0) -> list[str]:
         """A recorder starts, makes a session of five minutes and ends; what it deleted."""
         passed = self.passed()
-        about = {"clock_jumps": [{"at_s": 0.0, "by_s": passed.jumped_s}]} if passed.jumped_s else {}
-        current = sessions.new_session(self.out, about, self.utc)
+        jumps = (ClockJump(0.0, passed.jumped_s),) if passed.jumped_s else ()
+        current = recordings.new_recording(self.out, about(clock_jumps=jumps), self.utc)
         self.made.append(current)
         deleted = self._cleans_up(passed, current, keep_days)
         self.runs(60.0 * minutes)
@@ -61,7 +61,7 @@ class Board:
 
     def _cleans_up(self, passed: PassedTime, current: Path, keep_days: float) -> list[str]:
         passed.advance(self.utc.timestamp())
-        passed.save([each.name for each in sessions.sessions(self.out)], current.name)
+        passed.save([each.name for each in recordings.find_recordings(self.out)], current.name)
         return retention.clean_up(self.out, current, Limits(keep_days=keep_days), passed.age_s)
 
 
@@ -160,7 +160,7 @@ def test_restarts_with_a_wrong_clock_count_little(board: Board) -> None:
 def test_a_session_that_is_damaged_is_never_old(board: Board) -> None:
     board.records()
     (first,) = board.made
-    (first / sessions.ABOUT).write_text("{")
+    (first / recordings.ABOUT).write_text("{")
     board.runs(40 * DAY_S)
 
     assert board.records() == []
@@ -214,9 +214,9 @@ def test_names_are_unique_and_in_order(tmp_path: Path, name: str) -> None:
     now, names = TODAY, []
     for step_s in steps:
         now += timedelta(seconds=step_s)
-        names.append(sessions.new_session(tmp_path, {}, now).name)
+        names.append(recordings.new_recording(tmp_path, about(), now).name)
 
-    assert [folder.name for folder in sessions.sessions(tmp_path)] == names
+    assert [folder.name for folder in recordings.find_recordings(tmp_path)] == names
     assert all(part in found for part, found in zip(expected, names, strict=True))
 
 
@@ -232,9 +232,9 @@ def test_a_name_of_a_clock_that_was_ahead_is_not_gone_on_with(board: Board) -> N
 
 
 def test_many_sessions_of_one_second_are_in_order(tmp_path: Path) -> None:
-    names = [sessions.new_session(tmp_path, {}, TODAY).name for _ in range(12)]
+    names = [recordings.new_recording(tmp_path, about(), TODAY).name for _ in range(12)]
 
-    assert [folder.name for folder in sessions.sessions(tmp_path)] == names
+    assert [folder.name for folder in recordings.find_recordings(tmp_path)] == names
 
 
 @pytest.mark.parametrize("by_s", [-3600.0, 3650 * DAY_S, 7.0])
@@ -251,21 +251,21 @@ def test_a_clock_that_is_set_is_seen(board: Board, by_s: float) -> None:
 def test_a_clock_that_jumps_while_it_records(tmp_path: Path, wav: Path) -> None:
     """By ten years and back: said in the session, and nothing of another is deleted."""
     out = tmp_path / "out"
-    first = Recorder(FileSource(str(wav), 0), Heard(), settings_for(out))
+    first = Recorder(FileInput(str(wav), 0), Heard(), settings_for(out))
     assert record(first) == 0
     readings = [0, 0, AHEAD_S, AHEAD_S, AHEAD_S]
 
     def utc_now() -> datetime:
         return TODAY + timedelta(seconds=readings.pop(0) if readings else 0)
 
-    settings = settings_for(out, limits=Limits(least_free_bytes=0, keep_days=30))
-    second = Recorder(FileSource(str(wav), 1.0), Heard(), settings, utc_now)
+    settings = settings_for(out, limits=Limits(min_free_bytes=0, keep_days=30))
+    second = Recorder(FileInput(str(wav), 1.0), Heard(), settings, utc_now)
     assert record(second) == 0
 
     assert first.folder.is_dir()
     assert "retention" not in events_of(second.folder)
-    jumps = sessions.read_about(second.folder)["clock_jumps"]
-    assert sum(jump["by_s"] for jump in jumps if jump["by_s"] > 0) > 9 * 365 * DAY_S
+    jumps = recordings.read_about(second.folder).clock_jumps
+    assert sum(jump.by_s for jump in jumps if jump.by_s > 0) > 9 * 365 * DAY_S
 
 
 @pytest.mark.parametrize("ahead", ["+3650d", "+40d", "-3650d"])
@@ -279,7 +279,7 @@ def test_really_with_another_clock(tmp_path: Path, ahead: str) -> None:
     for wrapped in ([], [], ["faketime", "-f", ahead], []):
         subprocess.run([*wrapped, *command], cwd=tmp_path, check=True, timeout=120)
 
-    found = sessions.sessions(tmp_path / "r")
+    found = recordings.find_recordings(tmp_path / "r")
     assert len(found) == 4
     state = json.loads((tmp_path / "r" / STATE).read_bytes())
     assert set(state["sessions"]) == {folder.name for folder in found}

@@ -16,8 +16,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder import recordings as sessions
+from echo_edge.recorder import log, recordings
 from echo_edge.recorder.segments import segments
 
 Samples = NDArray[np.int16]
@@ -132,7 +131,7 @@ def test_what_is_played_is_recorded(room: Room) -> None:
     events = _stop(recorder)
     took_s = time.monotonic() - began
 
-    (folder,) = sessions.sessions(room.folder / "out")
+    (folder,) = recordings.find_recordings(room.folder / "out")
     found = _recorded(folder)
     correlation = np.fft.irfft(
         np.fft.rfft(found, 2 * len(found)).conj() * np.fft.rfft(audio, 2 * len(found))
@@ -142,7 +141,7 @@ def test_what_is_played_is_recorded(room: Room) -> None:
     assert found[at : at + len(audio)].tolist() == audio.tolist()
     assert len(padded) <= len(found) <= took_s * SECOND
     assert [event["type"] for event in events] == ["stop"]
-    assert lines.read_lines(folder / lines.EVENTS)[0]["source"] == "pulse"
+    assert log.read_lines(folder / log.EVENTS)[0]["source"] == "pulse"
 
 
 def test_a_device_that_goes_and_comes_back(room: Room) -> None:
@@ -158,7 +157,7 @@ def test_a_device_that_goes_and_comes_back(room: Room) -> None:
     _stop(recorder)
 
     assert (lost["type"], back["type"]) == ("device lost", "device back")
-    (folder,) = sessions.sessions(room.folder / "out")
+    (folder,) = recordings.find_recordings(room.folder / "out")
     before, *_, after = segments(folder)
     assert before.n_samples >= SECOND
     assert after.n_samples >= SECOND

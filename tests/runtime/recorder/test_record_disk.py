@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import recordings as sessions
-from echo_edge.recorder import writer
-from echo_edge.recorder.capture import FileSource
+from echo_edge.recorder import recordings, writer
+from echo_edge.recorder.capture import FileInput
+from echo_edge.recorder.options import Limits
 from echo_edge.recorder.recorder import Recorder
-from echo_edge.recorder.recordings import Limits
 from echo_edge.recorder.segments import segments
 from tests.runtime.recording import (
     SECOND,
     Command,
     Heard,
+    about,
     audio_of,
     events_of,
     noise,
@@ -29,7 +29,7 @@ from tests.runtime.recording import (
 
 
 def _low(monkeypatch: pytest.MonkeyPatch, free: Callable[[], int]) -> None:
-    monkeypatch.setattr(sessions, "free_bytes", lambda _: free())
+    monkeypatch.setattr(recordings, "free_bytes", lambda _: free())
 
 
 def test_low_disk_first_results_wait_then_recording_stops(
@@ -38,8 +38,8 @@ def test_low_disk_first_results_wait_then_recording_stops(
     room = [1000, 90, 1000, 90, 40]
     _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
     soundfile.write(wav, noise(20.0), SECOND)
-    settings = settings_for(tmp_path / "out", limits=Limits(least_free_bytes=100))
-    recorder = Recorder(FileSource(str(wav)), Heard(), settings)
+    settings = settings_for(tmp_path / "out", limits=Limits(min_free_bytes=100))
+    recorder = Recorder(FileInput(str(wav)), Heard(), settings)
 
     assert record(recorder) == 1
 
@@ -53,7 +53,7 @@ def test_low_disk_first_results_wait_then_recording_stops(
 
 def _session_of(out: Path, hour: int, seconds: float, done: bool = True) -> Path:
     now = datetime(2026, 1, 1, hour, tzinfo=UTC)
-    folder = sessions.new_session(out, {}, now)
+    folder = recordings.new_recording(out, about(), now)
     for n in range(2):
         start_sample = round(n * seconds * SECOND)
         path = folder / f"audio-{start_sample:012}.wav"
@@ -71,8 +71,8 @@ def test_low_disk_with_rotation_deletes_the_oldest_audio(
     old = [_session_of(out, hour, 0.1) for hour in range(2)]
     room = [40, 40, 40, 200]
     _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
-    settings = settings_for(out, limits=Limits(least_free_bytes=100, rotate=True))
-    recorder = Recorder(FileSource(str(wav), 3.0), Heard(), settings)
+    settings = settings_for(out, limits=Limits(min_free_bytes=100, rotate=True))
+    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings)
 
     assert record(recorder) == 0
 
@@ -109,7 +109,7 @@ def test_a_full_disk_keeps_what_fits(
     assert outcome.code == 1
     assert "audio cannot be written (No space left on device)" in outcome.err
     assert "Traceback" not in outcome.err
-    (folder,) = sessions.sessions(small_disk / "out")
+    (folder,) = recordings.find_recordings(small_disk / "out")
     audio = audio_of(folder)
     assert len(audio) > 6 * SECOND
     assert audio == noise(30.0)[: len(audio)].tolist()

@@ -18,9 +18,9 @@ import soundfile
 
 from benchmarks.recording.kills import Kill, kill_once, recovered_alike
 from benchmarks.recording.latency_and_soak import speak, start
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder import recordings as sessions
-from echo_edge.recorder.capture import FileSource
+from echo_edge.recorder import recordings
+from echo_edge.recorder.capture import FileInput
+from echo_edge.recorder.messages import Line
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.segments import segments
 from echo_edge.session import load
@@ -110,11 +110,11 @@ def _running(
         recorder.communicate()
 
 
-def _wait_for(recorder: "subprocess.Popen[bytes]", kind: str) -> lines.Line:
+def _wait_for(recorder: "subprocess.Popen[bytes]", kind: str) -> Line:
     """The next event of that kind."""
     assert recorder.stdout is not None
     for text in recorder.stdout:
-        line: lines.Line = json.loads(text)
+        line: Line = json.loads(text)
         if line["type"] == kind:
             return line
     raise AssertionError(f"no {kind}: {recorder.communicate()}")
@@ -126,7 +126,7 @@ def test_signals_end_it_in_order(null_bundle: Path, tmp_path: Path, number: int)
         time.sleep(0.7)
         recorder.send_signal(number)
         _, err = recorder.communicate(timeout=20)
-    (folder,) = sessions.sessions(tmp_path / "out")
+    (folder,) = recordings.find_recordings(tmp_path / "out")
 
     assert (recorder.returncode, err) == (0, b"")
     audio = audio_of(folder)
@@ -158,7 +158,7 @@ def test_pause_delete_and_two_at_once(command: Command, null_bundle: Path, tmp_p
         _, err = recorder.communicate(timeout=20)
 
     assert (recorder.returncode, err) == (0, b"")
-    (folder,) = sessions.sessions(out)
+    (folder,) = recordings.find_recordings(out)
     found = segments(folder)
     assert deleted["to_s"] - deleted["from_s"] == pytest.approx(0.6)
     for each in found:  # every sample is where it was in the source
@@ -197,7 +197,7 @@ def test_a_transcriber_that_dies_takes_nothing_with_it(
         bundle=str(tmp_path / "none"),
         command=(sys.executable, "-c", code),
     )
-    recorder = Recorder(FileSource(str(wav), 3.0), Heard(), settings)
+    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings)
 
     assert record(recorder) == exit_code
 
@@ -214,7 +214,7 @@ def test_a_transcriber_that_hangs_is_left_behind(
     hanging = (sys.executable, "-c", "import time; time.sleep(60)")
     view = Heard()
     settings = settings_for(tmp_path / "out", transcribe=True, command=hanging, finish_s=0.3)
-    recorder = Recorder(FileSource(str(wav), 3.0), view, settings)
+    recorder = Recorder(FileInput(str(wav), 3.0), view, settings)
 
     assert record(recorder) == 1
 
@@ -227,7 +227,7 @@ def test_a_transcriber_that_cannot_be_started(
     tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_for(tmp_path / "out", transcribe=True, command=("/no/such/python",))
-    recorder = Recorder(FileSource(str(wav), 3.0), Heard(), settings)
+    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings)
 
     assert record(recorder) == 1
 

@@ -15,10 +15,8 @@ from typing import Any
 import pytest
 import soundfile
 
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder import recordings as sessions
-from echo_edge.recorder import storage, writer
-from echo_edge.recorder.capture import FileSource
+from echo_edge.recorder import log, recordings, storage, writer
+from echo_edge.recorder.capture import FileInput
 from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (
     SECOND,
@@ -35,10 +33,10 @@ AUDIO = noise(6.0)
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> FileSource:
+def source(tmp_path: Path) -> FileInput:
     """Six seconds of audio in three."""
     soundfile.write(tmp_path / "long.wav", AUDIO, SECOND)
-    return FileSource(str(tmp_path / "long.wav"), 2.0)
+    return FileInput(str(tmp_path / "long.wav"), 2.0)
 
 
 class Fault:
@@ -76,7 +74,7 @@ FAULTS = [
 )
 @pytest.mark.parametrize("segment_s", [600.0, 1.0])
 def test_what_waited_is_written_once_storage_is_back(
-    source: FileSource,
+    source: FileInput,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -95,12 +93,12 @@ def test_what_waited_is_written_once_storage_is_back(
     away, back = capsys.readouterr().err.splitlines()
     assert os.strerror(number) in away
     assert "storage is back" in back
-    assert len(sessions.sessions(tmp_path / "out")) == 1
+    assert len(recordings.find_recordings(tmp_path / "out")) == 1
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_storage_that_stays_away_ends_in_one_error(
-    source: FileSource,
+    source: FileInput,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -146,12 +144,12 @@ def test_storage_that_cannot_do_it_records_all_the_same(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl if call == "flock" else os, call, cannot)
-    recorder = Recorder(FileSource(str(wav), 3.0), Heard(), settings_for(tmp_path / "out"))
+    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings_for(tmp_path / "out"))
 
     assert record(recorder) == 0
 
     assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
-    said = [x for x in lines.read_lines(recorder.folder / lines.EVENTS) if "message" in x]
+    said = [x for x in log.read_lines(recorder.folder / log.EVENTS) if "message" in x]
     assert [(x["type"], x["message"]) for x in said] == [("storage lacks", message)]
     assert capsys.readouterr().err == ""
 
@@ -186,7 +184,7 @@ def _in_the_meantime(recorder: Recorder, action: Callable[[], None]) -> int:
 
 
 def test_pulled_out_and_another_one_put_in(
-    stick: Path, source: FileSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stick: Path, source: FileInput, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the first one has and what the second has are all that was said."""
     first_stick = tmp_path / "first"
@@ -205,9 +203,9 @@ def test_pulled_out_and_another_one_put_in(
 
         assert _in_the_meantime(recorder, swap) == 0
 
-        (second,) = sessions.sessions(stick / "out")
+        (second,) = recordings.find_recordings(stick / "out")
         assert second == recorder.folder
-        assert sessions.read_about(second)["continues"] == first.name
+        assert recordings.read_about(second).continues == first.name
         old = first_stick / "out" / first.name
         before, after = audio_of(old), audio_of(second)
         said = {*events_of(old), *events_of(second)}
@@ -224,7 +222,7 @@ def test_pulled_out_and_another_one_put_in(
 
 def test_pulled_out_for_good(
     stick: Path,
-    source: FileSource,
+    source: FileInput,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -238,7 +236,7 @@ def test_pulled_out_for_good(
 
 
 def test_read_only_for_a_while(
-    stick: Path, source: FileSource, capsys: pytest.CaptureFixture[str]
+    stick: Path, source: FileInput, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As the kernel does after an error, and its owner puts right."""
 
@@ -255,7 +253,7 @@ def test_read_only_for_a_while(
     assert "Read-only file system" in capsys.readouterr().err
 
 
-def test_full_until_somebody_makes_room(stick: Path, source: FileSource) -> None:
+def test_full_until_somebody_makes_room(stick: Path, source: FileInput) -> None:
     def fill() -> None:
         with (stick / "film").open("wb", buffering=0) as film, suppress(OSError):
             while True:
@@ -272,7 +270,7 @@ def test_full_until_somebody_makes_room(stick: Path, source: FileSource) -> None
 
 
 @pytest.mark.parametrize("what", ["session", "all"])
-def test_deleted_while_it_is_recorded(source: FileSource, tmp_path: Path, what: str) -> None:
+def test_deleted_while_it_is_recorded(source: FileInput, tmp_path: Path, what: str) -> None:
     """By somebody who tidies up: the rest is in a new session."""
     out = tmp_path / "out"
     recorder = Recorder(source, Heard(), settings_for(out))
@@ -280,7 +278,7 @@ def test_deleted_while_it_is_recorded(source: FileSource, tmp_path: Path, what: 
 
     assert _in_the_meantime(recorder, lambda: shutil.rmtree(out if what == "all" else first)) == 0
 
-    assert sessions.sessions(out) == [recorder.folder]
+    assert recordings.find_recordings(out) == [recorder.folder]
     audio = audio_of(recorder.folder)
     assert audio == AUDIO[len(AUDIO) - len(audio) :].tolist()
     assert len(audio) > 3.5 * SECOND
@@ -293,12 +291,12 @@ def test_results_of_a_session_that_goes_on_elsewhere(
     monkeypatch.setenv("ECHO_EDGE_BUNDLE", str(null_bundle))
     soundfile.write(tmp_path / "long.wav", AUDIO, SECOND)
     out = tmp_path / "out"
-    actor = threading.Timer(1.5, lambda: shutil.rmtree(sessions.sessions(out)[0]))
+    actor = threading.Timer(1.5, lambda: shutil.rmtree(recordings.find_recordings(out)[0]))
     actor.start()
 
     outcome = command("record", "--out", out, "--wav", tmp_path / "long.wav")
 
     actor.join()
-    (folder,) = sessions.sessions(out)
+    (folder,) = recordings.find_recordings(out)
     assert "Traceback" not in outcome.err
-    assert (folder / sessions.RESULT).exists()
+    assert (folder / recordings.RESULT).exists()

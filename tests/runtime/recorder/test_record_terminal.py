@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from echo_edge.recorder import recordings as sessions
+from echo_edge.recorder import recordings
 from tests.runtime.recording import SECOND, audio_of, noise
 
 RECORD = f"'{sys.executable}' -m echo_edge record --audio-only"
@@ -178,7 +178,7 @@ def test_it_records_wherever_it_is_started(tmp_path: Path, name: str) -> None:
         start_new_session=True,
     )  # fmt: skip
 
-    (folder,) = sessions.sessions(tmp_path / "m")
+    (folder,) = recordings.find_recordings(tmp_path / "m")
     assert audio_of(folder) == noise(3.0).tolist()
     assert "Traceback" not in done.stderr
     assert done.returncode == 0 or (done.returncode == 1 and name in NOT_SHOWN)

@@ -11,14 +11,25 @@ import pytest
 from numpy.typing import NDArray
 
 from echo_edge.errors import EngineError
-from echo_edge.recorder import messages as lines
-from echo_edge.recorder.options import Options
-from echo_edge.recorder.recordings import new_session
+from echo_edge.recorder import log
+from echo_edge.recorder.messages import (
+    End,
+    Line,
+    Message,
+    Tentative,
+    forget_between,
+    rounded,
+    to_line,
+)
+from echo_edge.recorder.options import Options, Report
+from echo_edge.recorder.recordings import new_recording
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import SegmentWriter, segments
 from echo_edge.recorder.storage import lock
 from echo_edge.recorder.transcribe import GAP_S, Timeline, follow
+from echo_edge.result import Turn
 from echo_edge.session import Session
+from tests.runtime.recording import about
 
 Array = NDArray[np.float32]
 SAID = [(2.0, (0,), 2), (0.2, (), 1), (2.0, (1,), 3), (1.0, (), 1), (3.0, (0,), 4), (1.0, (), 1)]
@@ -32,22 +43,22 @@ def conversation(spoken: Callable[..., Array]) -> NDArray[np.int16]:
 
 
 def _session(out: Path, options: Options = OPTIONS) -> Path:
-    return new_session(out, {"options": vars(options)}, datetime.now(UTC))
+    return new_recording(out, about(options=options), datetime.now(UTC))
 
 
-def _expected(session: Session, audio: NDArray[np.int16]) -> list[lines.Line]:
+def _expected(session: Session, audio: NDArray[np.int16]) -> list[Line]:
     stream = OPTIONS.stream(session)
     parts = (stream.push(audio.astype(np.float32) / 32768), stream.finish())
-    found = [lines.turn_line(turn) for part in parts for turn in part.turns]
-    return found + [lines.word_line(word) for part in parts for word in part.words]
+    found = [to_line(rounded(turn)) for part in parts for turn in part.turns]
+    return found + [to_line(rounded(word)) for part in parts for word in part.words]
 
 
-def _results(folder: Path) -> list[lines.Line]:
-    found = lines.read_lines(folder / lines.RESULTS)
+def _results(folder: Path) -> list[Line]:
+    found = log.read_lines(folder / log.RESULTS)
     return [line for line in found if line["type"] in ("turn", "word")]
 
 
-def _sorted(found: list[lines.Line]) -> list[str]:
+def _sorted(found: list[Line]) -> list[str]:
     return sorted(json.dumps(line, sort_keys=True) for line in found)
 
 
@@ -62,17 +73,22 @@ def _commands(writer: SegmentWriter, audio: NDArray[np.int16]) -> Iterator[str |
         yield None
 
 
-def _ignore(_: lines.Line) -> None:
-    """Nobody is told."""
+def _ignore(_: Message) -> None:
+    """Nobody wants it."""
+
+
+def _noted(reported: list[Line]) -> Report:
+    """Takes messages as the lines that they are."""
+    return lambda message: reported.append(to_line(message))
 
 
 def test_live_is_the_same_as_at_once(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
-    folder, reported = _session(tmp_path), list[lines.Line]()
+    folder, reported = _session(tmp_path), list[Line]()
     commands = _commands(SegmentWriter(folder, 40_000), conversation)
 
-    assert follow(folder, fake_session, OPTIONS, commands, reported.append)
+    assert follow(folder, fake_session, OPTIONS, commands, _noted(reported))
 
     assert len(_results(folder)) > 6
     assert _sorted(_results(folder)) == _sorted(_expected(fake_session, conversation))
@@ -80,7 +96,7 @@ def test_live_is_the_same_as_at_once(
     assert final == _results(folder)
     ahead = [line for line in reported if line["type"] == "tentative"]
     assert len(ahead) > 6
-    assert ahead[-1] == lines.tentative_line([], [])
+    assert ahead[-1] == to_line(Tentative())
     assert {turn["speaker"] for line in ahead for turn in line["turns"]} == {
         "speaker_1", "speaker_2",
     }  # fmt: skip
@@ -100,7 +116,7 @@ def test_recovered_is_the_same_as_live(
     folder, cut = _session(tmp_path), 100_001
     writer = SegmentWriter(folder, 40_000)
     writer.write(conversation[:cut])
-    (folder / lines.RESULTS).write_bytes(b'{"type": "turn", "start_s": 0.0, "end_s"')
+    (folder / log.RESULTS).write_bytes(b'{"type": "turn", "start_s": 0.0, "end_s"')
     said: list[str] = []
 
     assert recover(tmp_path, lambda _: fake_session, said.append) == 1
@@ -194,7 +210,7 @@ def test_the_stream_is_spared_long_gaps() -> None:
     timeline = Timeline()
     timeline.jump(round((10 + GAP_S) * 16000), 16000 * 100)
 
-    assert [timeline.session_s(t) for t in (0.0, 10.0, 12.0, 10 + GAP_S, 20.0)] == pytest.approx(
+    assert [timeline.recording_s(t) for t in (0.0, 10.0, 12.0, 10 + GAP_S, 20.0)] == pytest.approx(
         [0.0, 10.0, 12.0, 100.0, 105.0]
     )
 
@@ -204,7 +220,7 @@ def test_forgotten_words_are_nowhere(
 ) -> None:
     """Those that were written and those that were yet to be decided."""
     folder = _session(tmp_path)
-    writer, reported = SegmentWriter(folder, 40_000), list[lines.Line]()
+    writer, reported = SegmentWriter(folder, 40_000), list[Line]()
 
     def commands() -> Iterator[str | None]:
         for piece in np.array_split(conversation, 50):
@@ -218,7 +234,7 @@ def test_forgotten_words_are_nowhere(
         while True:
             yield None
 
-    assert follow(folder, fake_session, OPTIONS, commands(), reported.append)
+    assert follow(folder, fake_session, OPTIONS, commands(), _noted(reported))
 
     end_s = len(conversation) / 16000
     within = [x for x in _results(folder) if x["start_s"] < end_s and x["end_s"] > end_s - 6 + 1e-3]
@@ -276,17 +292,17 @@ def test_old_results_outlive_their_audio(
     ],
 )
 def test_turns_are_cut(start_s: float, end_s: float, left: list[tuple[float, float]]) -> None:
-    turn = {"type": "turn", "start_s": 1.0, "end_s": 3.0, "speaker": "speaker_1"}
+    turn = Turn(1.0, 3.0, "speaker_1", 0.9)
 
-    kept = lines.forget_between([turn, {"type": "end"}], start_s, end_s)
+    found = forget_between([turn, End(0.5)], start_s, end_s)
 
-    assert [(x["start_s"], x["end_s"]) for x in kept if x["type"] == "turn"] == left
-    assert {"type": "end"} in kept
+    assert [(x.start_s, x.end_s) for x in found if isinstance(x, Turn)] == left
+    assert End(0.5) in found
 
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"type": "end"}\n\n{"type": "tu\xff\n[1]\n{"type": "word"}\n{"ty')
 
-    assert lines.read_lines(path) == [{"type": "end"}, {"type": "word"}]
-    assert lines.read_lines(tmp_path / "none") == []
+    assert log.read_lines(path) == [{"type": "end"}, {"type": "word"}]
+    assert log.read_lines(tmp_path / "none") == []

@@ -12,9 +12,14 @@ import pytest
 
 from echo_edge.errors import EchoError
 from echo_edge.recorder import controls
-from echo_edge.recorder import messages as lines
+from echo_edge.recorder.messages import (
+    Event,
+    SpeakerName,
+    Tentative,
+    WordGroup,
+)
 from echo_edge.recorder.view import JsonView, Status, TerminalView, WordGroups, clock, meter
-from echo_edge.result import Word
+from echo_edge.result import Turn, Word
 
 
 class Terminal(io.StringIO):
@@ -33,10 +38,10 @@ def test_words_become_lines() -> None:
     out = [line for word in said if (line := groups.add(word))]
     early, late = groups.take_before(1.0), groups.take_before(2.0)
 
-    assert [(line["speaker"], line["text"]) for line in out] == [("speaker_1", "good morning")]
+    assert [(line.speaker, line.text) for line in out] == [("speaker_1", "good morning")]
     assert early is None
     assert late is not None
-    assert (late["start_s"], late["end_s"], late["text"]) == (0.8, pytest.approx(1.1), "hello")
+    assert (late.start_s, late.end_s, late.text) == (0.8, pytest.approx(1.1), "hello")
     assert groups.take() is None
 
 
@@ -45,11 +50,11 @@ def test_the_terminal_shows_transcript_and_state(monkeypatch: pytest.MonkeyPatch
     out = Terminal()
     view = TerminalView(out)
 
-    view.show({"type": "turn", "start_s": 0.0, "end_s": 12.3, "speaker": "speaker_1"})
-    view.show({"type": "words", "start_s": 61.0, "speaker": None, "text": "good\x1b[2Jmorning"})
+    view.show(Turn(0.0, 12.3, "speaker_1", 0.9))
+    view.show(WordGroup(61.0, 62.0, None, "good\x1b[2Jmorning"))
     view.status(Status(3725.0, 1.25, 0.1, False, None))
     view.status(Status(3725.0, 1.25, 0.0, True, "pulse: gone"))
-    view.show({"type": "device lost", "at_s": 5.0, "utc": "x", "reason": "pulse: gone"})
+    view.show(Event("device lost", 5.0, "x", {"reason": "pulse: gone"}))
     view.close()
 
     *_, drawn, paused, lost, last = out.getvalue().split("\r\x1b[K")
@@ -64,12 +69,12 @@ def test_the_terminal_shows_what_is_being_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("COLUMNS", "80")
     out = Terminal()
     view = TerminalView(out)
-    first = {"speaker": "speaker_2", "text": "yes"}
-    coming = [{"speaker": "speaker_1", "text": text} for text in ("good", "morn")]
+    first = _word(0.0, "yes", "speaker_2")
+    coming = [_word(1.0, text) for text in ("good", "morn")]
 
-    view.show({"type": "speaker", "speaker": "speaker_1", "name": "Ada"})
+    view.show(SpeakerName("speaker_1", "Ada"))
     for words in ([first, *coming], [first, *coming * 9], []):
-        view.show({"type": "tentative", "turns": [], "words": words})
+        view.show(Tentative((), tuple(words)))
         view.status(Status(3725.0, 1.25, 0.1, False, None))
 
     _, short, long, nothing = out.getvalue().split("\r\x1b[K")
@@ -83,7 +88,7 @@ def test_a_pipe_gets_the_transcript_only() -> None:
     out = io.StringIO()
     view = TerminalView(out)
 
-    view.show({"type": "words", "start_s": 1.0, "speaker": "speaker_1", "text": "good"})
+    view.show(WordGroup(1.0, 2.0, "speaker_1", "good"))
     view.status(Status(1.0, 0.0, 0.5, False, None))
     view.close()
 
@@ -94,10 +99,12 @@ def test_json_for_programs() -> None:
     out = io.StringIO()
     view = JsonView(out)
 
-    view.show({"type": "words", "text": "grüß\n"})
+    view.show(WordGroup(0.0, 1.0, None, "grüß\n"))
     view.status(Status(1.0, 0.0, 0.5, False, None))
 
-    assert json.loads(out.getvalue()) == {"type": "words", "text": "grüß\n"}
+    assert json.loads(out.getvalue()) == {
+        "type": "words", "start_s": 0.0, "end_s": 1.0, "speaker": None, "text": "grüß\n",
+    }  # fmt: skip
     assert out.getvalue().count("\n") == 1
 
 
@@ -105,7 +112,7 @@ def test_json_for_programs() -> None:
 def test_json_of_what_is_not_final_is_asked_for(asked: bool) -> None:
     out = io.StringIO()
 
-    JsonView(out, tentative=asked).show(lines.tentative_line([], []))
+    JsonView(out, tentative=asked).show(Tentative())
 
     assert bool(out.getvalue()) == asked
 
@@ -117,7 +124,7 @@ def test_a_reader_that_has_gone_stops_nothing(make: type) -> None:
     with os.fdopen(writing, "w") as out:
         view = make(out)
         for _ in range(3):
-            view.show({"type": "words", "start_s": 0.0, "speaker": None, "text": "x" * 10_000})
+            view.show(WordGroup(0.0, 1.0, None, "x" * 10_000))
         view.close()
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # what is left in the buffer
 
@@ -181,17 +188,15 @@ def test_a_request_of_nonsense_deletes_nothing(tmp_path: Path, text: str) -> Non
 def test_a_reader_that_sleeps_stops_nothing(make: type) -> None:
     """A pipe that nobody empties, as under `| less`: all comes once somebody reads, in order."""
     reading, writing = os.pipe()
-    said = [
-        {"type": "words", "start_s": 0.0, "speaker": None, "text": f"{n:03}"} for n in range(999)
-    ]
+    texts = [f"{n:03}" for n in range(999)]
     with os.fdopen(writing, "w") as out, os.fdopen(reading) as reader:
         view = make(out)
-        for line in said:
-            view.show(line | {"text": line["text"] + "x" * 400})
+        for text in texts:
+            view.show(WordGroup(0.0, 1.0, None, text + "x" * 400))
             view.status(Status(1.0, 0.0, 0.5, False, None))
         slow = threading.Thread(target=view.close)
         slow.start()
-        found = [reader.readline() for _ in said]
+        found = [reader.readline() for _ in texts]
         slow.join()
 
     assert [f"{n:03}x" in line for n, line in enumerate(found)] == [True] * 999

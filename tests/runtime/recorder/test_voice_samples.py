@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_edge.errors import AudioError, UsageError
-from echo_edge.recorder.voice_samples import ENOUGH_S, SHORTEST_S, Span, Turn, alone
+from echo_edge.recorder.voice_samples import MAX_S, MIN_S, Span, SpeakerSpan, clean_speech
 
 SECOND = 16000
 
 
-def _turn(start_s: float, end_s: float, speaker: str) -> Turn:
-    return {"start_s": start_s, "end_s": end_s, "speaker": speaker}
+def _turn(start_s: float, end_s: float, speaker: str) -> SpeakerSpan:
+    return SpeakerSpan(start_s, end_s, speaker)
 
 
 def _seconds(spans: list[Span]) -> list[tuple[float, float]]:
@@ -34,20 +34,20 @@ def _seconds(spans: list[Span]) -> list[tuple[float, float]]:
         ),
     ],
 )
-def test_alone(turns: list[Turn], spans: list[tuple[float, float]]) -> None:
-    assert _seconds(alone(turns, "a", "x.json")) == spans
+def test_clean_speech(turns: list[SpeakerSpan], spans: list[tuple[float, float]]) -> None:
+    assert _seconds(clean_speech(turns, "a", "x.json")) == spans
 
 
 def test_never_alone() -> None:
     turns = [_turn(0, 4, "a"), _turn(0.5, 3.5, "b")]
 
     with pytest.raises(AudioError, match=r"x.json: found no second in which a speaks alone"):
-        alone(turns, "a", "x.json")
+        clean_speech(turns, "a", "x.json")
 
 
 def test_not_there() -> None:
     with pytest.raises(UsageError, match=r"found no speaker 'c', expected one of: a, b"):
-        alone([_turn(0, 4, "b"), _turn(5, 6, "a")], "c", "x.json")
+        clean_speech([_turn(0, 4, "b"), _turn(5, 6, "a")], "c", "x.json")
 
 
 @given(
@@ -59,17 +59,17 @@ def test_what_always_holds(rows: list[tuple[int, int, str]]) -> None:
     """In order, long enough, not too much, where the speaker and nobody else has a turn."""
     turns = [_turn(start, start + length, speaker) for start, length, speaker in rows]
     try:
-        spans = alone(turns, "a", "x.json")
+        spans = clean_speech(turns, "a", "x.json")
     except (AudioError, UsageError):
         return
     heard = {label: np.zeros(300, bool) for label in "abc"}
     for turn in turns:
-        heard[turn["speaker"]][turn["start_s"] : turn["end_s"]] = True
+        heard[turn.speaker][int(turn.start_s) : int(turn.end_s)] = True
 
     assert spans == sorted(spans)
-    assert sum(end - start for start, end in spans) <= ENOUGH_S * SECOND
+    assert sum(end - start for start, end in spans) <= MAX_S * SECOND
     for start, end in _seconds(spans):
-        assert end - start >= SHORTEST_S
+        assert end - start >= MIN_S
         part = slice(int(start), int(np.ceil(end)))
         assert heard["a"][part].all()
         assert not (heard["b"] | heard["c"])[part].any()
