@@ -3,8 +3,11 @@
 A schema says what one value may be; rules between values are in the documents' own modules only.
 """
 
+import ast
+import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -55,18 +58,35 @@ def _schema(kind: Any, lenient: bool) -> dict[str, Any]:
 
 
 def _object(kind: Any, lenient: bool) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
+    hints, about = get_type_hints(kind, include_extras=True), _descriptions(kind)
     required = [
         each.name
         for each in fields(kind)
         if each.default is MISSING and each.default_factory is MISSING
     ]
-    found = {
-        "type": "object",
-        "properties": {each.name: _schema(hints[each.name], lenient) for each in fields(kind)},
-        "required": required,
+    properties = {
+        each.name: _with(about.get(each.name, {}), _schema(hints[each.name], lenient))
+        for each in fields(kind)
     }
+    found = about.get("", {}) | {"type": "object", "properties": properties, "required": required}
     return found if lenient else found | {"additionalProperties": False}
+
+
+def _with(about: dict[str, str], schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field, whose own description comes before that of its type."""
+    return about | schema | about
+
+
+def _descriptions(kind: Any) -> dict[str, dict[str, str]]:
+    """`description` of a dataclass ("") and of those of its fields that a string follows."""
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(tree, ast.ClassDef)  # noqa: S101 - as all dataclasses are
+    found = {"": {"description": ast.get_docstring(tree) or ""}}
+    for before, after in pairwise(tree.body):
+        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr):
+            text = inspect.cleandoc(ast.literal_eval(after.value))
+            found[ast.unparse(before.target)] = {"description": text}
+    return {name: about for name, about in found.items() if about["description"]}
 
 
 def _array(kinds: tuple[Any, ...], lenient: bool) -> dict[str, Any]:

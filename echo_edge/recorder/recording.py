@@ -42,6 +42,7 @@ class Recording:
         self._clock = ClockMonitor(now.timestamp())
         jumped_s = round(self.passed.jumped_s, 3)
         self._about = About(
+            schema=recordings.SCHEMA,
             started_utc=now.isoformat(),
             source=source_name,
             options=settings.options,

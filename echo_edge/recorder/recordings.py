@@ -44,7 +44,7 @@ class ClockJump:
 class About:
     """How a recording was made: its `session.json`."""
 
-    schema: Annotated[str, one_of(SCHEMA)] = SCHEMA
+    schema: Annotated[str, one_of(SCHEMA)]
     started_utc: str
     source: AnyText
     """The microphone or the file."""

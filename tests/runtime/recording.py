@@ -12,7 +12,7 @@ from echo_edge.recorder import controls, log
 from echo_edge.recorder.messages import Event, Message
 from echo_edge.recorder.options import Limits, Options, Settings
 from echo_edge.recorder.recorder import Recorder
-from echo_edge.recorder.recordings import About
+from echo_edge.recorder.recordings import SCHEMA, About
 from echo_edge.recorder.segments import segments
 
 Command = Callable[..., Any]
@@ -54,7 +54,12 @@ class Heard:
 
 def about(**changes: Any) -> About:
     """The `session.json` of some recording."""
-    values = {"started_utc": "2026-01-02T03:04:05+00:00", "source": "a.wav", "options": Options()}
+    values = {
+        "schema": SCHEMA,
+        "started_utc": "2026-01-02T03:04:05+00:00",
+        "source": "a.wav",
+        "options": Options(),
+    }
     return About(**(values | changes))
 
 

@@ -13,6 +13,7 @@ from echo_edge.bench.measurement import Measurement
 from echo_edge.bench.record import to_json
 from echo_edge.bench.validity import Conditions
 from echo_edge.board.energy import Energy, Sensor
+from echo_edge.cli.schemas import schemas
 from echo_edge.selftest import SelfTest
 
 
@@ -102,3 +103,15 @@ def test_a_sensor_that_stopped_is_null_with_a_reason(
     assert "RAPL package-0 stopped answering" in made["energy_why"]
     made = written(measurement, conditions)
     assert (made["energy"], made["energy_why"]) == (None, "no sensor")
+
+
+def test_a_record_fits_the_published_schema(
+    measurement: Measurement, conditions: Conditions
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="needs pip install jsonschema")
+    validator = jsonschema.Draft202012Validator(schemas()["bench.schema.json"])
+    document = written(replace(measurement, energy=energy(True)), conditions)
+
+    assert list(validator.iter_errors(document)) == []
+    assert list(document) == list(validator.schema["properties"])
+    assert not validator.is_valid(document | {"rtf": 1e300})
