@@ -1,4 +1,4 @@
-"""Files on disk: written whole, appended whole, locked, on the disk when it is said so."""
+"""Files on disk: made whole, appended whole, locked, synced. `files` replaces whole files."""
 
 import errno
 import fcntl
@@ -42,6 +42,26 @@ def append_whole(path: AnyPath, data: bytes) -> None:
         if not (existed or data):
             Path(path).unlink()
     except (OSError, ValueError) as error:
+        raise cannot_write(path, error) from error
+
+
+def write_new(path: AnyPath, data: bytes, mode: int = 0o666) -> None:
+    """Make a file that holds all of `data`, on the disk when this returns. OutputError if there is
+    one already, or if it cannot be written: then there is none."""
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            try:
+                write_all(number, data)
+                sync(number)
+            finally:
+                os.close(number)
+        except OSError:
+            Path(path).unlink()
+            raise
+    except FileExistsError as error:
+        raise OutputError(f"{path}: exists already, expected a new name: choose another") from error
+    except OSError as error:
         raise cannot_write(path, error) from error
 
 

@@ -20,7 +20,7 @@ from echo_edge.strict_json import convert, read_json
 Array = NDArray[np.float32]
 
 AUDIO, EXPECTED = "selftest/audio.wav", "selftest/expected.json"
-LONGEST_CLIP = 60 * 16_000
+MAX_CLIP_SAMPLES = 60 * 16_000
 """Samples; the test runs on every installation."""
 LATENTS = ("diarization", "speaker", "asr", "separation")
 
@@ -46,10 +46,10 @@ def trace(session: Session, pcm: Array) -> dict[str, Array]:
         latents = encoder.run(features=front["features"])
         out = {name: value[0] for name, value in latents.items()}
         out["features"] = front["features"][0]
-        heard = asr.run(latents=latents["latents_asr"])
-        out["asr"] = np.exp(heard["logprobs"][0])
-        if "phones" in heard:
-            out["phones"] = np.exp(heard["phones"][0])
+        decoded = asr.run(latents=latents["latents_asr"])
+        out["asr"] = np.exp(decoded["logprobs"][0])
+        if "phones" in decoded:
+            out["phones"] = np.exp(decoded["phones"][0])
         separated = separation.run(
             latents=latents["latents_separation"],
             features=front["features"],
@@ -211,15 +211,15 @@ def read_clip(bundle: Bundle) -> Array:
         with wave.open(io.BytesIO((bundle.path / AUDIO).read_bytes())) as clip:
             form = (clip.getframerate(), clip.getnchannels(), clip.getsampwidth())
             n_frames = clip.getnframes()
-            data = clip.readframes(min(n_frames, LONGEST_CLIP))
+            data = clip.readframes(min(n_frames, MAX_CLIP_SAMPLES))
     except (wave.Error, EOFError) as error:
         raise BundleError(
             f"{AUDIO}: found no WAV file ({error}): export it again", "selftest-files"
         ) from error
-    if form != (16_000, 1, 2) or not 0 < n_frames <= LONGEST_CLIP or len(data) != 2 * n_frames:
+    if form != (16_000, 1, 2) or not 0 < n_frames <= MAX_CLIP_SAMPLES or len(data) != 2 * n_frames:
         raise BundleError(
             f"{AUDIO}: found {form[0]} Hz, {form[1]} channels, {8 * form[2]} bits, {n_frames} "
-            f"samples, expected 16000 Hz, 1 channel, 16 bits, 1 to {LONGEST_CLIP} samples: "
+            f"samples, expected 16000 Hz, 1 channel, 16 bits, 1 to {MAX_CLIP_SAMPLES} samples: "
             "export it again",
             "selftest-files",
         )

@@ -99,8 +99,8 @@ class Downmix:
         """What was done about channels that cancel, for one line to the user."""
         if not self.cancelled:
             return ""
-        heard = " and ".join(str(channel + 1) for channel in sorted(self.cancelled))
-        return f"channels out of phase, whose mean is silence (heard channel {heard} there)"
+        used = " and ".join(str(channel + 1) for channel in sorted(self.cancelled))
+        return f"channels out of phase, whose mean is silence (heard channel {used} there)"
 
 
 def _mean(frames: Array) -> Array:

@@ -45,19 +45,19 @@ def _stream(file: BinaryIO, start: int, end: int) -> Stream:
     if len(head) < _HEAD_BYTES:
         return Stream([(start, end)])
     (bits,) = struct.unpack_from(">Q", head, 18)
-    told = bits & 0xFFFFFFFFF
+    declared = bits & 0xFFFFFFFFF
     block = max(16, *struct.unpack_from(">HH", head, 8))
-    found = _last_frame(file, start + _HEAD_BYTES, end, block, told)
-    if found is None or told >= found[0]:
+    found = _last_frame(file, start + _HEAD_BYTES, end, block, declared)
+    if found is None or declared >= found[0]:
         return Stream([(start, end)])
     n_samples, is_whole = found
-    struct.pack_into(">Q", head, 18, bits - told + n_samples)
-    cut = None if is_whole or told else Cut("expected the rest of its last FLAC frame")
+    struct.pack_into(">Q", head, 18, bits - declared + n_samples)
+    cut = None if is_whole or declared else Cut("expected the rest of its last FLAC frame")
     return Stream([bytes(head), (start + _HEAD_BYTES, end)], cut)
 
 
 def _last_frame(
-    file: BinaryIO, start: int, end: int, block: int, told: int
+    file: BinaryIO, start: int, end: int, block: int, declared: int
 ) -> tuple[int, bool] | None:
     """Samples up to the end of the last whole frame, and whether nothing follows it; None if the
     last frame ends where it was `told`, or none is found."""
@@ -71,7 +71,7 @@ def _last_frame(
         samples = _samples_after(tail[begin : begin + 16], block)
         if samples is None:
             continue
-        if told == samples and len(ends) == 1:
+        if declared == samples and len(ends) == 1:
             return None
         for stop in ends[:3]:
             if not _crc16(tail[begin:stop]):

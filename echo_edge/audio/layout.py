@@ -63,7 +63,7 @@ class Layout:
     rate: int
     channels: int
     chunks: Chunks
-    told: int | None
+    declared: int | None
     """Bytes of samples as the header tells them, None if it says: to the end."""
     size_at: int = 0
     """Where a WAV tells the size of the samples."""
@@ -115,7 +115,7 @@ def find_layout(source: Forward) -> Layout | None:
 
 def _wav(source: Forward, chunks: Chunks, fmt: bytes, data: bytes) -> Layout | None:
     form: tuple[str, int, int] | None = None
-    told_64, size_64_at = 0, 0
+    declared_64, size_64_at = 0, 0
     for _ in range(_MAX_CHUNKS):
         try:
             name, size, step = chunks.read(source.read(chunks.head_bytes))
@@ -123,24 +123,24 @@ def _wav(source: Forward, chunks: Chunks, fmt: bytes, data: bytes) -> Layout | N
             return None
         if name == b"ds64" and step >= 16:
             size_64_at = source.position + 8
-            _, told_64 = struct.unpack("<QQ", source.peek(16).ljust(16, b"\0"))
+            _, declared_64 = struct.unpack("<QQ", source.peek(16).ljust(16, b"\0"))
         elif name == fmt and size >= 16:
             form = _wav_form(source.peek(40))
         elif name == data:
             if form is None:
                 return None
-            told: int | None = size
+            declared: int | None = size
             size_at = source.position - struct.calcsize(chunks.size)
             if size_64_at and size == 0xFFFFFFFF:
-                told, size_at = told_64, size_64_at
+                declared, size_at = declared_64, size_64_at
             if chunks is RIFF and _is_placeholder(size) and not size_64_at:
-                told = None
+                declared = None
             if chunks is W64 and size < 0:
-                told = 0
-            if told is not None and told >= 1 << 62:
-                told = None
+                declared = 0
+            if declared is not None and declared >= 1 << 62:
+                declared = None
             encoding, rate, channels = form
-            return Layout(encoding, False, rate, channels, chunks, told, size_at)
+            return Layout(encoding, False, rate, channels, chunks, declared, size_at)
         source.skip(step)
     return None
 
@@ -192,12 +192,12 @@ def _aiff(source: Forward) -> Layout | None:
                 return None
             offset = int.from_bytes(start[:4], "big")
             source.skip(offset)
-            told = None if _is_endless_aiff(size) else max(0, size - 8 - offset)
-            found = Layout(encoding, is_big, rate, channels, FORM, told)
+            declared = None if _is_endless_aiff(size) else max(0, size - 8 - offset)
+            found = Layout(encoding, is_big, rate, channels, FORM, declared)
             promised = n_frames * found.frame_bytes
-            if told is None or _is_endless_aiff(promised):
+            if declared is None or _is_endless_aiff(promised):
                 promised = 0
-            return Layout(encoding, is_big, rate, channels, FORM, told, promised=promised)
+            return Layout(encoding, is_big, rate, channels, FORM, declared, promised=promised)
         source.skip(step)
     return None
 
@@ -244,8 +244,8 @@ def _caf(source: Forward) -> Layout | None:
             source.skip(4)
             if not encoding or not 1 <= channels <= _MAX_CHANNELS or not 0 < rate < 2**31:
                 return None
-            told = None if size < 0 else max(0, size - 4)
-            return Layout(encoding, is_big, round(rate), channels, CAF, told)
+            declared = None if size < 0 else max(0, size - 4)
+            return Layout(encoding, is_big, round(rate), channels, CAF, declared)
         if size < 0:
             return None
         source.skip(step)
@@ -261,5 +261,5 @@ def _au(source: Forward) -> Layout | None:
     if kind not in kinds or not 1 <= channels <= _MAX_CHANNELS or start < 24:
         return None
     source.skip(start - 24)
-    told = None if size == 0xFFFFFFFF or not size else size
-    return Layout(kinds[kind], True, rate, channels, NO_CHUNKS, told)
+    declared = None if size == 0xFFFFFFFF or not size else size
+    return Layout(kinds[kind], True, rate, channels, NO_CHUNKS, declared)

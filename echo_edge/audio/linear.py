@@ -36,22 +36,22 @@ def linear_pieces(source: Forward, layout: Layout, piece_frames: int = 0) -> Ite
 def _samples(source: Forward, layout: Layout, piece_frames: int) -> Iterator[Piece]:
     size = layout.frame_bytes
     want = size * piece_frames
-    held, done, limit = b"", 0, layout.told
+    buffered, done, limit = b"", 0, layout.declared
     while True:
         if limit is not None and done == limit:
             if not source.peek(1) or _ends(source, layout):
                 break
             limit += _WRAP  # 4 GiB on is the next place where a size that wrapped may end
-        room = want - len(held)
+        room = want - len(buffered)
         data = source.read(room if limit is None else min(room, limit - done))
         if not data:
             break
         done += len(data)
-        held += data
-        if n_bytes := len(held) // size * size:
-            yield Piece(_decode(held[:n_bytes], layout), layout.rate)
-            held = held[n_bytes:]
-    promised = max(layout.told or 0, layout.promised)
+        buffered += data
+        if n_bytes := len(buffered) // size * size:
+            yield Piece(_decode(buffered[:n_bytes], layout), layout.rate)
+            buffered = buffered[n_bytes:]
+    promised = max(layout.declared or 0, layout.promised)
     if promised - done >= size:
         seconds = promised / size / layout.rate
         raise Cut(f"expected {seconds:.3f} s as its header promises")
@@ -62,7 +62,7 @@ def _following(source: Forward, layout: Layout) -> Layout | None:
 
     Raises Cut where its head cannot be read.
     """
-    pads = (layout.told or 0) % 2, 0
+    pads = (layout.declared or 0) % 2, 0
     while True:
         for pad in pads:
             if find_magic(source.peek(pad + 16)[pad:]):
@@ -82,17 +82,17 @@ def _following(source: Forward, layout: Layout) -> Layout | None:
 def linear_bytes(file: BinaryIO, start: int, layout: Layout) -> int:
     """Bytes of whole frames that `linear_pieces` will read, `start` being the first of them; those
     that the header promises if there are fewer."""
-    n_there, told = file.seek(0, os.SEEK_END) - start, layout.told
-    if told is not None and told < n_there:
-        file.seek(start + told)
-        n_there = told if _ends(Forward(file, ""), layout) else n_there
-    n_bytes = n_there if told is None else max(n_there, told)
+    n_there, declared = file.seek(0, os.SEEK_END) - start, layout.declared
+    if declared is not None and declared < n_there:
+        file.seek(start + declared)
+        n_there = declared if _ends(Forward(file, ""), layout) else n_there
+    n_bytes = n_there if declared is None else max(n_there, declared)
     return n_bytes // layout.frame_bytes * layout.frame_bytes
 
 
 def _ends(source: Forward, layout: Layout) -> bool:
     """Whether chunks or a tag follow, rather than more samples."""
-    for pad in sorted({(layout.told or 0) % 2, 0}, reverse=True):
+    for pad in sorted({(layout.declared or 0) % 2, 0}, reverse=True):
         rest = source.peek(pad + 129)[pad:]
         if not rest or (rest[:3] == b"TAG" and len(rest) == 128) or find_magic(rest):
             return True

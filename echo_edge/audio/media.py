@@ -183,12 +183,12 @@ def _with_ffmpeg(file: BinaryIO, part: tuple[int, int], kind: Kind, name: str) -
     place = f"subfile,,start,{part[0]},end,{part[1]},,:file:/dev/fd/{number}"
     command += ["-f", kind.demuxer, "-i", place, "-map", "0:a:0"]
     command += ["-f", "wav", "-c:a", "pcm_f32le", "pipe:1"]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=log,
             pass_fds=(number,),
             process_group=0,  # Ctrl-C is for us: it finishes what was heard
         )
@@ -204,8 +204,8 @@ def _with_ffmpeg(file: BinaryIO, part: tuple[int, int], kind: Kind, name: str) -
             process.kill()
             process.wait()
             cast(BinaryIO, process.stdout).close()
-        said.seek(0)
-        lines = said.read(4096).decode(errors="replace").strip().splitlines()
+        log.seek(0)
+        lines = log.read(4096).decode(errors="replace").strip().splitlines()
     if not n_pieces and (lines or process.returncode):
         _refuse(kind, name, lines[0] if lines else f"exit code {process.returncode}")
     if lines or process.returncode:

@@ -53,11 +53,11 @@ def parse_frame(head: bytes) -> Frame | None:
 class _Found:
     """A stream as its frames come."""
 
-    def __init__(self, at: int, head: bytes, frame: Frame, told: int | None) -> None:
-        self.head, self.frame, self.told = head, frame, told
+    def __init__(self, at: int, head: bytes, frame: Frame, declared: int | None) -> None:
+        self.head, self.frame, self.declared = head, frame, declared
         self.ranges: list[tuple[int, int]] = []
         self.n_frames = 0
-        self.index = (at, at + frame.n_bytes) if told is not None else None
+        self.index = (at, at + frame.n_bytes) if declared is not None else None
 
     def add(self, at: int, n_bytes: int) -> None:
         self.n_frames += 1
@@ -68,7 +68,7 @@ class _Found:
 
     def stream(self, cut: Cut | None) -> Stream:
         """Its parts: an index that is right, or says that more was there, and all frames."""
-        if self.index and self.told and self.told >= self.n_frames:
+        if self.index and self.declared and self.declared >= self.n_frames:
             return Stream([self.index, *self.ranges], cut)
         n_samples = self.n_frames * self.frame.n_samples
         return Stream([_index(self.head, self.n_frames, self.ranges), *self.ranges], cut, n_samples)
@@ -94,17 +94,17 @@ def mp3_streams(file: BinaryIO, size: int) -> list[Stream]:
             if is_sync and here == at:
                 cut = Cut("expected the rest of its last MP3 frame")
             break
-        told = told_frames(window.get(here, 200), frame)
+        declared = declared_frames(window.get(here, 200), frame)
         stream = found[-1][0] if found else None
         if (
             stream is None
-            or told is not None
+            or declared is not None
             or stream.frame.key != frame.key
-            or (stream.told and stream.n_frames == stream.told)
+            or (stream.declared and stream.n_frames == stream.declared)
         ):
-            stream = _Found(here, window.get(here, 4), frame, told)
+            stream = _Found(here, window.get(here, 4), frame, declared)
             found.append((stream, None))
-        if told is None:
+        if declared is None:
             if lost_at and found[-1][1] is None and stream.n_frames:
                 lost = Cut(f"bytes {lost_at} to {here} are damaged and not heard", ends=False)
                 found[-1] = (stream, lost)
@@ -112,7 +112,7 @@ def mp3_streams(file: BinaryIO, size: int) -> list[Stream]:
         at, is_sync, lost_at = here + frame.n_bytes, True, 0
     if found:
         found[-1] = (found[-1][0], found[-1][1] or cut)
-    return [stream.stream(hole) for stream, hole in found if stream.n_frames or stream.told]
+    return [stream.stream(hole) for stream, hole in found if stream.n_frames or stream.declared]
 
 
 def _next_frame(window: "_Window", at: int, is_sync: bool) -> tuple[int, Frame] | None:
@@ -149,7 +149,7 @@ def _skip_id3(window: "_Window", at: int) -> int:
     return at
 
 
-def told_frames(data: bytes, frame: Frame) -> int | None:
+def declared_frames(data: bytes, frame: Frame) -> int | None:
     """The number of frames that an index tells, 0 if it is of no use; None for a frame of audio."""
     mark = data[frame.index_at : frame.index_at + 144]
     if mark[:4] in (b"Xing", b"Info"):

@@ -98,10 +98,10 @@ def _next_mark(file: BinaryIO, at: int, size: int) -> int:
 def _is_right(page: bytes) -> bool:
     """Whether the checksum is. Ogg's CRC-32 is zlib's with the bits of all bytes reversed, and
     begins and ends with 0 rather than all ones."""
-    told = int.from_bytes(page[22:26], "little")
+    declared = int.from_bytes(page[22:26], "little")
     data = (page[:22] + bytes(4) + page[26:]).translate(_REVERSED)
     found = zlib.crc32(data, 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{found:032b}"[::-1], 2) == told
+    return int(f"{found:032b}"[::-1], 2) == declared
 
 
 def _granule_rate(body: bytes) -> int:

@@ -51,19 +51,19 @@ def to_blocks(
     keeps what was found; UsageError for a channel that is not there.
     """
     size = max(1, round(block_s * SAMPLE_RATE))
-    held: list[Array] = []
+    buffered: list[Array] = []
     try:
         for samples in _mono(pieces, name, reading or Reading()):
-            held.append(samples)
-            if sum(map(len, held)) >= size:
-                joined = np.concatenate(held)
+            buffered.append(samples)
+            if sum(map(len, buffered)) >= size:
+                joined = np.concatenate(buffered)
                 whole = len(joined) // size * size
                 yield from np.split(joined[:whole], whole // size)
-                held = [joined[whole:]]
+                buffered = [joined[whole:]]
     except AudioError:
-        yield from _rest(held)
+        yield from _rest(buffered)
         raise
-    yield from _rest(held)
+    yield from _rest(buffered)
 
 
 def joined(streams: list[Iterator[Piece]]) -> Iterator[Piece]:
@@ -147,6 +147,6 @@ def _checked(mono: Array, start_s: float, rate: int, name: str) -> Array:
     return mono
 
 
-def _rest(held: list[Array]) -> Iterator[Array]:
-    if sum(map(len, held)):
-        yield np.concatenate(held)
+def _rest(buffered: list[Array]) -> Iterator[Array]:
+    if sum(map(len, buffered)):
+        yield np.concatenate(buffered)

@@ -170,10 +170,10 @@ def _sized(file: BinaryIO, name: str, size: int) -> list[Part]:
     file.seek(0)
     source = Forward(file, name)
     layout = find_layout(source)
-    if layout is None or layout.told or not layout.size_at:
+    if layout is None or layout.declared or not layout.size_at:
         return []
-    told = min(size - source.position, 0xFFFFFFFF).to_bytes(4, "little")
-    return [(0, layout.size_at), told, (layout.size_at + 4, size)]
+    declared = min(size - source.position, 0xFFFFFFFF).to_bytes(4, "little")
+    return [(0, layout.size_at), declared, (layout.size_at + 4, size)]
 
 
 def _decoded(file: BinaryIO, kind: Kind | None, name: str) -> Iterator[Piece]:

@@ -59,7 +59,7 @@ class RumbleGate:
     def __init__(self) -> None:
         self._filter = HighPass()
         self._all = self._above = PRIOR
-        self._heard = 0.0
+        self._n_samples = 0.0
         self.is_on = False
 
     def push(self, chunk: Array) -> Array:
@@ -67,12 +67,12 @@ class RumbleGate:
         above = self._filter.push(chunk)
         centred = chunk.astype(np.float64)
         centred -= centred.mean()
-        kept = 0.5 ** (len(chunk) / SAMPLE_RATE / HALF_LIFE_S)
-        self._all = kept * self._all + float(centred @ centred)
-        self._above = kept * self._above + float(above @ above)
-        self._heard = kept * self._heard + len(chunk)
+        decay = 0.5 ** (len(chunk) / SAMPLE_RATE / HALF_LIFE_S)
+        self._all = decay * self._all + float(centred @ centred)
+        self._above = decay * self._above + float(above @ above)
+        self._n_samples = decay * self._n_samples + len(chunk)
         ratio = OFF if self.is_on else ON
-        is_loud = self._all - self._above > MIN_POWER * self._heard
+        is_loud = self._all - self._above > MIN_POWER * self._n_samples
         self.is_on = is_loud and self._all > ratio * self._above
         return above.astype(np.float32) if self.is_on else chunk
 

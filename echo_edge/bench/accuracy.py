@@ -131,14 +131,14 @@ def measure_accuracy(session: Session) -> tuple[Accuracy | None, str]:
 
 def score(labelled: Labelled, result: Result, jiwer: ModuleType, simpleder: ModuleType) -> Accuracy:
     """How far a result is from the truth."""
-    heard = sorted(result.words, key=lambda word: word.start_s)
+    words = sorted(result.words, key=lambda word: word.start_s)
     spans = [
         [(turn.speaker, turn.start_s, turn.end_s) for turn in turns]
         for turns in (labelled.turns, result.turns)
     ]
     return Accuracy(
         der_percent=100.0 * float(simpleder.DER(*spans)),
-        wer_percent=100.0 * float(jiwer.wer(labelled.text, " ".join(w.text for w in heard))),
+        wer_percent=100.0 * float(jiwer.wer(labelled.text, " ".join(w.text for w in words))),
         speakers=len({turn.speaker for turn in result.turns}),
         true_speakers=len({turn.speaker for turn in labelled.turns}),
         words=len(labelled.text.split()),

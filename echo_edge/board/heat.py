@@ -129,8 +129,8 @@ def _event_counters(root: Path) -> Iterator[tuple[str, int]]:
     cpus = root / "sys/devices/system/cpu"
     for name in ("core_throttle_count", "package_throttle_count"):
         counts = [read_int(path) for path in cpus.glob(f"cpu[0-9]*/thermal_throttle/{name}")]
-        if told := [count for count in counts if count is not None]:
-            yield name, max(told)
+        if known := [count for count in counts if count is not None]:
+            yield name, max(known)
     for path in ordered((root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt")):  # Jetson
         if (count := read_int(path)) is not None:
             yield path.name, count

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from echo_edge.disk import write_new
 from echo_edge.errors import BundleError, EchoError, OutputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ REVOKED = "revoked"
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 """P-256 (what `generate` makes), P-384, P-521: what the standard's key mode allows."""
 
-_MOST_KEY_BYTES = 64 << 10
+_MAX_KEY_BYTES = 64 << 10
 _EXPIRES = re.compile(rb"^expires: *(\S+)[ \r]*$", re.MULTILINE)
 
 
@@ -40,7 +41,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class TrustedKeys:
-    """What a device trusts: keys by id, and ids that it must not trust whoever adds them."""
+    """Trusted public keys by id, and revoked ids, which override them."""
 
     folder: Path
     keys: dict[str, PublicKey]
@@ -106,8 +107,8 @@ def generate(name: Path, expires: date | None) -> PublicKey:
     )
     public = _public_pem(private.public_key())
     head = f"expires: {expires}\n".encode() if expires else b""
-    _write_new(Path(f"{name}.key"), pem, 0o600)
-    _write_new(Path(f"{name}.pub"), head + public, 0o644)
+    write_new(f"{name}.key", pem, 0o600)
+    write_new(f"{name}.pub", head + public, 0o644)
     return PublicKey(f"{name}.pub", _key_id(public), expires, private.public_key())
 
 
@@ -230,25 +231,6 @@ def _password() -> bytes | None:
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_MOST_KEY_BYTES)
+            return file.read(_MAX_KEY_BYTES)
     except OSError as error:
         raise EchoError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a whole file that was not there, or none."""
-    try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(data)
-        except OSError:
-            path.unlink()
-            raise
-    except FileExistsError as error:
-        raise OutputError(f"{path}: exists already, expected a new name: choose another") from error
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}): choose a folder that exists, is "
-            "writable and has room"
-        ) from error

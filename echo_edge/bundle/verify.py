@@ -225,11 +225,11 @@ def _check_file(folder: Path, name: str, spec: FileSpec) -> None:
 
 def _check_phones(language: LanguageModel, manifest: Manifest) -> None:
     """Refuse a language model that names other sounds than the asr graph hears."""
-    (heard,) = (t for t in manifest.graphs["asr"].outputs if t.name == "phones")
-    if language.n_phones != heard.shape[-1]:
+    (phones,) = (t for t in manifest.graphs["asr"].outputs if t.name == "phones")
+    if language.n_phones != phones.shape[-1]:
         raise BundleError(
             f"{manifest.asr.language_model}: found {language.n_phones} phones, expected "
-            f"{heard.shape[-1]}, one for each output of the asr graph: {_RENEW}",
+            f"{phones.shape[-1]}, one for each output of the asr graph: {_RENEW}",
             "phones-count",
         )
 

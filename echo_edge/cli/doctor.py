@@ -21,7 +21,7 @@ from echo_edge.cli.options import add_bundle_option
 from echo_edge.engines import ENGINES, engine_version
 from echo_edge.errors import EchoError
 
-LEAST_PYTHON = (3, 11)
+MIN_PYTHON = (3, 11)
 INSTALL = "pip install 'echo-edge[onnx]'"
 
 
@@ -77,7 +77,7 @@ def examine(bundle: str | None) -> Iterator[Check]:
 
 def _python() -> Check:
     found = platform.python_version()
-    if sys.version_info[:2] >= LEAST_PYTHON:
+    if sys.version_info[:2] >= MIN_PYTHON:
         return Check("ok", "python", found)
     return Check("problem", "python", f"found {found}, expected 3.11 or later: install it")
 
@@ -99,11 +99,11 @@ def _media() -> Check:
         return Check("ok", "media", f"PyAV {import_module('av').__version__}", needed=False)
     except ImportError:
         try:
-            said = subprocess.run(["ffmpeg", "-version"], capture_output=True, check=True).stdout
+            text = subprocess.run(["ffmpeg", "-version"], capture_output=True, check=True).stdout
         except (OSError, subprocess.CalledProcessError):
             detail = "no ffmpeg and no PyAV, for M4A, MP4 or WebM: apt install ffmpeg"
             return Check("missing", "media", detail, needed=False)
-    return Check("ok", "media", " ".join(said.decode(errors="replace").split()[:3]), needed=False)
+    return Check("ok", "media", " ".join(text.decode(errors="replace").split()[:3]), needed=False)
 
 
 def _engine(name: str) -> Check:

@@ -70,13 +70,8 @@ class EndSoon(_Handlers):
         self._waker, self._wake = os.pipe()
         return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
         os.close(self._waker)
         os.close(self._wake)
 

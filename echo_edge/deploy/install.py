@@ -25,7 +25,7 @@ from echo_edge.bundle.keys import TrustedKeys
 from echo_edge.bundle.manifest import Manifest, parse
 from echo_edge.bundle.verify import Bundle, open_bundle, read_manifest
 from echo_edge.deploy.checks import check_board, check_build, check_fits, check_space
-from echo_edge.deploy.source import BLOCK_BYTES, MOST_BYTES, Source, open_source
+from echo_edge.deploy.source import BLOCK_BYTES, MAX_TAR_BYTES, Source, open_source
 from echo_edge.disk import sync, sync_folder, write_all
 from echo_edge.engines import check_engine
 from echo_edge.errors import BundleError, EchoError, OutputError
@@ -199,9 +199,10 @@ def _spool(root: Path) -> Path:
     with os.fdopen(number, "wb") as file:
         while block := sys.stdin.buffer.read(BLOCK_BYTES):
             size_bytes += len(block)
-            if size_bytes > MOST_BYTES:
+            if size_bytes > MAX_TAR_BYTES:
                 raise BundleError(
-                    f"stdin: found more than {MOST_BYTES} bytes, expected a bundle: get it again",
+                    f"stdin: found more than {MAX_TAR_BYTES} bytes, expected a bundle: "
+                    "get it again",
                     "files-size",
                 )
             file.write(block)

@@ -19,7 +19,7 @@ from echo_edge.bundle.verify import kind
 from echo_edge.errors import BundleError
 
 BLOCK_BYTES = 1 << 20
-MOST_BYTES = MAX_BYTES + (2 << 20)
+MAX_TAR_BYTES = MAX_BYTES + (2 << 20)
 """Of a whole tar: all files, manifest and signature; headers take what these leave."""
 
 _UNIT = 512
@@ -126,8 +126,9 @@ class _Listing:
         self._size_bytes += size_bytes
         if len(self._known) > MAX_FILES + len(UNLISTED_FILES):
             raise _refused(self._label, "more files", f"at most {MAX_FILES}", "files-count")
-        if self._size_bytes > MOST_BYTES:
-            raise _refused(self._label, f"over {MOST_BYTES} bytes", "at most these", "files-size")
+        if self._size_bytes > MAX_TAR_BYTES:
+            found = f"over {MAX_TAR_BYTES} bytes"
+            raise _refused(self._label, found, "at most these", "files-size")
 
 
 def _folder(path: Path, label: str) -> Source:
@@ -215,8 +216,8 @@ def _check_header(header: bytes, label: str) -> int:
     if expected != sum(header) - sum(header[148:156]) + 8 * ord(" "):
         raise _refused(label, "no tar header", "an uncompressed tar file", "tar")
     size_bytes = _octal(header[124:136])
-    if size_bytes is None or size_bytes > MOST_BYTES:
-        raise _refused(label, "an entry of absurd size", f"at most {MOST_BYTES} bytes", "tar")
+    if size_bytes is None or size_bytes > MAX_TAR_BYTES:
+        raise _refused(label, "an entry of absurd size", f"at most {MAX_TAR_BYTES} bytes", "tar")
     return size_bytes
 
 

@@ -12,7 +12,7 @@ from typing import IO
 def quiet_stderr(is_noise: Callable[[bytes], bool] = lambda _: True) -> Iterator[None]:
     """Hold back what is written to stderr, the descriptor, while the context is open: it is C++
     that writes. Lines that are no noise are written after all; by default every line is."""
-    with _memory() as said:
+    with _memory() as output:
         if sys.stderr is not None:  # as where the process began without one
             sys.stderr.flush()
         try:
@@ -20,13 +20,13 @@ def quiet_stderr(is_noise: Callable[[bytes], bool] = lambda _: True) -> Iterator
         except OSError:  # there is no stderr to protect
             yield
             return
-        os.dup2(said.fileno(), 2)
+        os.dup2(output.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(real, 2)
-            said.seek(0)
-            for line in said.read().splitlines(keepends=True):
+            output.seek(0)
+            for line in output.read().splitlines(keepends=True):
                 if not is_noise(line):
                     os.write(real, line)
             os.close(real)

@@ -90,8 +90,8 @@ class PassedTime:
             since_s = up_s - before.uptime_s
             self._jump(utc_s - before.utc_s - since_s)
         elif boot:
-            most_s = min(OFF_MAX_S, OFF_PER_RUN * before.run_s)
-            self._state.off = (before.latest_s, up_s, most_s)
+            max_s = min(OFF_MAX_S, OFF_PER_RUN * before.run_s)
+            self._state.off = (before.latest_s, up_s, max_s)
             if utc_s < before.utc_s or utc_s > before.utc_s + 365 * DAY_S:
                 self._jump(utc_s - before.utc_s)
         self.advance(utc_s)
@@ -113,10 +113,10 @@ class PassedTime:
         state.run_s += gone_s
         state.uptime_s, state.utc_s = up_s, utc_s
         if state.off is not None:
-            latest_s, first_s, most_s = state.off
+            latest_s, first_s, max_s = state.off
             off_s = utc_s - latest_s - (up_s - first_s)
             if off_s > 0.0:
-                state.passed_s += min(off_s, most_s)
+                state.passed_s += min(off_s, max_s)
                 state.off = None
         state.behind_s = 0.0 if utc_s >= state.latest_s else state.behind_s + gone_s
         if utc_s >= state.latest_s or state.behind_s > DAY_S:

@@ -38,21 +38,21 @@ class LossMeter:
         self._rate = rate
         self._heard_s = 0.0
         self._window_start_s: float | None = None
-        self._least_s = np.inf
+        self._min_s = np.inf
         self._usual_s: float | None = None
 
-    def heard(self, now_s: float, n_frames: int) -> float:
+    def add(self, now_s: float, n_frames: int) -> float:
         """Take in a block that came at `now_s`, on a monotonic clock; seconds found missing."""
         self._heard_s += n_frames / self._rate
         if self._window_start_s is None:
             self._window_start_s = now_s
-        self._least_s = min(self._least_s, now_s - self._heard_s)
+        self._min_s = min(self._min_s, now_s - self._heard_s)
         if now_s - self._window_start_s < _WINDOW_S:
             return 0.0
-        least_s, self._least_s, self._window_start_s = self._least_s, np.inf, now_s
-        missing_s = 0.0 if self._usual_s is None else least_s - self._usual_s
+        min_s, self._min_s, self._window_start_s = self._min_s, np.inf, now_s
+        missing_s = 0.0 if self._usual_s is None else min_s - self._usual_s
         if missing_s < _LEAST_LOSS_S:
-            self._usual_s = least_s
+            self._usual_s = min_s
             return 0.0
         self._heard_s += missing_s
         return missing_s
@@ -153,7 +153,7 @@ class Microphone:
             nonlocal first
             now_s = time.monotonic()
             queue.n_overruns += status.input_overflow
-            gap_s = meter.heard(now_s, n_frames)
+            gap_s = meter.add(now_s, n_frames)
             queue.lost_s += gap_s
             if first and self._ended_s is not None:
                 gap_s = max(0.0, now_s - n_frames / rate - self._ended_s)

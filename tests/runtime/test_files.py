@@ -1,11 +1,14 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from echo_edge import disk
+from echo_edge.disk import write_new
 from echo_edge.errors import OutputError
 from echo_edge.files import save
 
@@ -57,3 +60,30 @@ def test_device_is_written_in_place() -> None:
 def test_full_device() -> None:
     with pytest.raises(OutputError, match="No space left on device"):
         save("text", "/dev/full")
+
+
+def test_a_new_file_has_all_of_it_and_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "name.key"
+
+    write_new(path, b"secret", 0o600)
+
+    assert path.read_bytes() == b"secret"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(OutputError, match=r"name.key: exists already, expected a new name"):
+        write_new(path, b"other")
+    assert path.read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_new_file_that_cannot_be_written_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(disk.os, call, full)
+
+    with pytest.raises(OutputError, match=r"name.key: cannot be written \(No space left"):
+        write_new(tmp_path / "name.key", b"secret")
+
+    assert list(tmp_path.iterdir()) == []

@@ -16,9 +16,9 @@ ROW = 26
 """Height of one bar with the space around it."""
 LABEL = 280
 """Width of the labels left of bars."""
-LONGEST_LABEL = 42
-MOST_POINTS = 400
-LEAST_SPAN = 1e-9
+MAX_LABEL = 42
+MAX_POINTS = 400
+MIN_SPAN = 1e-9
 """What differs by less is drawn as equal."""
 
 
@@ -44,14 +44,15 @@ class Axis:
     """From tick to tick: 1 for what is counted."""
 
 
-def ticks(low: float, high: float, most: int = 6, min_step: float = 0.0) -> list[float]:
+def ticks(low: float, high: float, max_ticks: int = 6, min_step: float = 0.0) -> list[float]:
     """Round numbers from at most `low` to at least `high`, no more than `most` + 2, and at least
     `min_step` apart."""
     span = high - low
-    if not span > LEAST_SPAN:
+    if not span > MIN_SPAN:
         return [low, low + 1.0]
-    magnitude = 10.0 ** math.floor(math.log10(span / most))
-    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10, 20) if span / (m * magnitude) <= most)
+    magnitude = 10.0 ** math.floor(math.log10(span / max_ticks))
+    multiples = (m * magnitude for m in (1, 2, 2.5, 5, 10, 20))
+    step = next(each for each in multiples if span / each <= max_ticks)
     step = max(step, min_step)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
@@ -82,7 +83,7 @@ def _range(values: Sequence[float], axis: Axis) -> tuple[float, float]:
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
     """No more than a screen shows, always with the last."""
-    stride = math.ceil(len(points) / MOST_POINTS)
+    stride = math.ceil(len(points) / MAX_POINTS)
     return [*points[:-1:stride], points[-1]]
 
 
@@ -123,8 +124,8 @@ def _axis_labels(x_axis: Axis, y_axis: Axis) -> Iterator[str]:
 
 def stacked_bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> str:
     """One bar per row, made of named parts in the same order and colours everywhere."""
-    most = max(sum(value for _, value in parts) for _, parts in rows)
-    across = (WIDTH - LABEL - 70) / most if most > 0 else 0.0
+    longest = max(sum(value for _, value in parts) for _, parts in rows)
+    across = (WIDTH - LABEL - 70) / longest if longest > 0 else 0.0
     drawn = []
     for index, (label, parts) in enumerate(rows):
         top, x = index * ROW, float(LABEL)
@@ -170,7 +171,7 @@ def ratios(rows: Sequence[tuple[str, float, float, str]]) -> str:
 
 
 def _row_label(label: str, top: float) -> str:
-    short = label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+    short = label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
     return _text(LABEL - 8, top + ROW / 2 + 4, short, "end")
 
 

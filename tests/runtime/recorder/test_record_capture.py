@@ -199,14 +199,14 @@ def _arrivals(n_blocks: int, rate_error: float = 0.0) -> list[float]:
 def test_a_clock_that_drifts_loses_nothing(rate_error: float) -> None:
     meter = LossMeter(16000)
 
-    assert sum(meter.heard(at, 800) for at in _arrivals(72_000, rate_error)) == 0.0
+    assert sum(meter.add(at, 800) for at in _arrivals(72_000, rate_error)) == 0.0
 
 
 def test_late_blocks_are_not_lost_ones() -> None:
     meter, arrivals = LossMeter(16000), _arrivals(400)
     arrivals[100:180] = [max(at, arrivals[180]) for at in arrivals[100:180]]
 
-    assert sum(meter.heard(at, 800) for at in arrivals) == 0.0
+    assert sum(meter.add(at, 800) for at in arrivals) == 0.0
 
 
 @pytest.mark.parametrize("n_lost", [2, 20, 200])
@@ -214,6 +214,6 @@ def test_missing_blocks_are_found(n_lost: int) -> None:
     meter, arrivals = LossMeter(16000), _arrivals(1000)
     del arrivals[300 : 300 + n_lost]
 
-    lost_s = sum(meter.heard(at, 800) for at in arrivals)
+    lost_s = sum(meter.add(at, 800) for at in arrivals)
 
     assert lost_s == pytest.approx(0.05 * n_lost, abs=0.03)
