@@ -15,7 +15,7 @@ from echo_edge.errors import OutputError
 AnyPath = str | PathLike[str]
 
 CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What a file system answers that has no such thing."""
+"""Errors of a file system that lacks an operation."""
 CURE = "choose a folder that exists, is writable and has room"
 
 

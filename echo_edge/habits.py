@@ -13,10 +13,10 @@ import sys
 import warnings
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
-"""What onnxruntime reads once, while it is imported. Its function disable_telemetry_events comes
+"""A variable that onnxruntime reads once, while it is imported. disable_telemetry_events() comes
 too late: the id is written and the name looked up all the same (tried with 1.32)."""
 YES = frozenset({"1", "true", "yes", "on", "y"})
-"""What onnxruntime takes for a yes, in any case of letters."""
+"""Values that onnxruntime takes for a yes, in any case of letters."""
 FIRST_REPORTING = (1, 29)
 """The first version of onnxruntime that reports on Linux."""
 

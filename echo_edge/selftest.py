@@ -1,4 +1,4 @@
-"""Is the model still itself here? Every graph over one clip, compared with what float torch said.
+"""Is the model still itself here? Every graph over one clip, compared with that of float torch.
 
 The exporter uses the same trace for its parity report, so a board is held to what was promised.
 """
@@ -118,12 +118,12 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a bundle's `selftest/` holds."""
+    """The content of a bundle's `selftest/`."""
 
     clip: Array
     """float32, 16 kHz, `[samples]`."""
     arrays: dict[str, Array]
-    """Output -> what float torch made of the clip."""
+    """Output -> the array that float torch computes from the clip."""
     least_db: dict[str, float]
 
 

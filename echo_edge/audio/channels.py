@@ -16,7 +16,7 @@ from echo_edge.errors import UsageError
 AUTO, MIX, LOUDEST = "auto", "mix", "loudest"
 
 BLOCK_S = 0.1
-KEPT = 0.95
+DECAY = 0.95
 """Of what is remembered of each channel's power, per block: half of it is 1.4 s old."""
 CANCELS, MIXES = 0.1, 0.3
 """The mean cancels from where its power is below the first share of what the mean of unrelated
@@ -44,8 +44,8 @@ class Downmix:
     """The channel, from 0, that is heard instead of the mean at the moment."""
     cancelled: set[int] = field(default_factory=set)
     """Which channels, from 0, had to be heard because the mean of all cancels voices."""
-    _held: list[Array] = field(default_factory=list)
-    _n_held: int = 0
+    _buffer: list[Array] = field(default_factory=list)
+    _n_buffered: int = 0
     _power: NDArray[np.float64] | None = None
     """Of each channel and, last, of the mean; remembered ever more faintly."""
 
@@ -64,24 +64,24 @@ class Downmix:
         if self.channel == MIX:
             return _mean(frames)
         if self._power is not None and len(self._power) != n_channels + 1:
-            self._power, self._held, self._n_held, self.chosen = None, [], 0, None
+            self._power, self._buffer, self._n_buffered, self.chosen = None, [], 0, None
         size, parts = max(1, round(BLOCK_S * rate)), []
         while len(frames):
-            part, frames = np.split(frames, [size - self._n_held])
+            part, frames = np.split(frames, [size - self._n_buffered])
             parts.append(_mean(part) if self.chosen is None else part[:, self.chosen])
-            self._held.append(part)
-            self._n_held += len(part)
-            if self._n_held >= size:
-                self._decide(np.concatenate(self._held))
-                self._held, self._n_held = [], 0
+            self._buffer.append(part)
+            self._n_buffered += len(part)
+            if self._n_buffered >= size:
+                self._decide(np.concatenate(self._buffer))
+                self._buffer, self._n_buffered = [], 0
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def _decide(self, block: Array) -> None:
-        """What is heard from the next frame on."""
+        """Choose the channel from the next frame on."""
         with np.errstate(all="ignore"):  # what is not finite is refused by whoever takes it
             rows = np.column_stack([block, _mean(block)]).astype(np.float64)
             power = np.nan_to_num(rows.var(axis=0))
-        self._power = power if self._power is None else KEPT * self._power + power
+        self._power = power if self._power is None else DECAY * self._power + power
         each, mean = self._power[:-1], self._power[-1]
         if self.channel == AUTO:
             share = CANCELS if self.chosen is None else MIXES
@@ -96,7 +96,7 @@ class Downmix:
 
     @property
     def finding(self) -> str:
-        """What was done about channels that cancel, for one line to the user."""
+        """Which channels cancelled, for one line to the user; empty if none."""
         if not self.cancelled:
             return ""
         used = " and ".join(str(channel + 1) for channel in sorted(self.cancelled))

@@ -1,8 +1,8 @@
-"""What is done to a stream's audio before the frontend hears it, and what is to be said about it.
+"""Conditions a stream's audio before the frontend, and reports what is not nominal about it.
 
 Audio that is nominal passes bit for bit. Rumble is filtered out and the level put right where they
-are not; an offset is the frontend's own work, and clipping can only be told. Everything is decided
-chunk by chunk from what came before, so it does not depend on how the samples were pushed.
+are not; an offset is the frontend's own work, and clipping can only be reported. Everything is
+decided chunk by chunk from earlier ones, so it does not depend on how the samples were pushed.
 """
 
 import math
@@ -16,15 +16,15 @@ from echo_edge.audio.rumble import CUTOFF_HZ, RumbleGate
 from echo_edge.audio.wav import SAMPLE_RATE, Array
 
 OFFSET = 0.01
-"""Of full scale; a mean of more than this is said."""
+"""Of full scale; a mean of more than this is reported."""
 CLIPPED = 0.25
 """Three equal samples at the extreme of a block that reaches so far were cut off there."""
 QUIET = 1e-3
 """Audio that nowhere reaches this (-60 dBFS), nor stands out of its noise, holds no speech."""
-MIN_SAID_S = 5.0
-"""Of less audio nothing is said: it says too little of the signal."""
+MIN_REPORTED_S = 5.0
+"""Of less audio nothing is reported: it says too little of the signal."""
 OFTEN = 0.1
-"""Said is what concerns more than this share of the audio, or of its speech."""
+"""Reported is what concerns more than this share of the audio, or of its speech."""
 
 
 class Conditioner:
@@ -37,14 +37,14 @@ class Conditioner:
         self._n_samples = self._n_chunks = self._n_rumbling = self._n_clipped = 0
         self._peak = 0.0
         self.before = 0.0
-        """What the frontend is to take as heard before the first sample: with an offset it is not
-        0, or the stream would begin with a bang."""
+        """The value that the frontend assumes before the first sample: with an offset it is not 0,
+        or the stream would begin with a bang."""
         self._gains: Counter[int] = Counter()
 
     def push(self, chunk: Array, n_samples: int) -> tuple[Array, int]:
-        """One chunk `[n]` of which the first `n_samples` are real: as it is to be heard, and the
+        """One chunk `[n]` of which the first `n_samples` are real: conditioned, and the
         power of two by which it was multiplied, as an exponent."""
-        self._look(chunk[:n_samples])
+        self._count(chunk[:n_samples])
         samples = self._rumble.push(chunk)
         if not self._n_chunks and not self._rumble.is_on:
             self.before = self._offset()
@@ -54,8 +54,8 @@ class Conditioner:
         self._gains[gain] += 1
         return samples if gain == 0 else samples * np.float32(2.0**gain), gain
 
-    def _look(self, samples: Array) -> None:
-        """Keep what is to be said in the end."""
+    def _count(self, samples: Array) -> None:
+        """Count what is to be reported in the end."""
         self._n_samples += len(samples)
         self._sum += float(samples.sum(dtype=np.float64))
         self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
@@ -68,7 +68,7 @@ class Conditioner:
 
     def finding(self) -> str:
         """Everything about the audio so far that is not nominal, for one line; empty if nothing."""
-        if self._n_samples < MIN_SAID_S * SAMPLE_RATE:
+        if self._n_samples < MIN_REPORTED_S * SAMPLE_RATE:
             return ""
         if not self._peak:
             return "nothing but zeros: is the microphone muted, or is it another channel?"

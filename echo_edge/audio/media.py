@@ -1,4 +1,4 @@
-"""What phones, browsers and Windows record (M4A, MP4, WebM, WMA, AMR), decoded by FFmpeg.
+"""Recordings of phones, browsers and Windows (M4A, MP4, WebM, WMA, AMR), decoded by FFmpeg.
 
 Through PyAV if it is installed, else through the `ffmpeg` on PATH. Either is given an open file and
 the one container to take it for, so that nothing in the file makes it open another file or address.
@@ -35,7 +35,7 @@ _JOINED = {
     "matroska": b"\x1a\x45\xdf\xa3",
     "asf": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
 }
-"""What begins a file, and is looked for within one."""
+"""First bytes of a file, which are looked for within one."""
 
 
 def media_pieces(
@@ -118,7 +118,7 @@ def _refuse(kind: Kind, name: str, reason: str) -> NoReturn:
 
 
 def _one_line(text: str) -> str:
-    """What another program says, fit for a message."""
+    """The output of another program, fit for a message."""
     text = re.sub(r"^\[[^]]*\] *|\S*/dev/fd/\d+: *", "", text)
     return "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
 

@@ -20,7 +20,7 @@ _WINDOW_BYTES = 1 << 16
 
 
 class Frame(NamedTuple):
-    """What the four bytes of a frame's head say of a frame of layer III."""
+    """A frame of layer III, from the four bytes of its head."""
 
     rate: int
     channels: int
@@ -31,7 +31,7 @@ class Frame(NamedTuple):
 
     @property
     def key(self) -> tuple[int, int]:
-        """What does not change within a stream."""
+        """Rate and channels, which do not change within a stream."""
         return self.rate, self.channels
 
 
@@ -185,7 +185,7 @@ def _head(head: bytes, kbps: int) -> bytes:
 
 
 class _Window:
-    """A file, a stretch of which is held."""
+    """A file, a stretch of which is in memory."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self.size = file, size

@@ -30,7 +30,7 @@ from echo_edge.audio.pieces import (
     joined,
     to_blocks,
 )
-from echo_edge.audio.reading import LOOK_S, Reading
+from echo_edge.audio.reading import PEEK_S, Reading
 from echo_edge.audio.sound import COUNT_UNKNOWN, NotSound, open_sound, sound_pieces
 from echo_edge.audio.splice import Part, Stream
 from echo_edge.errors import AudioError
@@ -143,13 +143,13 @@ def _float_peak(file: BinaryIO, name: str) -> float:
         for frames, rate in linear_pieces(*found):
             peak = max(peak, float(np.abs(frames[np.isfinite(frames)]).max(initial=0.0)))
             heard_s += len(frames) / rate
-            if heard_s >= LOOK_S:
+            if heard_s >= PEEK_S:
                 break
     return peak
 
 
 def _streams(file: BinaryIO, kind: Kind | None, name: str) -> list[Stream]:
-    """What to hand to libsndfile, one after the other."""
+    """Streams for libsndfile, one after the other."""
     size = file.seek(0, os.SEEK_END)
     reader = kind.reader if kind is not None else ""
     if reader == "linear":

@@ -1,4 +1,4 @@
-"""How a recording becomes one channel within full scale, and what is to be said about it."""
+"""Turns the frames of a recording into one channel within full scale, and reports what it did."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,19 +14,19 @@ INTEGERS = 16.0
 """Samples beyond this are of an integer's range."""
 BITS = (15, 23, 31)
 """An integer's range, as exponents of two."""
-LOOK_S = 30.0
+PEEK_S = 30.0
 """So much of a file of floating-point samples is looked at before it is read."""
 
 
 @dataclass
 class Reading:
-    """What is done to the frames of one recording. `channel` as of `channels.parse_channel`."""
+    """The conversion of one recording's frames. `channel` as of `channels.parse_channel`."""
 
     channel: str = AUTO
     downmix: Downmix = field(init=False)
     exponent: int = 0
     """Samples are divided by two to the power of this."""
-    _said: str = ""
+    _finding: str = ""
 
     def __post_init__(self) -> None:
         self.downmix = Downmix(self.channel)
@@ -35,7 +35,7 @@ class Reading:
         """Take note of the loudest of the recording's first samples, before they are read."""
         if OVERSHOOT < peak <= INTEGERS:
             self.exponent = math.ceil(math.log2(peak))
-            self._said = f"samples up to {peak:.2g} times full scale"
+            self._finding = f"samples up to {peak:.2g} times full scale"
         elif peak > INTEGERS:
             self._find_range(peak)
 
@@ -50,11 +50,11 @@ class Reading:
 
     @property
     def finding(self) -> str:
-        """What was not nominal, for one line to the user; empty if nothing."""
-        return ", ".join(filter(None, (self._said, self.downmix.finding)))
+        """Everything that was not nominal, for one line to the user; empty if nothing."""
+        return ", ".join(filter(None, (self._finding, self.downmix.finding)))
 
     def _find_range(self, peak: float) -> None:
         bits = next((bits for bits in BITS if peak <= 1.5 * 2.0**bits), 0)
         if bits:
             self.exponent = bits
-            self._said = f"samples of the range of {bits + 1}-bit integers (divided by 2^{bits})"
+            self._finding = f"samples of the range of {bits + 1}-bit integers (divided by 2^{bits})"

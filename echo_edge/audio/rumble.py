@@ -63,7 +63,7 @@ class RumbleGate:
         self.is_on = False
 
     def push(self, chunk: Array) -> Array:
-        """One chunk `[n]`, float32, as it is to be heard."""
+        """One chunk `[n]`, float32, filtered if it rumbles."""
         above = self._filter.push(chunk)
         centred = chunk.astype(np.float64)
         centred -= centred.mean()

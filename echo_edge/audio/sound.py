@@ -1,4 +1,4 @@
-"""What libsndfile decodes: FLAC, Ogg, MP3 and compressed WAV, read forward."""
+"""Audio that libsndfile decodes: FLAC, Ogg, MP3 and compressed WAV, read forward."""
 
 import os
 from collections.abc import Iterator

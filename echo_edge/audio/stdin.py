@@ -103,7 +103,7 @@ def _linear(source: Forward, block_s: float, reading: Reading) -> Iterator[Array
 
 
 def _whole(source: Forward, block_s: float, reading: Reading) -> Iterator[Array]:
-    """What can only be read when it has ended."""
+    """Audio that can only be read when it has ended."""
     with _temporary() as file:
         source.copy_to = file
         _spool(source)

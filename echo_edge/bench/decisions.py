@@ -1,7 +1,7 @@
-"""What a bundle decides on its self-test's clip, beside what float torch decided there.
+"""Decisions of a bundle on its self-test's clip, beside those of float torch.
 
 Noise in dB says how far numbers are apart; these say how many decisions became others. They are
-against float's decisions, not against what was said: for that see `accuracy`.
+against float's decisions, not against the truth: for that see `accuracy`.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Live:
-    """What a paced run took, one value per chunk."""
+    """Times of a paced run, one value per chunk."""
 
     period_s: float
     latency_ms: list[float]

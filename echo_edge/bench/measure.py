@@ -72,7 +72,7 @@ class Contender:
         self.spent_s = dict.fromkeys(session.engines, 0.0)
         """Seconds in each engine since the warm-up."""
         self.samples_ms: list[float] = []
-        """What each push since the warm-up took."""
+        """Milliseconds of each push since the warm-up."""
         self.energy = Energy(sensor) if sensor else None
         """Of those pushes; None where the board has no sensor."""
         timed: dict[str, Engine] = {

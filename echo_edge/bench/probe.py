@@ -1,4 +1,4 @@
-"""What loading a bundle takes, in time and memory, in a process that did nothing yet.
+"""Measures what loading a bundle takes, in time and memory, in a process that did nothing yet.
 
 `python -m echo_edge.bench.probe DIR THREADS ENGINE` is that process.
 """
@@ -93,7 +93,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def probe_afresh(bundle: Bundle, threads: int) -> Probe:
-    """What `probe` finds in a new process. EchoError, with its last line, if that fails."""
+    """The result of `probe` in a new process. EchoError, with its last line, if that fails."""
     command = (
         *(sys.executable, "-m", "echo_edge.bench.probe"),
         *(str(bundle.path), str(threads), bundle.manifest.engine.name),

@@ -196,7 +196,7 @@ class Thermal:
 
 @dataclass(frozen=True)
 class EnergyFacts:
-    """What the sensor covers took while chunks were pushed offline."""
+    """Energy that the sensor measured while chunks were pushed offline."""
 
     sensor: str
     covers: str

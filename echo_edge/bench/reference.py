@@ -21,7 +21,7 @@ from echo_edge.errors import EchoError
 
 BLOCKS, STEPS, WIDTH, HIDDEN = 8, 12, 512, 2048
 AUDIO_S = 0.48
-"""What an encoder with steps of 40 ms hears in one such call."""
+"""The audio that an encoder with steps of 40 ms takes in one such call."""
 FLOP = 2 * 2 * BLOCKS * STEPS * WIDTH * HIDDEN
 WHAT = (
     f"numpy float32, 1 thread: {BLOCKS} x [{STEPS}, {WIDTH}] x [{WIDTH}, {HIDDEN}] x "

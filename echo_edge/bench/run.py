@@ -45,7 +45,7 @@ Tested = tuple[SelfTest, dict[str, float | None], tuple[Accuracy | None, str]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure, and for how long."""
+    """Which configurations to measure, and for how long."""
 
     bundles: Sequence[Bundle]
     threads: Sequence[int]
@@ -172,7 +172,7 @@ def open_bundles(
 
 def _open(folder: str | None) -> Bundle:
     bundle = open_bundle(find_bundle(folder))
-    check_engine(bundle.manifest.engine)  # an absent engine is said before anything runs
+    check_engine(bundle.manifest.engine)  # an absent engine is reported before anything runs
     return bundle
 
 

@@ -1,1 +1,1 @@
-"""What this machine is: processor, memory, heat, energy."""
+"""This machine: processor, memory, heat, energy."""

@@ -128,7 +128,7 @@ class Energy:
 
     @contextmanager
     def window(self) -> Iterator[None]:
-        """What happens inside is counted."""
+        """A context in which energy is counted."""
         every_s, readings, stop = self.sensor.every_s, [self._read()], threading.Event()
         sampler = threading.Thread(target=self._sample, args=(readings, stop, every_s))
         started = time.perf_counter()

@@ -26,7 +26,7 @@ VCGENCMD_LIMIT_S = 5.0
 
 @dataclass(frozen=True)
 class Throttling:
-    """What slows a board down."""
+    """Causes that slow a board down."""
 
     now: tuple[str, ...]
     """Of `THROTTLE_BITS` on a Raspberry Pi, else types of cooling devices at work."""
@@ -59,7 +59,7 @@ def _thermometers(root: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def throttled(root: Path = ROOT) -> Throttling | None:
-    """What slows the board down now, and what did since boot; None where nothing tells."""
+    """Causes that slow the board down now, and did since boot; None where it does not tell."""
     word = _firmware_word(root)
     slowing = _slowing_devices(root)
     events = dict(_event_counters(root))
@@ -77,7 +77,7 @@ def clock_mhz(root: Path = ROOT) -> float | None:
 
 
 def vcgencmd(*arguments: str) -> str:
-    """What the Raspberry Pi's firmware tool says; empty where it is absent or refuses."""
+    """The answer of the Raspberry Pi's firmware tool; empty where it is absent or refuses."""
     try:
         done = subprocess.run(
             ("vcgencmd", *arguments),

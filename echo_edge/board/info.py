@@ -1,4 +1,4 @@
-"""What a number was measured on: the board, its memory, its temperature. Reads /proc and /sys only.
+"""The board that a number is measured on: processor, memory, system. Reads /proc and /sys only.
 
 Every function takes the `root` below which it reads, so recorded trees of other boards can be
 read too. What a board does not tell is "unknown" or None, never an error. Knows nothing about
@@ -50,7 +50,7 @@ ISA_NAMES = {
 """Kernel feature flag to the name in the record: only what changes the speed of int8."""
 
 DMI_PLACEHOLDERS = ("To Be Filled", "System Product Name", "Default string")
-"""What a board maker leaves in the product name when it is never filled in."""
+"""Product names that a board maker never filled in."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Board:
     emulated: bool
     """Timings say nothing about this board: see `is_emulated`."""
     clock_mhz_max: int | None = None
-    """What the fastest core may clock at under the present limits."""
+    """The highest clock of the fastest core under the present limits."""
     power_mode: str | None = None
     """A Jetson's `nvpmodel` mode, such as 15W."""
 
@@ -87,7 +87,7 @@ class MemoryUse:
     """RSS with shared pages divided by their users; None before Linux 4.14."""
     peak_rss_mib: float
     anonymous_mib: float
-    """What no file backs: the part the kernel cannot drop without swap."""
+    """Memory that no file backs: the part the kernel cannot drop without swap."""
 
 
 def read_board(root: Path = ROOT, machine: str | None = None) -> Board:

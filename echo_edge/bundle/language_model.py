@@ -29,7 +29,7 @@ _UNREADABLE = (
     OSError, LookupError, ValueError, EOFError, RuntimeError, MemoryError, zlib.error,
     zipfile.BadZipFile,
 )  # fmt: skip
-"""What a damaged archive raises."""
+"""Errors that a damaged archive raises."""
 
 _ARRAYS = {
     "phones": "S", "sounds": "S", "words": "S", "unigram": "f", "backoff": "f",

@@ -47,7 +47,7 @@ class EngineSpec:
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """What the frontend takes."""
+    """Input of the frontend."""
 
     sample_rate: Annotated[int, one_of(16000)]
     chunk_samples: Count
@@ -65,7 +65,7 @@ class StreamingSpec:
 
 @dataclass(frozen=True)
 class DiarizationSpec:
-    """What the diarization graph takes and says."""
+    """Input and output of the diarization graph."""
 
     window_steps: Count
     hop_steps: Count
@@ -115,7 +115,7 @@ class GraphSpec:
 
 @dataclass(frozen=True)
 class FileSpec:
-    """What a file of the bundle must be, byte for byte."""
+    """Hash and size of a file of the bundle."""
 
     sha256: Sha256
     size_bytes: Size
@@ -236,7 +236,7 @@ def _check_files(manifest: Manifest) -> None:
 
 
 def _check_listing(manifest: Manifest) -> None:
-    """What a small board, or one whose file system ignores case, could not hold."""
+    """Refuse a listing that a small board, or one whose file system ignores case, cannot store."""
     n_files = len(manifest.files)
     if n_files > MAX_FILES:
         raise refusal(f"{_FILE}files", f"{n_files} files", f"at most {MAX_FILES}", "files-count")

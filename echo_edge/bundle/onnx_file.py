@@ -1,5 +1,5 @@
-"""What an .onnx file declares, read without an engine: its inputs and outputs, and that its weights
-are inside. So a file that would make an engine open others never reaches one.
+"""Reads an .onnx file without an engine: its inputs and outputs, and that its weights are inside.
+So a file that would make an engine open others never reaches one.
 
 Reads the few Protocol Buffers fields it needs and knows nothing of what the nodes compute. Strict
 where readers differ: a field that may stand once must not stand twice.
@@ -80,7 +80,7 @@ class _Reader:
         self._n_fields = 0
 
     def walk(self, message: str, start: int, end: int, depth: int) -> None:
-        """Refuse tensors kept outside of this message."""
+        """Refuse tensors that are outside of this message."""
         if depth > _DEEPEST:
             raise _MalformedError("graphs nested too deep")
         inside = _INSIDE[message]

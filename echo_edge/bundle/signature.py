@@ -91,7 +91,7 @@ class _Serialization:
     hash_type: Annotated[str, one_of("sha256")]
     allow_symlinks: Annotated[bool, one_of(False)]
     ignore_paths: tuple[str, ...]
-    """What the signer left out; of no effect here, where every file must be signed."""
+    """Files that the signer left out; of no effect here, where every file must be signed."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class _Statement:
 
 @dataclass(frozen=True)
 class Signed:
-    """What a good signature says."""
+    """The content of a good signature."""
 
     key: PublicKey
     sha256: dict[str, str]
@@ -166,7 +166,7 @@ def sign(name: str, sha256: Mapping[str, str], key: "ec.EllipticCurvePrivateKey"
 
 
 def verify(text: bytes, trusted: TrustedKeys) -> Signed:
-    """What the bytes of a SIGNATURE say, if one of the trusted keys has signed it.
+    """The content of a SIGNATURE, if one of the trusted keys has signed it.
 
     Raises BundleError, or EchoError if cryptography is not installed. Nothing inside the envelope
     is read before the key has vouched for it.
@@ -218,7 +218,7 @@ def _root(digests: Iterable[str]) -> str:
 
 
 def _pae(payload: bytes) -> bytes:
-    """What is signed: DSSE's pre-authentication encoding, which covers the type of the payload."""
+    """The bytes that are signed: DSSE's pre-authentication encoding of the payload and its type."""
     head = f"DSSEv1 {len(_PAYLOAD_TYPE)} {_PAYLOAD_TYPE} {len(payload)} "
     return head.encode() + payload
 

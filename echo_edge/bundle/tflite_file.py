@@ -1,5 +1,5 @@
-"""What a .tflite file declares, read without an engine: its inputs and outputs, and that its
-weights are inside. So a file that would make an engine open others never reaches one.
+"""Reads a .tflite file without an engine: its inputs and outputs, and that its weights are
+inside. So a file that would make an engine open others never reaches one.
 
 Reads the few FlatBuffers tables it needs and knows nothing of what the operators compute.
 """

@@ -30,7 +30,7 @@ _MAX_UNPACKED_BYTES = 64 << 20
 _RENEW = "the file is damaged or was changed: copy or export the bundle again"
 
 _FORMATS = {"onnx": check_onnx, "tflite": check_tflite}
-"""Files that an engine could be told by to open others, or that declare tensors."""
+"""Formats that can make an engine open other files, or that declare tensors, and their readers."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Bundle:
     manifest: Manifest
     manifest_sha256: str
     tokens: tuple[str, ...]
-    """What each output of the asr graph writes; `tokens[0]` is `<blank>`, the space is " "."""
+    """The text of each output of the asr graph; `tokens[0]` is `<blank>`, the space is " "."""
     language: LanguageModel | None
     signer: str | None = None
     """File name of the trusted key that signed it, if that was asked for."""
@@ -164,7 +164,7 @@ def _check_regular(folder: Path, name: str) -> None:
 
 
 def kind(mode: int) -> str:
-    """What a file of this mode is, if it is no regular one."""
+    """The kind of a file of this mode, in words, if it is no regular one."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
     return "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"

@@ -129,7 +129,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _keys_for(folder: Path, args: argparse.Namespace) -> "TrustedKeys | None":
-    """What to verify the bundle with. Unsigned ones pass where no key is trusted at all: there is
+    """Keys to verify the bundle with. Unsigned ones pass where no key is trusted at all: there is
     nothing to compare with; and where --allow-unsigned says so."""
     is_signed = (folder / "SIGNATURE").exists()
     if not is_signed and (args.allow_unsigned or not args.keys.exists()):

@@ -177,7 +177,7 @@ def _board() -> Check:
 
 
 def _speed() -> Iterator[Check]:
-    """What makes a board slower than it is."""
+    """Settings that make a board slower than it can be."""
     governor = board.read_board().governor
     if governor is not None:
         note = "" if governor == "performance" else ": for `echo-edge bench` set performance"

@@ -27,7 +27,7 @@ Array = NDArray[np.float32]
 
 @dataclass
 class Work:
-    """One recording. What goes wrong after something was heard is kept in `problems`, and what can
+    """One recording. What goes wrong after some audio was processed is in `problems`, and what can
     still be done is done."""
 
     args: argparse.Namespace
@@ -44,7 +44,7 @@ class Work:
     started_s: float = field(default_factory=time.monotonic)
 
     def do(self, blocks: Iterator[Array]) -> None:
-        """All of it. Raises EchoError, or Stopped, only where nothing was heard."""
+        """All of it. Raises EchoError, or Stopped, only where no audio was processed."""
         if self.args.separate is None:
             self._hear(blocks)
         elif self.args.audio == "-" or math.isfinite(self.args.latency_s):
@@ -120,7 +120,7 @@ class Work:
                 self.problems.append(error)
 
     def _hear_and_separate(self, blocks: Iterator[Array]) -> None:
-        """As many voices as the bundle separates at once, while they are heard."""
+        """As many voices as the bundle separates at once, while audio comes."""
         max_sources = self.session.bundle.manifest.separation.max_sources
         writer = SourceWriter(self.args.separate, max_sources)
         try:
@@ -136,7 +136,7 @@ class Work:
             self.problems.append(writer.error)
 
     def _hear_then_separate(self, blocks: Iterator[Array]) -> None:
-        """A file is heard again when all voices are known; the folder is made, or refused, now."""
+        """A file is read again when all voices are known; the folder is made, or refused, now."""
         with SourceWriter(self.args.separate, 0):
             check_sources(self.args.separate, self.args.max_speakers + 1)
             stream, whole = self._hear(blocks)
@@ -150,7 +150,7 @@ class Work:
                 self.problems.append(error)
 
     def _separate(self, stream: Stream, whole: Result) -> None:
-        """A file for every speaker and, if there is more, the rest, of as much as was heard."""
+        """A file for every speaker and, if there is more, the rest, of as much as was processed."""
 
         def again() -> Iterator[Array]:
             with suppress(AudioError):  # it breaks off where it did before

@@ -13,7 +13,7 @@ import signal
 import stat
 import termios
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -84,7 +84,7 @@ class EndSoon(_Handlers):
         os.write(self._wake, b"!")
 
     def input(self, number: int) -> io.BufferedReader:
-        """What comes from a descriptor, until its end or the first signal."""
+        """The input of a descriptor, until its end or the first signal."""
         return io.BufferedReader(_Input(number, self._waker))
 
 

@@ -86,7 +86,7 @@ class Streams:
 
 
 ACTIVE = Streams()
-"""Those of the command that runs."""
+"""Standard streams of the command that runs."""
 
 
 def say(text: object) -> None:

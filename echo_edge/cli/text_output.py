@@ -84,7 +84,7 @@ class TextOutput:
                 self._file.withdraw()
 
     def _rest(self, whole: str) -> str:
-        """What the file lacks."""
+        """The text that the file lacks."""
         assert self._file is not None  # noqa: S101 - there is one
         if self._file.grows:
             if not whole.startswith(self._written):

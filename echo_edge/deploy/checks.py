@@ -1,4 +1,4 @@
-"""What must hold of a bundle and of this device before anything is written.
+"""Checks of a bundle and of this device before anything is written.
 
 Each check raises; none changes anything. `install.py` calls them in turn.
 """
@@ -16,7 +16,7 @@ from echo_edge.errors import BundleError, OutputError
 
 _ARCHITECTURES = {"x86_64": "x86-64", "amd64": "x86-64", "arm64": "aarch64"}
 _SPARE_BYTES = 4 << 20
-"""What a file system takes for its own use when it stores a bundle."""
+"""Room for the file system's own use when it stores a bundle."""
 
 
 def check_fits(manifest: Manifest, manifest_bytes: int, source: Source) -> None:

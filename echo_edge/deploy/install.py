@@ -38,7 +38,7 @@ SLOTS = ("a", "b")
 
 @dataclass(frozen=True)
 class Policy:
-    """What is accepted."""
+    """Which bundles may be installed."""
 
     trusted: TrustedKeys
     allow_unsigned: bool = False
@@ -46,13 +46,13 @@ class Policy:
     allow_downgrade: bool = False
 
     def keys(self, is_signed: bool) -> TrustedKeys | None:
-        """What `open_bundle` is to verify with."""
+        """Keys for `open_bundle` to verify with; None verifies no signature."""
         return None if self.allow_unsigned and not is_signed else self.trusted
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What runs now, and what can be gone back to."""
+    """The bundle that runs now, and the one to go back to."""
 
     bundle: Bundle
     slot: str
@@ -184,7 +184,7 @@ def _other(root: Path) -> Path:
 
 
 def _manifest(slot: Path) -> Manifest | None:
-    """What the bundle in a slot says of itself, if there is a legible one."""
+    """The manifest of the bundle in a slot, if there is a legible one."""
     try:
         return parse((slot / "manifest.json").read_bytes())
     except (OSError, BundleError):

@@ -1,4 +1,4 @@
-"""What runs a graph: one small file per engine, one protocol, one table from name to engine.
+"""Engines run graphs: one small file per engine, one protocol, one table from name to engine.
 
 An engine knows one graph file and nothing of what it computes.
 """

@@ -27,7 +27,7 @@ SOURCE = Path(__file__).with_name("executorch_shim.cpp")
 DEFINITIONS = (
     "C10_USING_CUSTOM_GENERATED_MACROS", "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL",
 )  # fmt: skip
-"""What executorch's own libraries were compiled with, as their CMake configuration says."""
+"""Definitions of executorch's own libraries, as their CMake configuration has them."""
 PARTS = ("executorch", "executorch_threadpool", "executorch_kernels_optimized",
          "executorch_backend_xnnpack")  # fmt: skip
 """The libraries of the wheel that a graph needs, in the order in which they need each other."""

@@ -1,4 +1,4 @@
-"""A graph with its state: what a stream passes from chunk to chunk, kept by name."""
+"""A graph with its state: tensors that a stream passes from chunk to chunk, by name."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What native libraries write about themselves, kept from the user."""
+"""Hides from the user what native libraries write to standard error about themselves."""
 
 import os
 import sys

@@ -36,7 +36,7 @@ QUEUE_S = 30.0
 
 @dataclass(frozen=True)
 class Block:
-    """What a source heard: float32 `[frames, channels]` at `rate` Hz, `gap_s` after the last."""
+    """Audio of an input: float32 `[frames, channels]` at `rate` Hz, `gap_s` after the last one."""
 
     frames: Array
     rate: int
@@ -109,13 +109,13 @@ class AudioInput(Protocol):
 
     name: str
     problem: str | None
-    """What keeps it from recording at the moment."""
+    """Why it cannot record at the moment; None if it can."""
     downmix: Downmix
     """How the frames that it puts into the queue become one channel."""
 
     @property
     def finding(self) -> str:
-        """What is not nominal about what it heard; empty if nothing."""
+        """Everything about its audio that is not nominal; empty if nothing."""
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Put blocks into `queue` until the source ends or `stop` is set. Raises AudioError."""
@@ -145,7 +145,7 @@ class FileInput:
         for block in read_blocks(self.name, BLOCK_S, self._reading):
             n_samples += len(block)
             due = started + n_samples / SAMPLE_RATE / self._pace if self._pace else 0.0
-            # A microphone hands a block over when its last sample was heard, not before.
+            # A microphone hands a block over when its last sample was recorded, not before.
             if stop.wait(max(0.0, due - time.monotonic())):
                 return
             queue.put(Block(block[:, None], SAMPLE_RATE), wait=True)
@@ -185,11 +185,11 @@ class Converter:
         self._resample = resampler(SAMPLE_RATE)
 
     def convert(self, block: Block) -> Samples:
-        """What is complete with this block."""
+        """The samples that are complete with this block, int16 `[n]`."""
         return _to_int16(self._resample(self._downmix.push(block.frames, block.rate), False))
 
     def finish(self, rate: int | None = None) -> Samples:
-        """What it still holds; it starts afresh, for blocks of another `rate` if one is given."""
+        """The samples that are left, int16 `[n]`; the next block may have another `rate`."""
         rest = _to_int16(self._resample(np.zeros(0, np.float32), True))
         self.rate = rate or self.rate
         self._resample = resampler(self.rate)

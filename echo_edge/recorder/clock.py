@@ -135,7 +135,7 @@ class PassedTime:
         self.jumped_s = by_s if abs(by_s) >= JUMP_S else 0.0
 
     def _read(self) -> _State | None:
-        """What is there, if it is whole."""
+        """The state of an earlier recorder, if it is whole."""
         try:
             document = read_json(self._path.read_bytes(), STATE)
             state: _State = convert(document, _State, f"{STATE}: ", lenient=True)

@@ -1,4 +1,4 @@
-"""Lines of the recorder: what its transcriber reports, what is logged, what programs are told.
+"""Messages of the recorder: those of its transcriber, those it logs, those for other programs.
 
 Each is a frozen dataclass and one line of JSON, whose key `type` is its name in TYPES. Knows
 nothing of files and processes.
@@ -124,7 +124,8 @@ class Event:
 def to_line(message: Message | Event) -> Line:
     """The keys of a message, `type` first."""
     if isinstance(message, Event):
-        return {"type": message.name, "at_s": message.at_s, "utc": message.utc} | message.fields
+        known: Line = {"type": message.name, "at_s": message.at_s, "utc": message.utc}
+        return known | dict(message.fields)
     return {"type": NAMES[type(message)]} | {n: _plain(v) for n, v in vars(message).items()}
 
 
@@ -156,8 +157,11 @@ def forget_between(messages: Iterable[Item], start_s: float, end_s: float) -> li
     """The messages without the speech in a part of the recording: turns are cut, words dropped."""
     left: list[Item] = []
     for message in messages:
-        is_speech = isinstance(message, Turn | Word)
-        if not is_speech or message.end_s <= start_s or message.start_s >= end_s:
+        if (
+            not isinstance(message, Turn | Word)
+            or message.end_s <= start_s
+            or message.start_s >= end_s
+        ):
             left.append(message)
         elif isinstance(message, Turn):
             if message.start_s < start_s:

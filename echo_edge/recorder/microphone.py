@@ -76,7 +76,7 @@ class Microphone:
         self.downmix = Downmix(channel, self.name)
         self.downmix.push(np.zeros((0, self._device.channels), np.float32), SAMPLE_RATE)  # raises
         self._ended_s: float | None = None
-        """When the last frame was heard, on the monotonic clock."""
+        """When the last frame arrived, on the monotonic clock."""
 
     @property
     def finding(self) -> str:
@@ -146,7 +146,7 @@ class Microphone:
         raise AudioError("has no input channel")
 
     def _callback(self, queue: BlockQueue, rate: int) -> Callable[..., None]:
-        """What PortAudio calls with every block of a stream that was just opened."""
+        """The function for PortAudio to call with every block of a stream that was just opened."""
         meter, first = LossMeter(rate), True
 
         def callback(data: NDArray[np.float32], n_frames: int, _: Any, status: Any) -> None:

@@ -50,7 +50,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be deleted, and when recording must stop."""
+    """Limits of storage: when old recordings go, and when recording must stop."""
 
     keep_days: float | None = None
     """Recordings that ended longer ago go, results included; days that passed, not the clock's."""

@@ -34,7 +34,7 @@ class Recording:
         recordings.make_folder(self._out)
         self._mount = MountPoint(self._out)
         self.lacks: set[str] = set()
-        """What this storage cannot do."""
+        """Operations that this storage lacks, in words."""
         self._locks: list[Lock] = []
         self._out_lock = self._lock_out()
         now = utc_now()

@@ -38,7 +38,7 @@ def recover(
     """Recover a recording, or all in a folder that need it; how many were recovered.
 
     `load` gives a session of the bundle with so many threads and is called only if there is work;
-    `progress` is told the share that is done, 0 to 1; `adjust` may change the options with which it
+    `progress` gets the share that is done, 0 to 1; `adjust` may change the options with which it
     was recorded. A recording in progress is left alone, one that is complete too. Raises EchoError;
     of several recordings each gets its chance.
     """

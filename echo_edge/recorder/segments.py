@@ -1,6 +1,6 @@
 """Audio segments: 16 kHz mono 16-bit WAV files, each named after its first sample in the recording.
 
-Samples are appended and fsynced; only then the header is told of them. So at any moment, power cut
+Samples are appended and fsynced; only then the header counts them. So at any moment, power cut
 included, the header promises no more than is there, every player opens the file, and what lies
 behind the promise is audio that `repair` adds to it. Where numbers leave a gap, nothing was
 recorded.
@@ -42,7 +42,7 @@ class Segment:
 
     @property
     def n_samples(self) -> int:
-        """What the file holds, whatever its header says; 0 if it is gone."""
+        """Samples in the file, whatever its header says; 0 if it is gone."""
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:

@@ -6,7 +6,7 @@ stdout as JSON lines. The end of stdin without `stop` means that the recorder is
 and `--recover` finishes the work.
 
     hold, go              no room for results: wait; go on
-    forget FIRST END      delete what was said between two samples
+    forget FIRST END      delete the speech between two samples
     stop                  no more audio comes: finish
 """
 
@@ -51,7 +51,7 @@ from echo_edge.stream import Stream
 from echo_edge.writers import formats
 
 GAP_S = 5.0
-"""So much silence is heard instead of a gap: enough for every word and turn before it to end."""
+"""So much silence replaces a longer gap: enough for every word and turn before it to end."""
 SIGNAL_SAMPLES = 60 * SAMPLE_RATE
 """As often as this, and at the end, it is reported if the signal is not nominal."""
 _POLL_S = 0.05
@@ -101,7 +101,7 @@ class Transcriber:
             self._sync()
             return False
         place, samples = found
-        if place < self._place:  # storage failed, and a part of what we heard is there again
+        if place < self._place:  # storage failed, and a part of what we processed is there again
             samples = samples[self._place - place :]
             place = self._place
             if not len(samples):
@@ -132,7 +132,7 @@ class Transcriber:
         self._log.close()
 
     def forget(self, first: int, end: int) -> None:
-        """Delete what was said from sample `first` to `end`, also what is yet to be decided."""
+        """Delete the speech from sample `first` to `end`, also what is yet to be decided."""
         self._forgotten.append((first / SAMPLE_RATE, end / SAMPLE_RATE))
         self._log.close()
         forget_in(self._folder, *self._forgotten[-1])

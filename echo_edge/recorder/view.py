@@ -37,7 +37,7 @@ class Status:
     """0 to 1."""
     paused: bool
     problem: str | None
-    """What is wrong at the moment."""
+    """Why nothing is recorded at the moment, if so."""
 
 
 class View(Protocol):
@@ -162,7 +162,7 @@ class JsonView:
             self._out.write(dump(message))
 
     def status(self, status: Status) -> None:  # noqa: ARG002 - of no use to programs
-        """Nothing new: programs are told of events."""
+        """Nothing new: programs get events."""
         self._out.flush()
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class TerminalView:
         self._out.write(f"{self._clear()}{printable}\n")
 
     def _clear(self) -> str:
-        """What removes the line that is drawn anew."""
+        """The characters that remove the line that is drawn anew."""
         return "\r\x1b[K" if self._live and self._out.is_ours else ""
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from echo_edge import disk
 from echo_edge.disk import write_new
 from echo_edge.errors import OutputError
 from echo_edge.files import save
@@ -81,7 +80,7 @@ def test_a_new_file_that_cannot_be_written_is_not_there(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(disk.os, call, full)
+    monkeypatch.setattr(os, call, full)
 
     with pytest.raises(OutputError, match=r"name.key: cannot be written \(No space left"):
         write_new(tmp_path / "name.key", b"secret")

@@ -19,7 +19,7 @@ LABEL = 280
 MAX_LABEL = 42
 MAX_POINTS = 400
 MIN_SPAN = 1e-9
-"""What differs by less is drawn as equal."""
+"""Values that differ by less are drawn as equal."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What one direction of a plot means, and from where to where it goes at least."""
+    """One direction of a plot: its label, and the range that it covers at least."""
 
     label: str
     low: float = 0.0
@@ -45,7 +45,7 @@ class Axis:
 
 
 def ticks(low: float, high: float, max_ticks: int = 6, min_step: float = 0.0) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, no more than `most` + 2, and at least
+    """Round numbers from at most `low` to at least `high`, no more than `max_ticks` + 2, at least
     `min_step` apart."""
     span = high - low
     if not span > MIN_SPAN:
