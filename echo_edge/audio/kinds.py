@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from echo_edge.audio.layout import find_magic
-from echo_edge.audio.mp3 import parse_frame, told_frames
+from echo_edge.audio.mp3 import parse_frame, declared_frames
 
 HEAD_BYTES = 8192
 """Enough for every look, three frames of MP3 included."""
@@ -97,7 +97,7 @@ def _n_frames(head: bytes, measure: Callable[[bytes], int], enough: int = 3) -> 
 def _has_index(head: bytes) -> bool:
     """Whether an MP3 begins with the index that most have."""
     frame = parse_frame(head[:4])
-    return frame is not None and told_frames(head, frame) is not None
+    return frame is not None and declared_frames(head, frame) is not None
 
 
 def _mpeg_bytes(head: bytes) -> int:

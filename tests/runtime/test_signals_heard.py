@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import echo_edge
-from echo_edge.recorder import messages as lines
+from echo_edge.recorder import log
 from echo_edge.result import Result, Turn
 from tests.runtime.signals import SIGNALS, alike, signal, speech
 
@@ -253,7 +253,7 @@ def test_record_hears_them_alike(
     [session] = [each.parent for each in out.glob("*/result.json")]
     found = of_json((session / "result.json").read_text())
     assert_alike(found, nominal, f"{name} of 16 bits" if name == "-55 dB" else name)
-    events = [e for e in lines.read_lines(session / lines.EVENTS) if e["type"] == "signal"]
+    events = [e for e in log.read_lines(session / log.EVENTS) if e["type"] == "signal"]
     message = "channels out of phase" if way else SIGNALS[name][1]
     if not message:
         assert (events, done.err) == ([], "")

@@ -13,7 +13,7 @@ import soundfile
 
 from echo_edge.recorder import clock, recordings, retention
 from echo_edge.recorder.capture import FileInput
-from echo_edge.recorder.clock import DAY_S, STATE, ClockWatch, PassedTime
+from echo_edge.recorder.clock import DAY_S, STATE, ClockMonitor, PassedTime
 from echo_edge.recorder.options import Limits
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recordings import ClockJump
@@ -239,7 +239,7 @@ def test_many_sessions_of_one_second_are_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by_s", [-3600.0, 3650 * DAY_S, 7.0])
 def test_a_clock_that_is_set_is_seen(board: Board, by_s: float) -> None:
-    watch = ClockWatch(board.utc.timestamp())
+    watch = ClockMonitor(board.utc.timestamp())
     board.runs(HOUR_S, HOUR_S + 1.0)  # drift, or a step of a time server
     assert watch.jumped_s(board.utc.timestamp()) == 0.0
     board.runs(1.0, 1.0 + by_s)
