@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from echo_edge.audio.layout import find_magic
-from echo_edge.audio.mp3 import parse_frame, declared_frames
+from echo_edge.audio.mp3 import declared_frames, parse_frame
 
 HEAD_BYTES = 8192
 """Enough for every look, three frames of MP3 included."""

@@ -26,21 +26,33 @@ class Metric:
 
 
 METRICS = (
-    Metric("x_gemm", lambda r: r.reference and r.reference.rtf_ratio, 10, on_any_board=True),
+    Metric(
+        "x_gemm", lambda r: r.reference.rtf_ratio if r.reference else None, 10, on_any_board=True
+    ),
     Metric("rtf", lambda r: r.rtf, 10),
     Metric("p50_ms", lambda r: r.latency_ms.p50, 10),
     Metric("p90_ms", lambda r: r.latency_ms.p90, 10),
     Metric("p99_ms", lambda r: r.latency_ms.p99, 25),
-    Metric("live_p99_ms", lambda r: r.live and r.live.latency_ms.p99, 50),
-    Metric("live_misses", lambda r: r.live and r.live.deadline_misses, 0),
+    Metric("live_p99_ms", lambda r: r.live.latency_ms.p99 if r.live else None, 50),
+    Metric("live_misses", lambda r: r.live.deadline_misses if r.live else None, 0),
     Metric("encoder_ms", lambda r: r.phases_ms.encoder, 10),
     Metric("decoding_ms", lambda r: r.phases_ms.decoding, 25),
     Metric("load_warm_ms", lambda r: r.load_ms.warm, 25),
     Metric("first_result_ms", lambda r: r.first_result_ms, 25),
     Metric("rss_peak_mib", lambda r: r.rss_mib.peak, 5, on_any_board=True),
-    Metric("der_percent", lambda r: r.accuracy and r.accuracy.der_percent, 25, on_any_board=True),
-    Metric("wer_percent", lambda r: r.accuracy and r.accuracy.wer_percent, 10, on_any_board=True),
-    Metric("joules_per_audio_s", lambda r: r.energy and r.energy.joules_per_audio_s, 10),
+    Metric(
+        "der_percent",
+        lambda r: r.accuracy.der_percent if r.accuracy else None,
+        25,
+        on_any_board=True,
+    ),
+    Metric(
+        "wer_percent",
+        lambda r: r.accuracy.wer_percent if r.accuracy else None,
+        10,
+        on_any_board=True,
+    ),
+    Metric("joules_per_audio_s", lambda r: r.energy.joules_per_audio_s if r.energy else None, 10),
 )
 
 
