@@ -199,7 +199,7 @@ def _phases(measurement: Measurement) -> Phases:
 
 
 def _thermal(samples: Sequence[MachineSample]) -> Thermal:
-    states = (
+    before, after = (
         MachineState(dict(each.temperature_c), each.throttling)
         for each in (samples[0], samples[-1])
     )
@@ -209,7 +209,7 @@ def _thermal(samples: Sequence[MachineSample]) -> Thermal:
         )
         for each in samples
     )
-    return Thermal(*states, tuple(over_time))
+    return Thermal(before, after, tuple(over_time))
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:

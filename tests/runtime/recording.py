@@ -1,5 +1,6 @@
 """What the recorder's tests share: a noise, what was kept of it, a view that remembers."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from echo_edge.recorder import controls, log
+from echo_edge.recorder.capture import FileInput
 from echo_edge.recorder.messages import Event, Message
 from echo_edge.recorder.options import Limits, Options, Settings
 from echo_edge.recorder.recorder import Recorder
@@ -29,6 +31,11 @@ def noise(seconds: float) -> Samples:
 def audio_of(folder: Path) -> list[int]:
     pieces = [soundfile.read(each.path, dtype="int16")[0] for each in segments(folder)]
     return np.concatenate(pieces).tolist() if pieces else []
+
+
+def samples_of(wav: Path) -> list[int]:
+    samples: list[int] = soundfile.read(wav, dtype="int16")[0].tolist()
+    return samples
 
 
 def events_of(folder: Path) -> list[str]:
@@ -71,3 +78,21 @@ def settings_for(out: Path, **changes: Any) -> Settings:
 def record(recorder: Recorder) -> int:
     with controls.Controls(keys=False) as control:
         return recorder.run(control)
+
+
+def recorder_of(wav: Path, settings: Settings, view: Heard | None = None) -> Recorder:
+    """A recorder of an audio file that comes three times as fast as from a microphone."""
+    return Recorder(FileInput(str(wav), 3.0), view or Heard(), settings)
+
+
+def in_the_meantime(recorder: Recorder, action: Callable[[], None]) -> int:
+    """Record; in the middle of it something happens to the storage."""
+    actor = threading.Timer(0.8, action)
+    actor.start()
+    try:
+        return record(recorder)
+    finally:
+        actor.join()
+
+
+SIX_SECONDS = noise(6.0)

@@ -1,12 +1,8 @@
 """`--out` and `--separate` before the work: what is refused, what is kept of what was there."""
 
 import os
-import resource
 import socket
 import stat
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +10,10 @@ from typing import Any
 import pytest
 import soundfile
 
-from echo_edge import cli
-from echo_edge.bundle.find import find_bundle
+from tests.runtime.cli.processes import NO_SPEECH
 from tests.runtime.recording import SECOND, noise
 
 Command = Callable[..., Any]
-
-COMMAND = [sys.executable, "-m", "echo_edge"]
-NO_SPEECH = "(no speech found)\n"
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[int, bytes | None]]:
@@ -198,196 +190,6 @@ class TestWhatWasThere:
 
         assert out.read_text() == "old"
         assert list(tmp_path.glob("*.partial")) == []
-
-
-@pytest.fixture
-def somebody(command: Command, wav: Path) -> Callable[..., tuple[int, str, str]]:
-    """The command as a user who is not root, in folders that are root's; exit code and outputs."""
-    if os.geteuid() != 0:
-        pytest.skip("only root becomes somebody else")
-    command("run", wav).worked()  # imports everything: the interpreter may be root's too
-    folder = wav.parent
-    while folder != Path(tempfile.gettempdir()):
-        folder.chmod(0o755)
-        folder = folder.parent
-    for path in wav.parent.rglob("*"):
-        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-
-    def run(*words: object) -> tuple[int, str, str]:
-        outputs = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115 - closed below
-        child = os.fork()
-        if child == 0:
-            code = 99
-            try:
-                for number, file in enumerate(outputs, 1):
-                    os.dup2(file.fileno(), number)
-                sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
-                code = cli.main(["run", str(wav), *map(str, words)])
-            finally:
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        texts = []
-        for file in outputs:
-            file.seek(0)
-            texts.append(file.read().decode())
-            file.close()
-        return code, texts[0], texts[1]
-
-    return run
-
-
-class TestPermissions:
-    def test_file_that_may_only_be_read(self, somebody: Command, wav: Path) -> None:
-        out = wav.parent / "out.txt"
-        out.write_text("old")
-        wav.parent.chmod(0o777)
-        out.chmod(0o644)
-
-        code, shown, error = somebody("--out", out)
-
-        assert (code, shown) == (1, "")
-        assert "Permission denied" in error
-        assert out.read_text() == "old"
-
-    def test_folder_that_may_only_be_read(self, somebody: Command, wav: Path) -> None:
-        code, shown, error = somebody("--out", wav.parent / "out.txt")
-
-        assert (code, shown) == (1, "")
-        assert "Permission denied" in error
-
-    @pytest.mark.parametrize("folder_mode", [0o755, 0o1777, 0o777])
-    def test_file_of_somebody_else(self, somebody: Command, wav: Path, folder_mode: int) -> None:
-        """It can be written, its folder cannot, or not by us: it stays the other's."""
-        out = wav.parent / "out.txt"
-        out.write_text("old and longer than what comes")
-        out.chmod(0o666)
-        wav.parent.chmod(folder_mode)
-
-        assert somebody("--out", out) == (0, "", "")
-        assert out.read_text() == NO_SPEECH
-        assert (out.stat().st_uid, stat.S_IMODE(out.stat().st_mode)) == (0, 0o666)
-        assert list(wav.parent.glob("*.partial")) == []
-
-    def test_folder_of_voices(self, somebody: Command, wav: Path) -> None:
-        code, _, error = somebody("--separate", wav.parent / "v")
-
-        assert (code, error.count("\n")) == (1, 1)
-        assert "cannot be written (Permission denied)" in error
-
-
-class TestMeantToBeSo:
-    """Devices and pipes that somebody names are written as they are."""
-
-    @pytest.mark.parametrize("path", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"])
-    @pytest.mark.parametrize("how", ["file", "append", "pipe"])
-    def test_standard_output(self, wav: Path, null_bundle: Path, path: str, how: str) -> None:
-        shown = wav.parent / "shown"
-        shown.write_text("before\n")
-        where = {"file": "> shown", "append": ">> shown", "pipe": "| cat > shown"}[how]
-        words = " ".join(f"'{word}'" for word in COMMAND)
-
-        subprocess.run(
-            ["bash", "-c", f"{words} run a.wav --out {path} {where}"], cwd=wav.parent, check=True,
-            env=os.environ | {"ECHO_EDGE_BUNDLE": str(null_bundle)},
-        )  # fmt: skip
-
-        assert shown.read_text() == ("before\n" if how == "append" else "") + NO_SPEECH
-        assert list(wav.parent.glob("*.partial")) == []
-
-    def test_named_pipe(self, process: Command, wav: Path) -> None:
-        pipe = wav.parent / "pipe"
-        os.mkfifo(pipe)
-        reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
-
-        process("run", wav, "--out", pipe).worked()
-
-        assert reader.communicate(timeout=30)[0].decode() == NO_SPEECH
-        assert stat.S_ISFIFO(pipe.stat().st_mode)
-
-    def test_full_device(self, process: Command, wav: Path) -> None:
-        """The text is on standard output after all."""
-        outcome = process("run", wav, "--out", "/dev/full")
-
-        outcome.failed(1, "/dev/full: cannot be written .No space left on device.*standard output")
-        assert outcome.out == NO_SPEECH
-
-    def test_null(self, process: Command, wav: Path) -> None:
-        process("run", wav, "--out", "/dev/null").worked()
-
-        assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
-
-
-def _small_files(n_bytes: int) -> Callable[[], None]:
-    """Files of so many bytes at most, as on a disk that fills up."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
-
-    return limit
-
-
-class TestDiskFull:
-    """What was heard is not lost, and one line says where it is."""
-
-    @pytest.fixture
-    def clip(self) -> Path:
-        return find_bundle(None) / "selftest" / "labelled.flac"
-
-    @pytest.mark.parametrize("options", [["--latency-s", "2"], [], ["--format", "json"]], ids=str)
-    def test_text(self, tmp_path: Path, clip: Path, options: list[str]) -> None:
-        out = tmp_path / "out"
-        out.write_text("old")
-        words = [*COMMAND, "run", str(clip), "--no-voices", *options]
-        whole = subprocess.run(words, capture_output=True, check=True, text=True)
-
-        done = subprocess.run(
-            [*words, "--out", str(out)], capture_output=True, check=False, text=True,
-            preexec_fn=_small_files(700),
-        )  # fmt: skip
-
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1
-        assert "File too large" in done.stderr
-        assert "the text is on standard output" in done.stderr
-        if "json" not in options:
-            assert done.stdout == whole.stdout
-        assert out.read_text() == "old"
-        assert list(tmp_path.iterdir()) == [out]
-
-    def test_text_that_nobody_takes(self, tmp_path: Path, clip: Path) -> None:
-        """Then whole lines stay in the file that grew."""
-        with Path("/dev/full").open("wb") as full:
-            done = subprocess.run(
-                [*COMMAND, "run", str(clip), "--no-voices", "--latency-s", "2", "--out", "t.txt"],
-                stdout=full, stderr=subprocess.PIPE, check=False, cwd=tmp_path, text=True,
-                preexec_fn=_small_files(700),
-            )  # fmt: skip
-
-        assert done.returncode == 1
-        (left,) = tmp_path.iterdir()
-        assert left.name in done.stderr
-        assert left.read_text().endswith("\n")
-        assert left.read_text().count("\n") >= 3
-
-    @pytest.mark.parametrize("options", [["--latency-s", "2"], []], ids=str)
-    @pytest.mark.parametrize("name", ["txt", "json"])
-    def test_voices(self, tmp_path: Path, clip: Path, options: list[str], name: str) -> None:
-        """The text is written all the same; no voice is there in part."""
-        done = subprocess.run(
-            [*COMMAND, "run", str(clip), "--no-voices", *options, "--separate", "v", "--format",
-             name, "--out", "t"],
-            capture_output=True, check=False, cwd=tmp_path, text=True,
-            preexec_fn=_small_files(200_000),
-        )  # fmt: skip
-
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "source_1.wav: cannot be written (File too large)" in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert "speaker_1" in (tmp_path / "t").read_text()
-        assert list(tmp_path.glob("v/*")) == []
 
 
 def test_bench_overwrites_no_input(command: Command, wav: Path) -> None:

@@ -26,6 +26,7 @@ from tests.runtime.recording import (
     audio_of,
     events_of,
     record,
+    samples_of,
     settings_for,
 )
 
@@ -37,7 +38,7 @@ def test_a_file_is_recorded_and_transcribed(command: Command, tmp_path: Path, wa
 
     outcome.worked()
     (folder,) = recordings.find_recordings(out)
-    assert audio_of(folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(folder) == samples_of(wav)
     assert [json.loads(line)["type"] for line in outcome.out.splitlines()] == ["start", "stop"]
     assert events_of(folder) == ["start", "stop"]
     result = json.loads((folder / "result.json").read_bytes())
@@ -99,7 +100,7 @@ def test_a_clock_that_is_set_back_changes_no_time(tmp_path: Path, wav: Path) -> 
 
     assert record(recorder) == 0
 
-    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(recorder.folder) == samples_of(wav)
     events = log.read_lines(recorder.folder / log.EVENTS)
     assert [x["at_s"] for x in events if x["type"] != "clock jumped"] == [0.0, 3.0]
     jumps = [x["by_s"] for x in events if x["type"] == "clock jumped"]

@@ -24,6 +24,8 @@ from tests.runtime.recording import (
     events_of,
     noise,
     record,
+    recorder_of,
+    samples_of,
     settings_for,
 )
 
@@ -72,13 +74,13 @@ def test_low_disk_with_rotation_deletes_the_oldest_audio(
     room = [40, 40, 40, 200]
     _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
     settings = settings_for(out, limits=Limits(min_free_bytes=100, rotate=True))
-    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings)
+    recorder = recorder_of(wav, settings)
 
     assert record(recorder) == 0
 
     assert [len(segments(folder)) for folder in old] == [0, 1]
     assert [(folder / "result.json").exists() for folder in old] == [True, True]
-    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(recorder.folder) == samples_of(wav)
     assert events_of(recorder.folder).count("retention") == 3
 
 

@@ -19,9 +19,7 @@ import soundfile
 from benchmarks.recording.kills import Kill, kill_once, recovered_alike
 from benchmarks.recording.latency_and_soak import speak, start
 from echo_edge.recorder import recordings
-from echo_edge.recorder.capture import FileInput
 from echo_edge.recorder.messages import Line
-from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.segments import segments
 from echo_edge.session import load
 from tests.runtime.recording import (
@@ -32,6 +30,8 @@ from tests.runtime.recording import (
     events_of,
     noise,
     record,
+    recorder_of,
+    samples_of,
     settings_for,
 )
 
@@ -197,11 +197,11 @@ def test_a_transcriber_that_dies_takes_nothing_with_it(
         bundle=str(tmp_path / "none"),
         command=(sys.executable, "-c", code),
     )
-    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings)
+    recorder = recorder_of(wav, settings)
 
     assert record(recorder) == exit_code
 
-    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(recorder.folder) == samples_of(wav)
     errors = capsys.readouterr().err
     assert "--recover" in errors
     assert message in errors
@@ -214,11 +214,11 @@ def test_a_transcriber_that_hangs_is_left_behind(
     hanging = (sys.executable, "-c", "import time; time.sleep(60)")
     view = Heard()
     settings = settings_for(tmp_path / "out", transcribe=True, command=hanging, finish_s=0.3)
-    recorder = Recorder(FileInput(str(wav), 3.0), view, settings)
+    recorder = recorder_of(wav, settings, view)
 
     assert record(recorder) == 1
 
-    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(recorder.folder) == samples_of(wav)
     assert max(view.lags_s) > 1.0
     assert "results are incomplete, 3 s of audio not processed" in capsys.readouterr().err
 
@@ -227,9 +227,9 @@ def test_a_transcriber_that_cannot_be_started(
     tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_for(tmp_path / "out", transcribe=True, command=("/no/such/python",))
-    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings)
+    recorder = recorder_of(wav, settings)
 
     assert record(recorder) == 1
 
-    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(recorder.folder) == samples_of(wav)
     assert "the transcriber does not start" in capsys.readouterr().err

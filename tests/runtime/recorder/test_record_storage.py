@@ -4,11 +4,9 @@ import errno
 import fcntl
 import os
 import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +18,17 @@ from echo_edge.recorder.capture import FileInput
 from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (
     SECOND,
+    SIX_SECONDS,
     Command,
     Heard,
     audio_of,
     events_of,
-    noise,
+    in_the_meantime,
     record,
+    recorder_of,
+    samples_of,
     settings_for,
 )
-
-AUDIO = noise(6.0)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> FileInput:
-    """Six seconds of audio in three."""
-    soundfile.write(tmp_path / "long.wav", AUDIO, SECOND)
-    return FileInput(str(tmp_path / "long.wav"), 2.0)
 
 
 class Fault:
@@ -88,7 +80,7 @@ def test_what_waited_is_written_once_storage_is_back(
     assert record(recorder) == 0
 
     assert fault.n_failed >= 1
-    assert audio_of(recorder.folder) == AUDIO.tolist()
+    assert audio_of(recorder.folder) == SIX_SECONDS.tolist()
     assert events_of(recorder.folder) == ["start", "storage away", "storage back", "stop"]
     away, back = capsys.readouterr().err.splitlines()
     assert os.strerror(number) in away
@@ -113,7 +105,7 @@ def test_storage_that_stays_away_ends_in_one_error(
     assert record(recorder) == 1
 
     audio = audio_of(recorder.folder)
-    assert audio == AUDIO[: len(audio)].tolist()
+    assert audio == SIX_SECONDS[: len(audio)].tolist()
     assert len(audio) >= 0.2 * SECOND
     *_, last = capsys.readouterr().err.splitlines()
     assert "s that waited for it are lost" in last
@@ -144,129 +136,14 @@ def test_storage_that_cannot_do_it_records_all_the_same(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl if call == "flock" else os, call, cannot)
-    recorder = Recorder(FileInput(str(wav), 3.0), Heard(), settings_for(tmp_path / "out"))
+    recorder = recorder_of(wav, settings_for(tmp_path / "out"))
 
     assert record(recorder) == 0
 
-    assert audio_of(recorder.folder) == soundfile.read(wav, dtype="int16")[0].tolist()
+    assert audio_of(recorder.folder) == samples_of(wav)
     said = [x for x in log.read_lines(recorder.folder / log.EVENTS) if "message" in x]
     assert [(x["type"], x["message"]) for x in said] == [("storage lacks", message)]
     assert capsys.readouterr().err == ""
-
-
-def _run(*command: object) -> None:
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
-
-
-@pytest.fixture
-def stick(tmp_path: Path) -> Iterator[Path]:
-    """A stick that is mounted, and may be pulled out."""
-    folder = tmp_path / "stick"
-    folder.mkdir()
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("needs root to mount a file system")
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if subprocess.run(mounted, check=False, capture_output=True).returncode:
-        pytest.skip("a file system cannot be mounted here")
-    yield folder
-    while os.path.ismount(folder):
-        _run("umount", "--lazy", folder)
-
-
-def _in_the_meantime(recorder: Recorder, action: Callable[[], None]) -> int:
-    """Record; in the middle of it something happens to the storage."""
-    actor = threading.Timer(0.8, action)
-    actor.start()
-    try:
-        return record(recorder)
-    finally:
-        actor.join()
-
-
-def test_pulled_out_and_another_one_put_in(
-    stick: Path, source: FileInput, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What the first one has and what the second has are all that was said."""
-    first_stick = tmp_path / "first"
-    first_stick.mkdir()
-    _run("mount", "--bind", stick, first_stick)
-
-    def swap() -> None:
-        _run("umount", "--lazy", stick)
-        time.sleep(1.0)
-        assert list(stick.iterdir()) == []  # nothing was written to where nothing is mounted
-        _run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", stick)
-
-    try:
-        recorder = Recorder(source, Heard(), settings_for(stick / "out"))
-        first = recorder.folder
-
-        assert _in_the_meantime(recorder, swap) == 0
-
-        (second,) = recordings.find_recordings(stick / "out")
-        assert second == recorder.folder
-        assert recordings.read_about(second).continues == first.name
-        old = first_stick / "out" / first.name
-        before, after = audio_of(old), audio_of(second)
-        said = {*events_of(old), *events_of(second)}
-    finally:
-        _run("umount", "--lazy", first_stick)
-    assert before == AUDIO[: len(before)].tolist()
-    assert after == AUDIO[len(AUDIO) - len(after) :].tolist()
-    assert len(before) + len(after) >= len(AUDIO)
-    assert said == {"start", "storage away", "storage back", "stop"}
-    away, back = capsys.readouterr().err.splitlines()
-    assert "are in memory" in away
-    assert str(second) in back
-
-
-def test_pulled_out_for_good(
-    stick: Path,
-    source: FileInput,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(writer, "LAST_S", 0.5)
-    recorder = Recorder(source, Heard(), settings_for(stick / "out"))
-
-    assert _in_the_meantime(recorder, lambda: _run("umount", "--lazy", stick)) == 1
-
-    assert list(stick.iterdir()) == []
-    assert "nothing is mounted at" in capsys.readouterr().err
-
-
-def test_read_only_for_a_while(
-    stick: Path, source: FileInput, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As the kernel does after an error, and its owner puts right."""
-
-    def remount() -> None:
-        _run("mount", "-o", "bind,ro", stick, stick)
-        time.sleep(1.0)
-        _run("umount", "--lazy", stick)
-
-    recorder = Recorder(source, Heard(), settings_for(stick / "out", segment_s=0.5))
-
-    assert _in_the_meantime(recorder, remount) == 0
-
-    assert audio_of(recorder.folder) == AUDIO.tolist()
-    assert "Read-only file system" in capsys.readouterr().err
-
-
-def test_full_until_somebody_makes_room(stick: Path, source: FileInput) -> None:
-    def fill() -> None:
-        with (stick / "film").open("wb", buffering=0) as film, suppress(OSError):
-            while True:
-                film.write(bytes(4096))
-        time.sleep(1.0)
-        (stick / "film").unlink()
-
-    recorder = Recorder(source, Heard(), settings_for(stick / "out"))
-
-    assert _in_the_meantime(recorder, fill) == 0
-
-    assert audio_of(recorder.folder) == AUDIO.tolist()
-    assert {"storage away", "storage back"} <= set(events_of(recorder.folder))
 
 
 @pytest.mark.parametrize("what", ["session", "all"])
@@ -276,11 +153,11 @@ def test_deleted_while_it_is_recorded(source: FileInput, tmp_path: Path, what: s
     recorder = Recorder(source, Heard(), settings_for(out))
     first = recorder.folder
 
-    assert _in_the_meantime(recorder, lambda: shutil.rmtree(out if what == "all" else first)) == 0
+    assert in_the_meantime(recorder, lambda: shutil.rmtree(out if what == "all" else first)) == 0
 
     assert recordings.find_recordings(out) == [recorder.folder]
     audio = audio_of(recorder.folder)
-    assert audio == AUDIO[len(AUDIO) - len(audio) :].tolist()
+    assert audio == SIX_SECONDS[len(SIX_SECONDS) - len(audio) :].tolist()
     assert len(audio) > 3.5 * SECOND
 
 
@@ -289,7 +166,7 @@ def test_results_of_a_session_that_goes_on_elsewhere(
 ) -> None:
     """The transcriber follows to the new session; the old one ends without a traceback."""
     monkeypatch.setenv("ECHO_EDGE_BUNDLE", str(null_bundle))
-    soundfile.write(tmp_path / "long.wav", AUDIO, SECOND)
+    soundfile.write(tmp_path / "long.wav", SIX_SECONDS, SECOND)
     out = tmp_path / "out"
     actor = threading.Timer(1.5, lambda: shutil.rmtree(recordings.find_recordings(out)[0]))
     actor.start()
