@@ -122,7 +122,16 @@ def _selftest(selftest: SelfTest) -> SelfTestFacts:
 
 
 def _accuracy(accuracy: Accuracy | None) -> AccuracyFacts | None:
-    return None if accuracy is None else AccuracyFacts(**rounded(asdict(accuracy)))
+    if accuracy is None:
+        return None
+    return AccuracyFacts(
+        der_percent=round(accuracy.der_percent, 4),
+        wer_percent=round(accuracy.wer_percent, 4),
+        speakers=accuracy.speakers,
+        true_speakers=accuracy.true_speakers,
+        words=accuracy.words,
+        audio_s=round(accuracy.audio_s, 4),
+    )
 
 
 def _bundle(bundle: Bundle) -> BundleFacts:

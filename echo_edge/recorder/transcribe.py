@@ -154,7 +154,8 @@ class Transcriber:
             if speaker.name is not None and speaker.id not in self._names:
                 self._names[speaker.id] = speaker.name
                 self._report(SpeakerName(speaker.id, speaker.name))
-        for item in (*self._placed(result.turns), *self._placed(result.words)):
+        items: list[Turn | Word] = [*self._placed(result.turns), *self._placed(result.words)]
+        for item in items:
             self._log.write(item)
             self._logged.add(item.speaker)
             self._report(item)

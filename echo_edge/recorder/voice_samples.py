@@ -76,7 +76,7 @@ def voice_blocks(
     if recording.is_dir() or (audio is None and (folder / ABOUT).is_file()):
         read_about(folder)  # says what was expected
         messages = read_messages(folder / RESULTS)
-        turns = [
+        turns: Sequence[SpeakerSpan] = [
             SpeakerSpan(x.start_s, x.end_s, x.speaker) for x in messages if isinstance(x, Turn)
         ]
         pieces = _recording_pieces(folder)
