@@ -42,7 +42,7 @@ def events_of(folder: Path) -> list[str]:
     return [line["type"] for line in log.read_lines(folder / log.EVENTS)]
 
 
-class Heard:
+class MemoryView:
     """A view that remembers."""
 
     def __init__(self) -> None:
@@ -80,9 +80,9 @@ def record(recorder: Recorder) -> int:
         return recorder.run(control)
 
 
-def recorder_of(wav: Path, settings: Settings, view: Heard | None = None) -> Recorder:
+def recorder_of(wav: Path, settings: Settings, view: MemoryView | None = None) -> Recorder:
     """A recorder of an audio file that comes three times as fast as from a microphone."""
-    return Recorder(FileInput(str(wav), 3.0), view or Heard(), settings)
+    return Recorder(FileInput(str(wav), 3.0), view or MemoryView(), settings)
 
 
 def in_the_meantime(recorder: Recorder, action: Callable[[], None]) -> int:

@@ -64,6 +64,6 @@ def decoded(path: Path) -> tuple[Array, str]:
     return np.concatenate(held), ""
 
 
-def snr_db(heard: Array, expected: Array) -> float:
-    error = float(((heard - expected).astype(np.float64) ** 2).sum())
+def snr_db(samples: Array, expected: Array) -> float:
+    error = float(((samples - expected).astype(np.float64) ** 2).sum())
     return 10 * np.log10(float((expected.astype(np.float64) ** 2).sum()) / max(error, 1e-30))

@@ -74,10 +74,10 @@ def test_lossless_is_what_ffmpeg_decodes(
 ) -> None:
     path = _make(tmp_path, monkeypatch, LOSSLESS[name])
 
-    heard, said = decoded(path)
+    pcm, message = decoded(path)
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, by_ffmpeg(path, heard.shape[1]))
+    assert message == ""
+    np.testing.assert_array_equal(pcm, by_ffmpeg(path, pcm.shape[1]))
     assert capfd.readouterr().err == ""
 
 
@@ -87,13 +87,13 @@ def test_lossy_is_what_ffmpeg_decodes(
 ) -> None:
     path = _make(tmp_path, monkeypatch, LOSSY[name])
 
-    heard, said = decoded(path)
-    expected = by_ffmpeg(path, heard.shape[1])
+    pcm, message = decoded(path)
+    expected = by_ffmpeg(path, pcm.shape[1])
 
-    assert said == ""
-    assert len(heard) == len(expected)
+    assert message == ""
+    assert len(pcm) == len(expected)
     # Programs round the steps of IMA ADPCM in one of two ways.
-    assert snr_db(heard, expected) >= (50 if "IMA" in name else 60)
+    assert snr_db(pcm, expected) >= (50 if "IMA" in name else 60)
     assert capfd.readouterr().err == ""
 
 
@@ -104,11 +104,11 @@ def test_joint_stereo_at_24_khz_is_what_lame_decodes(
     path = _make(tmp_path, monkeypatch, ("lame", "--quiet", "-b", "64", "in.wav", "a.mp3"))
     run("lame", "--quiet", "--decode", "a.mp3", "lame.wav")
 
-    heard, said = decoded(path)
+    pcm, message = decoded(path)
 
     expected = soundfile.read("lame.wav", dtype="float32")[0]
-    assert (len(heard), said) == (len(expected), "")
-    assert snr_db(heard, expected) >= 60
+    assert (len(pcm), message) == (len(expected), "")
+    assert snr_db(pcm, expected) >= 60
 
 
 @pytest.mark.parametrize("name", [*LOSSLESS, *LOSSY])

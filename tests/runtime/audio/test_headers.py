@@ -57,10 +57,10 @@ def test_a_wav_is_heard_whole(tmp_path: Path, name: str, riff: int | None) -> No
     path = tmp_path / "a.wav"
     path.write_bytes(wav(PCM + tail, size, riff))
 
-    heard, said = read(read_blocks(path))
+    pcm, message = read(read_blocks(path))
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, WHOLE)
+    assert message == ""
+    np.testing.assert_array_equal(pcm, WHOLE)
     assert duration_s(path) == 2.0
 
 
@@ -68,20 +68,20 @@ def test_a_wav_is_heard_whole(tmp_path: Path, name: str, riff: int | None) -> No
 def test_a_wav_that_is_cut_short_says_so(tmp_path: Path, size: int) -> None:
     (tmp_path / "a.wav").write_bytes(wav(PCM, size))
 
-    heard, said = read(read_blocks(tmp_path / "a.wav"))
+    pcm, message = read(read_blocks(tmp_path / "a.wav"))
 
-    np.testing.assert_array_equal(heard, WHOLE)
-    assert f"breaks off at 2.000 s, expected {size // 2 / 16000:.3f} s as its header" in said
+    np.testing.assert_array_equal(pcm, WHOLE)
+    assert f"breaks off at 2.000 s, expected {size // 2 / 16000:.3f} s as its header" in message
 
 
 def test_an_odd_size_is_padded(tmp_path: Path) -> None:
     data = bytes(range(100, 201))
     (tmp_path / "a.wav").write_bytes(wav(data + b"\0" + LIST, len(data), bits=8))
 
-    heard, said = decoded(tmp_path / "a.wav")
+    pcm, message = decoded(tmp_path / "a.wav")
 
-    assert said == ""
-    assert (heard[:, 0] * 128 + 128).tolist() == list(data)
+    assert message == ""
+    assert (pcm[:, 0] * 128 + 128).tolist() == list(data)
 
 
 @pytest.mark.parametrize("tail", [b"", LIST])
@@ -89,10 +89,10 @@ def test_a_size_that_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ta
     monkeypatch.setattr("echo_edge.audio.linear._WRAP", 1 << 12)  # for 4 GiB
     (tmp_path / "a.wav").write_bytes(wav(PCM + tail, len(PCM) % (1 << 12)))
 
-    heard, said = read(read_blocks(tmp_path / "a.wav"))
+    pcm, message = read(read_blocks(tmp_path / "a.wav"))
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, WHOLE)
+    assert message == ""
+    np.testing.assert_array_equal(pcm, WHOLE)
 
 
 def _set(path: Path, at: int, value: bytes) -> None:
@@ -156,10 +156,10 @@ def test_other_containers_are_heard_whole(tmp_path: Path, name: str) -> None:
     expected, _ = decoded(path)
 
     spoil(path)
-    heard, said = decoded(path)
+    pcm, message = decoded(path)
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, expected)
+    assert message == ""
+    np.testing.assert_array_equal(pcm, expected)
     assert duration_s(path) == 2.0
 
 
@@ -188,10 +188,10 @@ def test_what_programs_write_to_a_pipe(
     expected: Array = soundfile.read("in.wav", dtype="float32")[0]
     (tmp_path / "a").write_bytes(run(*PIPED[name]))
 
-    heard, said = decoded(tmp_path / "a")
+    pcm, message = decoded(tmp_path / "a")
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, expected)
+    assert message == ""
+    np.testing.assert_array_equal(pcm, expected)
     assert duration_s(tmp_path / "a") == 2.0
 
 
@@ -209,7 +209,7 @@ def test_a_flac_without_a_length_that_breaks_off_says_so(tmp_path: Path) -> None
     _set(path, 22, bytes(4))
     path.write_bytes(path.read_bytes()[:-100])
 
-    heard, said = decoded(path)
+    pcm, message = decoded(path)
 
-    assert len(heard) == 32000 // 4096 * 4096
-    assert said == "expected the rest of its last FLAC frame"
+    assert len(pcm) == 32000 // 4096 * 4096
+    assert message == "expected the rest of its last FLAC frame"

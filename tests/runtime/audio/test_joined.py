@@ -41,8 +41,8 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def _alone(path: Path) -> Array:
-    samples, said = read(read_blocks(path))
-    assert said == ""
+    samples, message = read(read_blocks(path))
+    assert message == ""
     return samples
 
 
@@ -51,14 +51,14 @@ def test_all_streams_are_heard(parts: Path) -> None:
     joined = parts / f"joined{first.suffix}"
     joined.write_bytes(first.read_bytes() + second.read_bytes() + first.read_bytes())
 
-    heard, said = read(read_blocks(joined))
+    pcm, message = read(read_blocks(joined))
 
     expected = [_alone(path) for path in (first, second, first)]
-    assert said == ""
-    assert len(heard) == pytest.approx(sum(map(len, expected)), abs=2)
-    n_both = min(len(heard), sum(map(len, expected)))
+    assert message == ""
+    assert len(pcm) == pytest.approx(sum(map(len, expected)), abs=2)
+    n_both = min(len(pcm), sum(map(len, expected)))
     # Where the rate does not change, the resampler knows no seam.
-    assert snr_db(heard[:n_both], np.concatenate(expected)[:n_both]) > 40
+    assert snr_db(pcm[:n_both], np.concatenate(expected)[:n_both]) > 40
     assert sum(map(len, expected)) == pytest.approx(16000 * 4.0, abs=16000 * 0.2)
 
 
@@ -70,11 +70,11 @@ def test_a_stream_that_breaks_off_before_another(tmp_path: Path) -> None:
     broken[page + 100] ^= 0xFF
     (tmp_path / "3.ogg").write_bytes(bytes(broken) + (tmp_path / "2.ogg").read_bytes())
 
-    heard, said = read(read_blocks(tmp_path / "3.ogg"))
+    pcm, message = read(read_blocks(tmp_path / "3.ogg"))
 
-    assert "stream 1 of 2: " in said
-    assert said.count("\n") == 0
-    np.testing.assert_allclose(heard[-31000:], _alone(tmp_path / "2.ogg")[-31000:], atol=1e-5)
+    assert "stream 1 of 2: " in message
+    assert message.count("\n") == 0
+    np.testing.assert_allclose(pcm[-31000:], _alone(tmp_path / "2.ogg")[-31000:], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["wav", "aiff", "au", "w64", "caf"])
@@ -92,10 +92,10 @@ def test_another_recording_whose_head_cannot_be_read_is_said(
         second = whole[:after_magic] + b"\xee" * 48 + whole[after_magic + 48 :]
     (tmp_path / f"2.{kind}").write_bytes(whole + second)
 
-    heard, said = read(read_blocks(tmp_path / f"2.{kind}"))
+    pcm, message = read(read_blocks(tmp_path / f"2.{kind}"))
 
-    assert len(heard) == 16000
-    assert "breaks off at 1.000 s, found another recording behind it" in said
+    assert len(pcm) == 16000
+    assert "breaks off at 1.000 s, found another recording behind it" in message
 
 
 def test_mp3_with_tags_between_and_around(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_mp3_with_tags_between_and_around(tmp_path: Path) -> None:
     old = b"TAG" + bytes(125)
     (tmp_path / "b.mp3").write_bytes(id3 + mp3 + ape + old + id3 + mp3 + bytes(2000) + mp3 + old)
 
-    heard, said = decoded(tmp_path / "b.mp3")
+    pcm, message = decoded(tmp_path / "b.mp3")
 
-    assert said == ""
-    np.testing.assert_allclose(heard[:, 0], np.concatenate([alone] * 3), atol=1e-5)
+    assert message == ""
+    np.testing.assert_allclose(pcm[:, 0], np.concatenate([alone] * 3), atol=1e-5)
 
 
 def test_mp3_frames_appended_to_an_index_that_does_not_count_them(tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_an_mp3_that_is_cut_in_a_frame_says_so(tmp_path: Path) -> None:
     index_bytes = mp3.find(mp3[:2], 4)
     (tmp_path / "b.mp3").write_bytes(mp3[index_bytes:-20])
 
-    heard, said = decoded(tmp_path / "b.mp3")
+    pcm, message = decoded(tmp_path / "b.mp3")
 
-    assert said == "expected the rest of its last MP3 frame"
-    assert len(heard) > 31000
+    assert message == "expected the rest of its last MP3 frame"
+    assert len(pcm) > 31000
 
 
 def test_damage_within_an_mp3_is_said(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_damage_within_an_mp3_is_said(tmp_path: Path) -> None:
     data[middle : middle + 1000] = np.random.default_rng(0).bytes(1000)
     (tmp_path / "b.mp3").write_bytes(data)
 
-    heard, said = decoded(tmp_path / "b.mp3")
+    pcm, message = decoded(tmp_path / "b.mp3")
 
-    assert 60000 < len(heard) <= 64000
-    assert "damaged" in said or "expected 4.000 s" in said
+    assert 60000 < len(pcm) <= 64000
+    assert "damaged" in message or "expected 4.000 s" in message
 
 
 def test_lost_ogg_pages_are_said(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_lost_ogg_pages_are_said(tmp_path: Path) -> None:
     start = data.find(b"OggS", len(data) // 2)
     (tmp_path / "b.ogg").write_bytes(data[:start] + data[data.find(b"OggS", start + 4) :])
 
-    heard, said = read(read_blocks(tmp_path / "b.ogg"))
+    pcm, message = read(read_blocks(tmp_path / "b.ogg"))
 
-    assert 16000 * 10 < len(heard) <= 16000 * 20
-    assert "Ogg pages are damaged" in said or "expected 20.000 s" in said
+    assert 16000 * 10 < len(pcm) <= 16000 * 20
+    assert "Ogg pages are damaged" in message or "expected 20.000 s" in message

@@ -64,12 +64,12 @@ def test_it_is_what_ffmpeg_decodes(
 ) -> None:
     path = _make(tmp_path, name)
 
-    heard, said = decoded(path)
+    pcm, message = decoded(path)
 
-    expected = _by_ffmpeg(path, heard.shape[1])
-    assert said == ""
-    assert len(heard) == len(expected)
-    assert snr_db(heard, expected) >= 60
+    expected = _by_ffmpeg(path, pcm.shape[1])
+    assert message == ""
+    assert len(pcm) == len(expected)
+    assert snr_db(pcm, expected) >= 60
     assert capfd.readouterr().err == ""
 
 
@@ -86,10 +86,10 @@ def test_amr(tmp_path: Path) -> None:
     frames = b"".join(b"\x3c" + random.bytes(31) for _ in range(100))
     (tmp_path / "a.amr").write_bytes(b"#!AMR\n" + frames)
 
-    heard, said = decoded(tmp_path / "a.amr")
+    pcm, message = decoded(tmp_path / "a.amr")
 
-    assert (len(heard), said) == (16000, "")
-    assert snr_db(heard, _by_ffmpeg(tmp_path / "a.amr", 1)) >= 60
+    assert (len(pcm), message) == (16000, "")
+    assert snr_db(pcm, _by_ffmpeg(tmp_path / "a.amr", 1)) >= 60
 
 
 @pytest.mark.usefixtures("decoder")
@@ -99,9 +99,9 @@ def test_a_video_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     subprocess.run(["ffmpeg", "-v", "error", *video, *sound, path], check=True)
 
-    samples, said = read(read_blocks(path))
+    samples, message = read(read_blocks(path))
 
-    assert said == ""
+    assert message == ""
     assert len(samples) == pytest.approx(32000, abs=1000)
 
 
@@ -111,11 +111,11 @@ def test_what_is_cut_short_is_heard_and_said(tmp_path: Path, name: str) -> None:
     path = _make(tmp_path, name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
 
-    samples, said = read(read_blocks(path))
+    samples, message = read(read_blocks(path))
 
     assert 16000 * 1.2 < len(samples) < 16000 * 2.4
-    assert said.startswith(f"{path}: ")
-    assert said.isprintable()
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
 
 
 @pytest.mark.usefixtures("decoder")

@@ -42,10 +42,10 @@ def test_is_heard_as_without(tmp_path: Path, name: str) -> None:
     expected, _ = decoded(tmp_path / "a")
 
     (tmp_path / "b").write_bytes(spoil((tmp_path / "a").read_bytes()))
-    heard, said = decoded(tmp_path / "b")
+    samples, message = decoded(tmp_path / "b")
 
-    assert said == ""
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
+    assert message == ""
+    np.testing.assert_allclose(samples, expected, atol=1e-6)
 
 
 def test_an_mp3_that_begins_in_a_frame(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_an_mp3_that_begins_in_a_frame(tmp_path: Path) -> None:
     data = (tmp_path / "a.mp3").read_bytes()
     (tmp_path / "b.mp3").write_bytes(data[len(data) // 2 + 7 :])
 
-    heard, said = decoded(tmp_path / "b.mp3")
+    samples, message = decoded(tmp_path / "b.mp3")
 
     expected = by_ffmpeg(tmp_path / "b.mp3", 1)
-    assert (len(heard), said) == (len(expected), "")
-    assert snr_db(heard[2000:], expected[2000:]) >= 60  # its first frames lack what came before
+    assert (len(samples), message) == (len(expected), "")
+    assert snr_db(samples[2000:], expected[2000:]) >= 60  # its first frames lack what came before
 
 
 OTHERS = {
@@ -76,11 +76,11 @@ def test_rare_ones_are_what_ffmpeg_decodes(
     soundfile.write("in.wav", noise(2.0, 48000), 48000, subtype="PCM_16")
     run("ffmpeg", "-v", "error", "-i", "in.wav", *OTHERS[name])
 
-    heard, said = decoded(Path(OTHERS[name][-1]))
+    samples, message = decoded(Path(OTHERS[name][-1]))
 
     expected = by_ffmpeg(Path(OTHERS[name][-1]), 1)
-    assert (len(heard), said) == (len(expected), "")
-    assert snr_db(heard, expected) >= 60
+    assert (len(samples), message) == (len(expected), "")
+    assert snr_db(samples, expected) >= 60
 
 
 def test_an_ogg_whose_header_is_no_codec_is_refused(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ def test_a_pipe_is_heard_as_the_file(tmp_path: Path, name: str) -> None:
     soundfile.write(path, noise(1.5, rate, 2), rate, format=container, subtype=subtype)
     whole, _ = read(read_blocks(path))
 
-    heard, said = read(stdin_blocks(Trickle(path.read_bytes()), 0.1))
+    samples, message = read(stdin_blocks(Trickle(path.read_bytes()), 0.1))
 
-    assert said == ""
-    assert len(heard) == pytest.approx(24000, abs=1000)
-    np.testing.assert_allclose(heard, whole, atol=1e-6)
+    assert message == ""
+    assert len(samples) == pytest.approx(24000, abs=1000)
+    np.testing.assert_allclose(samples, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", ["m4a", "webm", "wma"])
@@ -58,20 +58,20 @@ def test_media_in_a_pipe(tmp_path: Path, suffix: str) -> None:
     run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1.5", path)
     whole, _ = read(read_blocks(path))
 
-    heard, said = read(stdin_blocks(Trickle(path.read_bytes())))
+    samples, message = read(stdin_blocks(Trickle(path.read_bytes())))
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, whole)
+    assert message == ""
+    np.testing.assert_array_equal(samples, whole)
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_wav_of_any_size_in_its_header(name: str) -> None:
     size, tail = SIZES[name]
 
-    heard, said = read(stdin_blocks(Trickle(wav(PCM + tail, size)), 0.1))
+    samples, message = read(stdin_blocks(Trickle(wav(PCM + tail, size)), 0.1))
 
-    assert said == ""
-    np.testing.assert_array_equal(heard, WHOLE)
+    assert message == ""
+    np.testing.assert_array_equal(samples, WHOLE)
 
 
 @pytest.mark.parametrize("size", [0, 0x80000000, 0xFFFFFFFF, 1000])
@@ -90,10 +90,10 @@ def test_a_wav_is_heard_while_it_comes(size: int) -> None:
 
 
 def test_a_wav_that_breaks_off_in_a_pipe_says_so() -> None:
-    heard, said = read(stdin_blocks(Trickle(wav(PCM, 2 * len(PCM)))))
+    samples, message = read(stdin_blocks(Trickle(wav(PCM, 2 * len(PCM)))))
 
-    assert len(heard) == len(WHOLE)
-    assert said.startswith("standard input: breaks off at 2.000 s, expected 4.000 s")
+    assert len(samples) == len(WHOLE)
+    assert message.startswith("standard input: breaks off at 2.000 s, expected 4.000 s")
 
 
 @given(st.binary(max_size=200))
@@ -108,10 +108,10 @@ def test_raw_noise_of_every_beginning() -> None:
     for first in range(0, 65536, 251):
         data = first.to_bytes(2, "little") + random.bytes(20000)
 
-        heard, said = read(stdin_blocks(io.BytesIO(data)))
+        samples, message = read(stdin_blocks(io.BytesIO(data)))
 
-        assert said == ""
-        np.testing.assert_array_equal(heard, np.frombuffer(data, "<i2") / np.float32(32768))
+        assert message == ""
+        np.testing.assert_array_equal(samples, np.frombuffer(data, "<i2") / np.float32(32768))
 
 
 def test_raw_pcm_comes_at_once() -> None:

@@ -2,11 +2,6 @@
 
 import base64
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,30 +13,15 @@ pytest.importorskip("cryptography", reason="needs echo-edge[sign]")
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from echo_edge import cli
 from echo_edge.bundle.keys import generate, key_id, read_private_key, trusted_keys
 from echo_edge.bundle.signature import sign, verify
-from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError, EchoError, OutputError
+from tests.runtime.bundle.key_pairs import write_pair
 
 CURVES = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()]
+
+
 HASHES = {"manifest.json": "ab" * 32, "selftest/audio.wav": "cd" * 32}
-
-
-def _write_pair(folder: Path, curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:
-    """A pair as other tools write it."""
-    key = ec.generate_private_key(curve)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
-    (folder / "other.key").write_bytes(pem)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    (folder / "other.pub").write_bytes(public)
-    return key
 
 
 class TestSign:
@@ -61,7 +41,7 @@ class TestSign:
         "curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name
     )
     def test_curves(self, tmp_path: Path, curve: ec.EllipticCurve) -> None:
-        _write_pair(tmp_path, curve)
+        write_pair(tmp_path, curve)
 
         signature = sign("x", HASHES, read_private_key(tmp_path / "other.key"))
 
@@ -106,7 +86,7 @@ class TestKeys:
     def test_id_is_the_hash_of_the_pem(self, tmp_path: Path) -> None:
         import hashlib
 
-        key = _write_pair(tmp_path, ec.SECP256R1())
+        key = write_pair(tmp_path, ec.SECP256R1())
 
         expected = hashlib.sha256((tmp_path / "other.pub").read_bytes()).hexdigest()
         assert key_id(key.public_key()) == expected
@@ -203,184 +183,3 @@ class TestKeys:
 
         with pytest.raises(EchoError, match="another kind of key, expected an elliptic-curve key"):
             trusted_keys(tmp_path)
-
-
-class TestCommand:
-    def test_from_key_to_verified(
-        self, tmp_path: Path, null_bundle: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        name, trust = str(tmp_path / "release"), tmp_path / "trust"
-        trust.mkdir()
-
-        assert cli.main(["bundle", "keygen", name, "--expires", "2999-01-01"]) == 0
-        shutil.copy(f"{name}.pub", trust)
-        assert cli.main(["bundle", "sign", str(null_bundle), "--key", f"{name}.key"]) == 0
-        capsys.readouterr()
-        assert cli.main(["bundle", "verify", str(null_bundle), "--keys", str(trust)]) == 0
-
-        assert "signed by release.pub" in capsys.readouterr().out
-        assert open_bundle(null_bundle, trusted_keys(trust)).signer == "release.pub"
-
-    def test_a_damaged_bundle_is_not_signed(
-        self, null_bundle: Path, owner: Any, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        (null_bundle / "encoder.null").write_text("damaged")
-
-        assert cli.main(["bundle", "sign", str(null_bundle), "--key", str(owner.key)]) == 3
-
-        assert "encoder.null: found" in capsys.readouterr().err
-        assert not (null_bundle / "SIGNATURE").exists()
-
-    @pytest.mark.parametrize(
-        ("is_signed", "has_keys", "options", "code"),
-        [
-            pytest.param(True, True, [], 0, id="signed, key known"),
-            pytest.param(True, False, [], 3, id="signed, no keys here"),
-            pytest.param(True, False, ["--allow-unsigned"], 3, id="signed, still no keys here"),
-            pytest.param(False, True, [], 3, id="signature taken away"),
-            pytest.param(False, True, ["--allow-unsigned"], 0, id="unsigned and allowed"),
-            pytest.param(False, False, [], 0, id="unsigned where nobody is trusted"),
-        ],
-    )
-    def test_verify(
-        self,
-        signed_bundle: Path,
-        owner: Any,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-        is_signed: bool,
-        has_keys: bool,
-        options: list[str],
-        code: int,
-    ) -> None:
-        if not is_signed:
-            (signed_bundle / "SIGNATURE").unlink()
-        keys = owner.trust if has_keys else tmp_path / "nothing"
-
-        found = cli.main(["bundle", "verify", str(signed_bundle), f"--keys={keys}", *options])
-
-        assert found == code
-        assert capsys.readouterr().err.count("\n") == (code != 0)
-
-    def test_wrong_usage(self, null_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert cli.main(["bundle", "sign", str(null_bundle)]) == 2
-        assert cli.main(["bundle", "keygen", "x", "--expires", "soon"]) == 2
-        assert "found 'soon', expected YYYY-MM-DD" in capsys.readouterr().err
-
-
-class TestWithoutCryptography:
-    """A board without `echo-edge[sign]`."""
-
-    @pytest.fixture(autouse=True)
-    def _hidden(self, signed_bundle: Path, owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After what is needed to make these."""
-        assert signed_bundle.exists()
-        assert owner.trust.exists()
-        for name in [name for name in sys.modules if name.split(".")[0] == "cryptography"]:
-            monkeypatch.setitem(sys.modules, name, None)
-
-    @pytest.mark.parametrize(
-        "command",
-        [
-            "verify {signed} --keys {trust}",
-            "verify {signed} --keys {nowhere}",
-            "install {signed} --keys {trust} --root {nowhere}",
-            "install {signed} --keys {nowhere} --root {nowhere}",
-            "keygen {nowhere}",
-            "sign {signed} --key {trust}/owner.pub",
-        ],
-    )
-    def test_says_what_to_install(
-        self,
-        signed_bundle: Path,
-        owner: Any,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-        command: str,
-    ) -> None:
-        places = {"signed": signed_bundle, "trust": owner.trust, "nowhere": tmp_path / "no"}
-
-        assert cli.main(["bundle", *command.format(**places).split()]) == 1
-
-        error = capsys.readouterr().err
-        assert error.count("\n") == 1
-        assert "cryptography is not installed here: pip install 'echo-edge[sign]'" in error
-
-    def test_unsigned_bundles_need_none(self, signed_bundle: Path, tmp_path: Path) -> None:
-        (signed_bundle / "SIGNATURE").unlink()
-        options = [f"--keys={tmp_path / 'no'}", "--allow-unsigned"]
-
-        assert cli.main(["bundle", "verify", str(signed_bundle)]) == 0
-        root = f"--root={tmp_path / 'root'}"
-        assert cli.main(["bundle", "install", str(signed_bundle), root, *options]) == 0
-
-
-Tool = Callable[..., subprocess.CompletedProcess[str]]
-
-
-class TestModelSigning:
-    """The ecosystem's tool (PyPI model-signing), as its users call it."""
-
-    @pytest.fixture
-    def tool(self) -> Tool:
-        pytest.importorskip("model_signing", reason="needs pip install model-signing pyopenssl")
-
-        def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "model_signing", *map(str, arguments)]
-            return subprocess.run(command, check=False, capture_output=True, text=True)
-
-        return run
-
-    def test_verifies_ours(self, signed_bundle: Path, owner: Any, tool: Tool) -> None:
-        done = tool(
-            "verify", "key", signed_bundle, "--signature", signed_bundle / "SIGNATURE",
-            "--public_key", owner.trust / "owner.pub",
-        )  # fmt: skip
-
-        assert (done.returncode, done.stdout) == (0, "Verification succeeded\n"), done.stderr
-
-    @pytest.mark.parametrize(
-        "curve", [ec.SECP256R1(), ec.SECP384R1()], ids=lambda curve: curve.name
-    )
-    def test_is_verified_by_us(
-        self, null_bundle: Path, tmp_path: Path, tool: Tool, curve: ec.EllipticCurve
-    ) -> None:
-        _write_pair(tmp_path, curve)
-        done = tool(
-            "sign", "key", null_bundle, "--signature", null_bundle / "SIGNATURE",
-            "--private_key", tmp_path / "other.key",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-
-        assert cli.main(["bundle", "verify", str(null_bundle), "--keys", str(tmp_path)]) == 0
-
-    def test_both_notice_any_flipped_byte(self, signed_bundle: Path, owner: Any) -> None:
-        """One bit of each of a sample of bytes of every file; with ECHO_EDGE_LONG of every byte of
-        those below 20 kB, which are all that is read as text."""
-        verifying = pytest.importorskip("model_signing.verifying")
-        trusted = trusted_keys(owner.trust)
-        signature = signed_bundle / "SIGNATURE"
-
-        def theirs() -> None:
-            config = verifying.Config()
-            config.use_elliptic_key_verifier(public_key=owner.trust / "owner.pub")
-            config.verify(signed_bundle, signature)
-
-        theirs()
-        n_flipped = 0
-        for path in sorted(path for path in signed_bundle.rglob("*") if path.is_file()):
-            data = bytearray(path.read_bytes())
-            whole = os.environ.get("ECHO_EDGE_LONG") and len(data) < 20_000
-            step = 1 if whole else max(29, len(data) // 200)
-            for at in range(0, len(data), step):
-                data[at] ^= 1 << (at % 8)
-                path.write_bytes(data)
-                with pytest.raises(BundleError):
-                    open_bundle(signed_bundle, trusted)
-                with pytest.raises(Exception, match=r".*"):
-                    theirs()
-                data[at] ^= 1 << (at % 8)
-                n_flipped += 1
-            path.write_bytes(data)
-        theirs()
-        assert n_flipped > 300

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from echo_edge.errors import JsonError
+from echo_edge.recorder import log
 from echo_edge.recorder.messages import (
     TYPES,
     End,
@@ -21,6 +23,7 @@ from echo_edge.recorder.messages import (
     Tentative,
     WordGroup,
     dump,
+    forget_between,
     from_line,
     rounded,
     to_line,
@@ -119,3 +122,29 @@ def test_keys_of_later_versions_do_not_matter() -> None:
 def test_what_is_no_message_is_refused(line: object) -> None:
     with pytest.raises(JsonError, match="expected"):
         from_line(line)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "left"),
+    [
+        (0.0, 1.0, [(1.0, 3.0)]),
+        (1.5, 2.0, [(1.0, 1.5), (2.0, 3.0)]),
+        (0.0, 9.0, []),
+        (3.0, 4.0, [(1.0, 3.0)]),
+    ],
+)
+def test_turns_are_cut(start_s: float, end_s: float, left: list[tuple[float, float]]) -> None:
+    turn = Turn(1.0, 3.0, "speaker_1", 0.9)
+
+    found = forget_between([turn, End(0.5)], start_s, end_s)
+
+    assert [(x.start_s, x.end_s) for x in found if isinstance(x, Turn)] == left
+    assert End(0.5) in found
+
+
+def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"type": "end"}\n\n{"type": "tu\xff\n[1]\n{"type": "word"}\n{"ty')
+
+    assert log.read_lines(path) == [{"type": "end"}, {"type": "word"}]
+    assert log.read_lines(tmp_path / "none") == []

@@ -21,7 +21,7 @@ from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (
     SECOND,
     Command,
-    Heard,
+    MemoryView,
     about,
     audio_of,
     events_of,
@@ -95,7 +95,7 @@ def test_a_file_that_breaks_off(command: Command, tmp_path: Path, wav: Path) -> 
 def test_a_clock_that_is_set_back_changes_no_time(tmp_path: Path, wav: Path) -> None:
     clock = [datetime(2026, 3, 29, 12, 0, 0, tzinfo=UTC) - timedelta(hours=n) for n in range(99)]
     recorder = Recorder(
-        FileInput(str(wav), 4.0), Heard(), settings_for(tmp_path / "out"), lambda: clock.pop(0)
+        FileInput(str(wav), 4.0), MemoryView(), settings_for(tmp_path / "out"), lambda: clock.pop(0)
     )
 
     assert record(recorder) == 0
@@ -202,7 +202,7 @@ class Broken:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bug_in_a_thread_is_no_success(tmp_path: Path) -> None:
-    recorder = Recorder(Broken(), Heard(), settings_for(tmp_path / "out"))
+    recorder = Recorder(Broken(), MemoryView(), settings_for(tmp_path / "out"))
 
     assert record(recorder) == 1
 

@@ -18,7 +18,15 @@ from echo_edge.recorder.options import Limits
 from echo_edge.recorder.recorder import Recorder
 from echo_edge.recorder.recordings import ClockJump
 from echo_edge.recorder.segments import segments
-from tests.runtime.recording import SECOND, Heard, about, events_of, noise, record, settings_for
+from tests.runtime.recording import (
+    SECOND,
+    MemoryView,
+    about,
+    events_of,
+    noise,
+    record,
+    settings_for,
+)
 
 HOUR_S = 3600.0
 TODAY = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -251,7 +259,7 @@ def test_a_clock_that_is_set_is_seen(board: Board, by_s: float) -> None:
 def test_a_clock_that_jumps_while_it_records(tmp_path: Path, wav: Path) -> None:
     """By ten years and back: said in the session, and nothing of another is deleted."""
     out = tmp_path / "out"
-    first = Recorder(FileInput(str(wav), 0), Heard(), settings_for(out))
+    first = Recorder(FileInput(str(wav), 0), MemoryView(), settings_for(out))
     assert record(first) == 0
     readings = [0, 0, AHEAD_S, AHEAD_S, AHEAD_S]
 
@@ -259,7 +267,7 @@ def test_a_clock_that_jumps_while_it_records(tmp_path: Path, wav: Path) -> None:
         return TODAY + timedelta(seconds=readings.pop(0) if readings else 0)
 
     settings = settings_for(out, limits=Limits(min_free_bytes=0, keep_days=30))
-    second = Recorder(FileInput(str(wav), 1.0), Heard(), settings, utc_now)
+    second = Recorder(FileInput(str(wav), 1.0), MemoryView(), settings, utc_now)
     assert record(second) == 0
 
     assert first.folder.is_dir()

@@ -18,7 +18,7 @@ from echo_edge.recorder.segments import segments
 from tests.runtime.recording import (
     SECOND,
     Command,
-    Heard,
+    MemoryView,
     about,
     audio_of,
     events_of,
@@ -41,7 +41,7 @@ def test_low_disk_first_results_wait_then_recording_stops(
     _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
     soundfile.write(wav, noise(20.0), SECOND)
     settings = settings_for(tmp_path / "out", limits=Limits(min_free_bytes=100))
-    recorder = Recorder(FileInput(str(wav)), Heard(), settings)
+    recorder = Recorder(FileInput(str(wav)), MemoryView(), settings)
 
     assert record(recorder) == 1
 

@@ -15,7 +15,7 @@ from echo_edge.recorder.capture import FileInput
 from echo_edge.recorder.recorder import Recorder
 from tests.runtime.recording import (
     SIX_SECONDS,
-    Heard,
+    MemoryView,
     audio_of,
     events_of,
     in_the_meantime,
@@ -57,7 +57,7 @@ def test_pulled_out_and_another_one_put_in(
         _run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", stick)
 
     try:
-        recorder = Recorder(source, Heard(), settings_for(stick / "out"))
+        recorder = Recorder(source, MemoryView(), settings_for(stick / "out"))
         first = recorder.folder
 
         assert in_the_meantime(recorder, swap) == 0
@@ -86,7 +86,7 @@ def test_pulled_out_for_good(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(writer, "LAST_S", 0.5)
-    recorder = Recorder(source, Heard(), settings_for(stick / "out"))
+    recorder = Recorder(source, MemoryView(), settings_for(stick / "out"))
 
     assert in_the_meantime(recorder, lambda: _run("umount", "--lazy", stick)) == 1
 
@@ -104,7 +104,7 @@ def test_read_only_for_a_while(
         time.sleep(1.0)
         _run("umount", "--lazy", stick)
 
-    recorder = Recorder(source, Heard(), settings_for(stick / "out", segment_s=0.5))
+    recorder = Recorder(source, MemoryView(), settings_for(stick / "out", segment_s=0.5))
 
     assert in_the_meantime(recorder, remount) == 0
 
@@ -120,7 +120,7 @@ def test_full_until_somebody_makes_room(stick: Path, source: FileInput) -> None:
         time.sleep(1.0)
         (stick / "film").unlink()
 
-    recorder = Recorder(source, Heard(), settings_for(stick / "out"))
+    recorder = Recorder(source, MemoryView(), settings_for(stick / "out"))
 
     assert in_the_meantime(recorder, fill) == 0
 

@@ -25,7 +25,7 @@ from echo_edge.session import load
 from tests.runtime.recording import (
     SECOND,
     Command,
-    Heard,
+    MemoryView,
     audio_of,
     events_of,
     noise,
@@ -212,7 +212,7 @@ def test_a_transcriber_that_hangs_is_left_behind(
     tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hanging = (sys.executable, "-c", "import time; time.sleep(60)")
-    view = Heard()
+    view = MemoryView()
     settings = settings_for(tmp_path / "out", transcribe=True, command=hanging, finish_s=0.3)
     recorder = recorder_of(wav, settings, view)
 

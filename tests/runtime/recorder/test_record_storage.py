@@ -20,7 +20,7 @@ from tests.runtime.recording import (
     SECOND,
     SIX_SECONDS,
     Command,
-    Heard,
+    MemoryView,
     audio_of,
     events_of,
     in_the_meantime,
@@ -74,7 +74,7 @@ def test_what_waited_is_written_once_storage_is_back(
     number: int,
     segment_s: float,
 ) -> None:
-    recorder = Recorder(source, Heard(), settings_for(tmp_path / "out", segment_s=segment_s))
+    recorder = Recorder(source, MemoryView(), settings_for(tmp_path / "out", segment_s=segment_s))
     fault = Fault(monkeypatch, name, number, 1.0)
 
     assert record(recorder) == 0
@@ -99,7 +99,7 @@ def test_storage_that_stays_away_ends_in_one_error(
     """What was recorded before is whole, and how much was lost is said."""
     monkeypatch.setattr(writer, "LAST_S", 0.5)
     monkeypatch.setattr(writer, "FULL_S", 1.0)
-    recorder = Recorder(source, Heard(), settings_for(tmp_path / "out"))
+    recorder = Recorder(source, MemoryView(), settings_for(tmp_path / "out"))
     Fault(monkeypatch, "write", number, 1000.0)
 
     assert record(recorder) == 1
@@ -150,7 +150,7 @@ def test_storage_that_cannot_do_it_records_all_the_same(
 def test_deleted_while_it_is_recorded(source: FileInput, tmp_path: Path, what: str) -> None:
     """By somebody who tidies up: the rest is in a new session."""
     out = tmp_path / "out"
-    recorder = Recorder(source, Heard(), settings_for(out))
+    recorder = Recorder(source, MemoryView(), settings_for(out))
     first = recorder.folder
 
     assert in_the_meantime(recorder, lambda: shutil.rmtree(out if what == "all" else first)) == 0

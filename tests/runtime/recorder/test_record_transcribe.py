@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from echo_edge.errors import EngineError
 from echo_edge.recorder import log
 from echo_edge.recorder.messages import (
-    End,
     Line,
     Message,
     Tentative,
-    forget_between,
     rounded,
     to_line,
 )
@@ -27,7 +25,6 @@ from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import SegmentWriter, segments
 from echo_edge.recorder.storage import lock
 from echo_edge.recorder.transcribe import GAP_S, Timeline, follow
-from echo_edge.result import Turn
 from echo_edge.session import Session
 from tests.runtime.recording import about
 
@@ -280,29 +277,3 @@ def test_old_results_outlive_their_audio(
     assert [x["speaker"] for x in late] == [
         x["speaker"] for x in after if x["type"] == "turn" and x["start_s"] > gone_s + 1
     ]
-
-
-@pytest.mark.parametrize(
-    ("start_s", "end_s", "left"),
-    [
-        (0.0, 1.0, [(1.0, 3.0)]),
-        (1.5, 2.0, [(1.0, 1.5), (2.0, 3.0)]),
-        (0.0, 9.0, []),
-        (3.0, 4.0, [(1.0, 3.0)]),
-    ],
-)
-def test_turns_are_cut(start_s: float, end_s: float, left: list[tuple[float, float]]) -> None:
-    turn = Turn(1.0, 3.0, "speaker_1", 0.9)
-
-    found = forget_between([turn, End(0.5)], start_s, end_s)
-
-    assert [(x.start_s, x.end_s) for x in found if isinstance(x, Turn)] == left
-    assert End(0.5) in found
-
-
-def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_bytes(b'{"type": "end"}\n\n{"type": "tu\xff\n[1]\n{"type": "word"}\n{"ty')
-
-    assert log.read_lines(path) == [{"type": "end"}, {"type": "word"}]
-    assert log.read_lines(tmp_path / "none") == []
