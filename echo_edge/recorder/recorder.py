@@ -155,11 +155,10 @@ class Recorder:
             return
         self._take_results()
         self._results.close()
-        code = code or 1
-        self._journal.exit_code = code if code in (1, 3) else 1
+        self._journal.exit_code = 3 if code == 3 else 1
         self._journal.fail(
-            f"{self.folder}: the transcriber ended (exit {code}); audio is recorded all the same: "
-            f"echo-edge record --recover {self.folder} gives the results afterwards"
+            f"{self.folder}: the transcriber ended (exit {code or 1}); audio is recorded all the "
+            f"same: echo-edge record --recover {self.folder} gives the results afterwards"
         )
 
     def _pause(self, paused: bool) -> None:
@@ -168,8 +167,7 @@ class Recorder:
             self._journal.event("pause" if paused else "resume")
 
     def _delete(self, control: controls.Controls) -> None:
-        out = self._settings.out
-        requested_min = controls.requested_delete_min(out)
+        requested_min = controls.requested_delete_min(self._settings.out)
         minutes, control.delete_min = control.delete_min + requested_min, 0.0
         if minutes <= 0.0:
             return
@@ -185,7 +183,7 @@ class Recorder:
         self._results.forget()
         self._journal.event("deleted", from_s=first / SAMPLE_RATE, to_s=end / SAMPLE_RATE)
         if requested_min:
-            controls.answer_delete(out)
+            controls.answer_delete(self._settings.out)
 
     def _end_audio(self, source: threading.Thread) -> None:
         """Stop the source, then write what it had already given."""
