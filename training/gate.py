@@ -28,8 +28,8 @@ from training.simulation.augment import room_bank
 from training.voice_gate import integer as gi
 from training.voice_gate.scenes import (
     FRAMES_PER_STEP,
-    Heard,
     Scene,
+    Scored,
     energy_scores,
     equal_error,
     excerpt,
@@ -41,7 +41,7 @@ from training.voice_gate.scenes import (
 
 WIDTH = 24
 DILATIONS = (1, 3, 9)
-MOST_FALSE_WAKES = 5.0
+MAX_FALSE_WAKES = 5.0
 """Per hour of noise, on the scenes for tuning."""
 
 Rooms = NDArray[np.float32]
@@ -135,11 +135,11 @@ def posteriors(session: Session, pcm: NDArray[np.int16]) -> NDArray[np.float32]:
     chunk, window = manifest.audio.chunk_samples, manifest.diarization.window_steps
     n_steps = len(pcm) // manifest.streaming.step_samples
     padded = np.pad(pcm.astype(np.float32) / np.float32(32768), (0, -len(pcm) % chunk))
-    heard = latents(session, padded)["latents_diarization"][None, :n_steps]
+    scored = latents(session, padded)["latents_diarization"][None, :n_steps]
     silence = [not members for members in manifest.diarization.powerset]
     total, seen = np.zeros(n_steps, np.float32), np.zeros(n_steps, np.float32)
     for first in range(0, max(n_steps - window // 2, 1), window // 2):
-        part = heard[:, first : first + window]
+        part = scored[:, first : first + window]
         rest = window - part.shape[1]
         valid = np.pad(np.ones((1, part.shape[1]), np.float32), ((0, 0), (rest, 0)))
         inputs = np.pad(part, ((0, 0), (rest, 0), (0, 0)))
@@ -219,16 +219,16 @@ def train(
     return student, losses
 
 
-def opinions(layers: tuple[gi.Layer, ...], scenes: list[Described]) -> dict[str, list[Heard]]:
+def opinions(layers: tuple[gi.Layer, ...], scenes: list[Described]) -> dict[str, list[Scored]]:
     """What gate, plain energy and teacher say of scenes, per frame."""
-    out: dict[str, list[Heard]] = {"gate": [], "energy": [], "teacher": []}
+    out: dict[str, list[Scored]] = {"gate": [], "energy": [], "teacher": []}
     for each in scenes:
         truth = np.repeat(each["speech"].astype(bool), FRAMES_PER_STEP)
         sure = np.clip(np.repeat(each["teacher"].astype(np.float64), FRAMES_PER_STEP), 1e-6, 1)
         odds = np.log(sure / np.clip(1 - sure, 1e-6, 1))
-        out["gate"].append(Heard(gi.network(layers, each["features"].astype(np.int64)), truth))
-        out["energy"].append(Heard(each["energy"].astype(np.int64), truth))
-        out["teacher"].append(Heard(np.rint(odds * gi.SCORE_SCALE).astype(np.int64), truth))
+        out["gate"].append(Scored(gi.network(layers, each["features"].astype(np.int64)), truth))
+        out["energy"].append(Scored(each["energy"].astype(np.int64), truth))
+        out["teacher"].append(Scored(np.rint(odds * gi.SCORE_SCALE).astype(np.int64), truth))
     return out
 
 
@@ -268,12 +268,12 @@ def main() -> None:
     layers = student.integers()
     before, familiar, after, there = (opinions(layers, s) for s in (tune, known, held, unseen))
     for name, scenes in before.items():
-        rules = tuned(scenes, familiar[name], MOST_FALSE_WAKES)
+        rules = tuned(scenes, familiar[name], MAX_FALSE_WAKES)
         if name == "gate":
             remark = f"Made by training.gate from checkpoint {source}; see README.md."
             gi.write_header(args.out, gi.Gate(layers, rules), remark)
-        for kind, heard in (("simulated", after[name]), ("real", there[name])):
-            found = {**measure(heard, rules), "equal_error": equal_error(heard)}
+        for kind, scored in (("simulated", after[name]), ("real", there[name])):
+            found = {**measure(scored, rules), "equal_error": equal_error(scored)}
             figures = {k: None if np.isnan(v) else round(v, 2) for k, v in found.items()}
             row = {"scenes": kind, "detector": name, **vars(rules), **figures}
             print(json.dumps(row), flush=True)

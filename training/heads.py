@@ -16,7 +16,7 @@ from training.corpora.alignment import load_alignment
 from training.corpora.data import load_splits
 from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
 from training.objectives.losses import ArcFace, turns_loss
-from training.scoring.quick import quick_look
+from training.scoring.quick import quick_figures
 from training.simulation.batches import Batch, Batches, BatchSpec, default_rooms, loader
 from training.simulation.meetings import load_meetings, load_timing
 from training.stages.loop import Log, Schedule, adamw, choose_device, load_state, run, save_state
@@ -107,8 +107,8 @@ def main() -> None:
     began = time.monotonic()
     ahead = loader(batches, first, args.steps, workers=args.workers)
     run(step_loss, ahead, first, optimizer, schedule, log, after_step)
-    look = quick_look(model, dev)
-    print("  ".join(f"{name} {value:.1f}" for name, value in look.items()))
+    found = quick_figures(model, dev)
+    print("  ".join(f"{name} {value:.1f}" for name, value in found.items()))
     print(f"{args.steps - first} steps in {(time.monotonic() - began) / 60:.1f} min")
 
 

@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bf16=args.bf16, device=args.device, workers=args.workers,
         look_every=args.look_every, save_every=args.save_every,
     )  # fmt: skip
-    Stage(learners, inputs.batches, plan, inputs.look).train()
+    Stage(learners, inputs.batches, plan, inputs.evaluate).train()
 
 
 if __name__ == "__main__":

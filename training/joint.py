@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learners = build(args, inputs.batches)
     counts = learners.model.parameter_counts()
     print({name: f"{count / 1e6:.3f} M" for name, count in counts.items()})
-    Stage(learners, inputs.batches, plan_of(args, rank, world), inputs.look).train()
+    Stage(learners, inputs.batches, plan_of(args, rank, world), inputs.evaluate).train()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from echo_edge_export.checkpoint import load_checkpoint
 from training.corpora.data import load_corpus
-from training.scoring.quick import CHUNK_STEPS, quick_look
+from training.scoring.quick import CHUNK_STEPS, quick_figures
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in args.checkpoints:
         model = load_checkpoint(path).model
         for steps in args.chunk_steps:
-            look = quick_look(model, dev, chunk_steps=steps)
-            figures = "  ".join(f"{name} {value:.1f}" for name, value in look.items())
+            found = quick_figures(model, dev, chunk_steps=steps)
+            figures = "  ".join(f"{name} {value:.1f}" for name, value in found.items())
             print(f"{path}  chunks of {steps} steps  {figures}", flush=True)
 
 

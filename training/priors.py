@@ -20,7 +20,7 @@ from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.model.config import PHONES
 from echo_edge_export.model.echo import Echo
 from training.corpora.data import Pcm, load_splits
-from training.scoring.quick import heard_latents
+from training.scoring.quick import streamed_latents
 from training.scoring.words import READERS
 
 SHARE = 0.5
@@ -32,7 +32,7 @@ def phone_priors(model: Echo, utterances: Iterable[Pcm]) -> Tensor:
     """Mean posterior `[phones]` over all frames of utterances `[N]`."""
     total, n_frames = torch.zeros(len(PHONES)), 0
     for pcm in utterances:
-        latents = heard_latents(model, pcm)
+        latents = streamed_latents(model, pcm)
         state = torch.zeros(1, model.asr.memory, latents.shape[-1])
         posteriors = model.asr(latents, state)[1][0].exp()
         total, n_frames = total + posteriors.sum(0), n_frames + len(posteriors)

@@ -51,7 +51,7 @@ STARTING = 0.3
 
 
 @dataclass(frozen=True)
-class Heard:
+class EncodedScenes:
     """Scenes as the head hears them."""
 
     latents: NDArray[np.float16]
@@ -103,7 +103,7 @@ def make(args: argparse.Namespace, folder: Path, first: int) -> Path:
     return path
 
 
-def all_scenes(args: argparse.Namespace) -> Heard:
+def all_scenes(args: argparse.Namespace) -> EncodedScenes:
     """Every scene, made by several processes and kept below the cache."""
     source = load_checkpoint(args.start).sha256[:12]
     folder = args.cache / f"segmentation_{source}_{args.seed}"
@@ -115,30 +115,32 @@ def all_scenes(args: argparse.Namespace) -> Heard:
             with np.load(path) as stored:
                 parts.append(dict(stored))
             print(f"{PART * len(parts)} of {args.scenes} scenes", flush=True)
-    return Heard(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return EncodedScenes(
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    )
 
 
 def windows(
-    heard: Heard, size: int, batch: int, rng: np.random.Generator
+    encoded: EncodedScenes, size: int, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Latents `[B, W, d]`, valid `[B, W]`, active `[B, 3, W]` and sorts `[B]`, for ever."""
-    n_scenes, n_steps = heard.latents.shape[:2]
+    n_scenes, n_steps = encoded.latents.shape[:2]
     while True:
         rows = rng.integers(n_scenes, size=batch)
-        x = np.zeros((batch, size, heard.latents.shape[2]), np.float32)
+        x = np.zeros((batch, size, encoded.latents.shape[2]), np.float32)
         valid = np.zeros((batch, size), np.float32)
-        active = np.zeros((batch, heard.active.shape[1], size), np.float32)
+        active = np.zeros((batch, encoded.active.shape[1], size), np.float32)
         for i, row in enumerate(rows):
             end = int(rng.integers(size, n_steps + 1))
             if rng.random() < STARTING:
                 end = int(rng.integers(25, size))
             have = min(end, size)
-            x[i, size - have :] = heard.latents[row, end - have : end]
+            x[i, size - have :] = encoded.latents[row, end - have : end]
             valid[i, size - have :] = 1.0
-            active[i, :, size - have :] = heard.active[row, :, end - have : end]
+            active[i, :, size - have :] = encoded.active[row, :, end - have : end]
         yield (
             torch.from_numpy(x), torch.from_numpy(valid), torch.from_numpy(active),
-            torch.from_numpy(heard.sorts[rows]),
+            torch.from_numpy(encoded.sorts[rows]),
         )  # fmt: skip
 
 
@@ -158,12 +160,14 @@ def divergences(logprobs: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
     return mean
 
 
-def train(head: DiarizationHead, heard: Heard, size: int, args: argparse.Namespace) -> None:
+def train(
+    head: DiarizationHead, encoded: EncodedScenes, size: int, args: argparse.Namespace
+) -> None:
     """`args.steps` steps on windows of `size` steps."""
     before = copy.deepcopy(head).eval().requires_grad_(False)
     schedule = Schedule(args.peak, args.steps, warmup=50, decay=0.6)
     optimizer = adamw([head], args.peak)
-    rows = windows(heard, size, args.batch, np.random.default_rng(args.seed))
+    rows = windows(encoded, size, args.batch, np.random.default_rng(args.seed))
     sums, counts, began = np.zeros(3), np.zeros(3), time.monotonic()
     for step, (x, valid, active, sorts) in zip(range(args.steps), rows, strict=False):
         for group in optimizer.param_groups:
@@ -188,7 +192,7 @@ def train(head: DiarizationHead, heard: Heard, size: int, args: argparse.Namespa
 
 
 def calibrated(
-    head: DiarizationHead, heard: Heard, size: int, calibration: Calibration
+    head: DiarizationHead, encoded: EncodedScenes, size: int, calibration: Calibration
 ) -> Calibration:
     """The calibration with the ranges of this head's linears over windows of all scenes."""
     prefix = "diarization."
@@ -196,7 +200,7 @@ def calibrated(
     def ranges(old: Ranges, new: Ranges) -> Ranges:
         return {**old, **{prefix + name: found for name, found in new.items()}}
 
-    part = torch.from_numpy(heard.latents[:400, -size:].astype(np.float32))
+    part = torch.from_numpy(encoded.latents[:400, -size:].astype(np.float32))
     with torch.no_grad():
         inputs, outputs = observed_ranges(head, lambda: head(part, part.new_ones(part.shape[:2])))
     return replace(
@@ -223,15 +227,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes that make scenes")
     args = parser.parse_args()
-    heard = all_scenes(args)
+    encoded = all_scenes(args)
     torch.manual_seed(args.seed)
     start = load_checkpoint(args.start)
     if start.calibration is None:
         parser.error(f"{args.start}: found no calibration, expected a checkpoint of training.ship")
     size = start.model.config.window_steps
     head = start.model.diarization.train()
-    train(head, heard, size, args)
-    calibration = calibrated(head.eval(), heard, size, start.calibration)
+    train(head, encoded, size, args)
+    calibration = calibrated(head.eval(), encoded, size, start.calibration)
     save_checkpoint(args.out, start.model, start.step, calibration, torch.float16)
 
 

@@ -16,7 +16,7 @@ from training.corpora.held_out import HeldOut
 
 
 @dataclass
-class Heard:
+class Amount:
     """Of one source and licence."""
 
     seconds: float = 0.0
@@ -27,31 +27,31 @@ class Heard:
     """Known ones, synthetic voices too."""
 
 
-def sources(rows: Iterable[Row], held_out: HeldOut) -> dict[tuple[str, str], Heard]:
+def sources(rows: Iterable[Row], held_out: HeldOut) -> dict[tuple[str, str], Amount]:
     """(source, licence) -> what was heard of it."""
-    found: dict[tuple[str, str], Heard] = {}
+    found: dict[tuple[str, str], Amount] = {}
     for row in rows:
-        heard = found.setdefault((row.source, row.licence or "not stated"), Heard())
+        amount = found.setdefault((row.source, row.licence or "not stated"), Amount())
         seconds = row.duration_s
         if seconds is None:
             info = soundfile.info(row.path)
             seconds = info.frames / info.samplerate
         text = "" if row.source in NOT_ENGLISH else normalize_text(row.text)
-        heard.seconds += seconds
-        heard.utterances += 1
-        heard.with_text += seconds if text and not held_out.has(text) else 0.0
+        amount.seconds += seconds
+        amount.utterances += 1
+        amount.with_text += seconds if text and not held_out.has(text) else 0.0
         if row.speaker not in UNKNOWN_SPEAKER:
-            heard.speakers.add(row.speaker)
+            amount.speakers.add(row.speaker)
     return found
 
 
-def table(found: dict[tuple[str, str], Heard]) -> str:
+def table(found: dict[tuple[str, str], Amount]) -> str:
     """Markdown, the longest source first, the sum last."""
     lines = ["| source | hours | with text | utterances | voices | licence |"]
     lines.append("|---|---|---|---|---|---|")
     for (source, licence), h in sorted(found.items(), key=lambda item: -item[1].seconds):
         lines.append(_line(source, h, licence))
-    total = Heard(
+    total = Amount(
         sum(h.seconds for h in found.values()),
         sum(h.with_text for h in found.values()),
         sum(h.utterances for h in found.values()),
@@ -60,7 +60,7 @@ def table(found: dict[tuple[str, str], Heard]) -> str:
     return "\n".join([*lines, _line("all", total, "")])
 
 
-def _line(source: str, h: Heard, licence: str) -> str:
+def _line(source: str, h: Amount, licence: str) -> str:
     hours = f"{h.seconds / 3600:.2f} | {h.with_text / 3600:.2f}"
     return f"| {source} | {hours} | {h.utterances} | {len(h.speakers)} | {licence} |"
 

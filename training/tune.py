@@ -17,7 +17,7 @@ from pathlib import Path
 from echo_edge.session import load
 from training.corpora.data import load_corpus
 from training.scoring.diarization import Der, simulated, simulated_meetings, turns_of
-from training.scoring.replay import Heard
+from training.scoring.replay import CachedEncoding
 from training.scoring.words import dialogues
 from training.simulation.mixtures import Mixture
 
@@ -35,11 +35,14 @@ SEED = 78
 
 
 def score(
-    mixtures: Sequence[Mixture], heard: Sequence[Heard], latency_s: float, **decoding: float
+    mixtures: Sequence[Mixture],
+    encodings: Sequence[CachedEncoding],
+    latency_s: float,
+    **decoding: float,
 ) -> tuple[float, float]:
     """DER of all conversations with these thresholds and share of right counts, in per cent."""
     der = Der()
-    for mixture, each in zip(mixtures, heard, strict=True):
+    for mixture, each in zip(mixtures, encodings, strict=True):
         der.add(turns_of(mixture.active), each.decide(latency_s, **decoding))
     figures = der.figures("x")
     return figures["x.der"], figures["x.count_right"]
@@ -47,7 +50,7 @@ def score(
 
 def search(
     cases: Sequence[Sequence[Mixture]],
-    heard: Sequence[Sequence[Heard]],
+    encodings: Sequence[Sequence[CachedEncoding]],
     grid: Mapping[str, Sequence[float]],
 ) -> tuple[float, dict[str, float]]:
     """Print a row for every point of the grid; the lowest mean DER of all cases, and where."""
@@ -56,7 +59,7 @@ def search(
         decoding = dict(zip(grid, values, strict=True))
         found = [
             score(case, each, latency_s, **decoding)
-            for case, each in zip(cases, heard, strict=True)
+            for case, each in zip(cases, encodings, strict=True)
             for latency_s in LATENCIES_S
             if case
         ]
@@ -87,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         list(simulated_meetings(corpus, timing, args.cache, 60.0, seed=args.seed)),
     ]
     with load(args.bundle, threads=2) as session:
-        heard = [[Heard(session, mixture.pcm) for mixture in case] for case in cases]
-        mean, decoding = search(cases, heard, grid)
+        encodings = [[CachedEncoding(session, mixture.pcm) for mixture in case] for case in cases]
+        mean, decoding = search(cases, encodings, grid)
     print(f"best: mean DER {mean:.2f}: {decoding}")
 
 

@@ -20,7 +20,7 @@ from echo_edge.attribution.labels import COUNT_LIVE
 from echo_edge.heads.clustering import COUNT_SLOPE
 from echo_edge.session import Session, load
 from training.corpora.data import Corpus, load_corpus
-from training.scoring.replay import Heard
+from training.scoring.replay import CachedEncoding
 from training.simulation.mixtures import ENOUGH, MAX_SPEAKERS, Mixture, conversation
 
 Table = NDArray[np.float64]
@@ -52,14 +52,14 @@ class Counted:
     live: int
     confidence: float
     """In the count at the end."""
-    least_s: float
+    min_s: float
     """Speech of the speaker who says least."""
 
 
 def counted(session: Session, mixture: Mixture) -> Counted:
     """Count the speakers of a conversation at the end, and live on the same latents."""
-    heard = Heard(session, mixture.pcm)
-    end, live = heard.decide(math.inf), heard.decide(LIVE_S)
+    encoding = CachedEncoding(session, mixture.pcm)
+    end, live = encoding.decide(math.inf), encoding.decide(LIVE_S)
     return Counted(
         int(mixture.active.any(1).sum()),
         end.speaker_count.value,

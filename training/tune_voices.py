@@ -25,7 +25,7 @@ AllTrials = dict[tuple[float, float], Trials]
 
 FALSE = 1.0
 """Per cent of unknown speakers that may get a name, the mean over test lengths."""
-LEAST_ENROL_S = 15.0
+MIN_ENROL_S = 15.0
 """What is asked of those who enrol; shorter enrolments are measured, not tuned for."""
 THRESHOLDS = np.round(np.arange(0.30, 0.90, 0.01), 2).tolist()
 N_SPLITS = 50
@@ -33,7 +33,7 @@ N_SPLITS = 50
 
 def false_names(trials: AllTrials, threshold: float) -> float:
     """Per cent of unknown speakers that get a name, over what is tuned for."""
-    tuned = [t for (enrol_s, _), t in trials.items() if enrol_s >= LEAST_ENROL_S]
+    tuned = [t for (enrol_s, _), t in trials.items() if enrol_s >= MIN_ENROL_S]
     return float(np.mean([t.shares(threshold, N_KNOWN)["false"] for t in tuned]))
 
 
@@ -49,8 +49,8 @@ def held_out(trials: AllTrials, seed: int) -> tuple[list[float], list[float]]:
     for index in range(N_SPLITS):
         order = np.random.default_rng((seed, index)).permutation(n_speakers).tolist()
         half, rest = order[: n_speakers // 2], order[n_speakers // 2 :]
-        chosen.append(choose({key: t.of(half) for key, t in trials.items()}))
-        false.append(false_names({key: t.of(rest) for key, t in trials.items()}, chosen[-1]))
+        chosen.append(choose({key: t.select(half) for key, t in trials.items()}))
+        false.append(false_names({key: t.select(rest) for key, t in trials.items()}, chosen[-1]))
     return chosen, false
 
 

@@ -37,8 +37,8 @@ from echo_edge.session import Session, load
 
 Samples = NDArray[np.int16]
 
-MOST_LOST_S = 1.0
-LEAST_S, MOST_S = 0.3, 8.0
+MAX_LOST_S = 1.0
+MIN_S, MAX_S = 0.3, 8.0
 """When to kill, seconds after the first sample."""
 
 
@@ -47,9 +47,9 @@ class Kill:
     """One recorder that was killed."""
 
     folder: Path
-    said_s: float
+    sent_s: float
     """What had gone into the recorder when it was killed."""
-    kept_s: float
+    saved_s: float
     """What its files hold."""
     played_s: dict[str, float]
     """What each player finds in them as they are; missing where a player refused."""
@@ -60,9 +60,9 @@ class Kill:
 def kill_once(out: Path, audio: Samples, after_s: float) -> Kill:
     """Record `audio`, kill the recorder `after_s` seconds into it, look at what is left."""
     recorder = start(out, "--segment-min", "0.05")
-    n_said = 0
-    for n_said in speak(recorder, audio):
-        if n_said >= after_s * SAMPLE_RATE:
+    n_sent = 0
+    for n_sent in speak(recorder, audio):
+        if n_sent >= after_s * SAMPLE_RATE:
             break
     recorder.kill()
     recorder.wait()
@@ -71,10 +71,10 @@ def kill_once(out: Path, audio: Samples, after_s: float) -> Kill:
             pipe.close()
     folder = find_recordings(out)[0]
     found = segments(folder)
-    kept = [_samples(segment) for segment in found]
+    saved = [_samples(segment) for segment in found]
     exact = all(
         np.array_equal(audio[segment.start : segment.end], samples)
-        for segment, samples in zip(found, kept, strict=True)
+        for segment, samples in zip(found, saved, strict=True)
     )
     played = {name: 0.0 for name in ("soundfile", "sox", "ffmpeg") if _there(name)}
     for segment in found:
@@ -84,8 +84,8 @@ def kill_once(out: Path, audio: Samples, after_s: float) -> Kill:
                 del played[name]
             else:
                 played[name] += seconds
-    n_kept = found[-1].end if found else 0
-    return Kill(folder, n_said / SAMPLE_RATE, n_kept / SAMPLE_RATE, played, exact)
+    n_saved = found[-1].end if found else 0
+    return Kill(folder, n_sent / SAMPLE_RATE, n_saved / SAMPLE_RATE, played, exact)
 
 
 def recovered_alike(folder: Path, session: Session, audio: Samples) -> bool:
@@ -136,18 +136,18 @@ def kills(args: argparse.Namespace) -> dict[str, Any]:
     """Kill `--times` recorders, `--at-once` at a time, and recover what they left."""
     moments = random.Random(args.seed)  # noqa: S311 - not a secret
     audio = demo_audio()
-    after_s = [moments.uniform(LEAST_S, MOST_S) for _ in range(args.times)]
+    after_s = [moments.uniform(MIN_S, MAX_S) for _ in range(args.times)]
     root = Path(args.folder or tempfile.mkdtemp(prefix="echo-edge-kills-"))
     with ThreadPoolExecutor(args.at_once) as pool:
         found = list(
             pool.map(lambda n: kill_once(root / f"{n:03}", audio, after_s[n]), range(args.times))
         )
     with load(find_bundle(None)) as session:
-        alike = [recovered_alike(kill.folder, _Kept(session), audio) for kill in found]
+        alike = [recovered_alike(kill.folder, _OpenSession(session), audio) for kill in found]
     players = sorted({name for kill in found for name in kill.played_s})
-    lost_s = [kill.said_s - kill.kept_s for kill in found]
+    lost_s = [kill.sent_s - kill.saved_s for kill in found]
     unplayed_s = {
-        name: round(max(kill.said_s - kill.played_s.get(name, -1e9) for kill in found), 3)
+        name: round(max(kill.sent_s - kill.played_s.get(name, -1e9) for kill in found), 3)
         for name in players
     }
     result: dict[str, Any] = {
@@ -161,10 +161,10 @@ def kills(args: argparse.Namespace) -> dict[str, Any]:
     shutil.rmtree(root)
     good = result["exact"] == result["recovered_alike"] == len(found)
     worst = max(*lost_s, *unplayed_s.values())
-    return result | {"passed": bool(good and worst <= MOST_LOST_S)}
+    return result | {"passed": bool(good and worst <= MAX_LOST_S)}
 
 
-class _Kept(Session):
+class _OpenSession(Session):
     """A session that whoever borrows it cannot close."""
 
     def __init__(self, session: Session) -> None:

@@ -78,8 +78,8 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
         recorder = start(Path(out), "--latency-s", str(args.latency_s), "--tentative")
         folder = find_recordings(Path(out))[0]
         _wait_for(folder / log.RESULTS)
-        final: list[Told] = []
-        shown: list[Told] = []
+        final: list[Reported] = []
+        shown: list[Reported] = []
         began = time.monotonic()
         hearing = Thread(target=_hear, args=(recorder, shown, began))
         hearing.start()
@@ -102,18 +102,18 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-Told = tuple[float, Line]
+Reported = tuple[float, Line]
 """When, in seconds from the start, and what."""
 
 
-def _hear(recorder: "subprocess.Popen[bytes]", shown: list[Told], began: float) -> None:
+def _hear(recorder: "subprocess.Popen[bytes]", shown: list[Reported], began: float) -> None:
     """Note every line of the recorder, and when it came."""
     assert recorder.stdout is not None  # noqa: S101 - a pipe was asked for
-    with recorder.stdout as told:
-        shown.extend((time.monotonic() - began, json.loads(text)) for text in told)
+    with recorder.stdout as messages:
+        shown.extend((time.monotonic() - began, json.loads(text)) for text in messages)
 
 
-def _first_shown(final: list[Told], shown: list[Told], kind: str) -> list[float]:
+def _first_shown(final: list[Reported], shown: list[Reported], kind: str) -> list[float]:
     """How late each final line of a kind was first seen, as itself or among what was tentative."""
     late_s = []
     for final_s, line in final:
@@ -151,8 +151,8 @@ def soak(args: argparse.Namespace) -> dict[str, Any]:
         for number in range(n_repeats):
             for _ in speak(recorder, audio, args.pace):
                 pass
-            said_s = (number + 1) * len(audio) / SAMPLE_RATE
-            row = {"said_s": round(said_s)} | _eaten("recorder", recorder.pid)
+            sent_s = (number + 1) * len(audio) / SAMPLE_RATE
+            row = {"said_s": round(sent_s)} | _eaten("recorder", recorder.pid)
             rows.append(row | _eaten("transcriber", child))
         _end(recorder)
         folder = find_recordings(Path(out))[0]

@@ -63,11 +63,11 @@ class Tasks:
                 (self.metrics, ""), (self.parity, "_change"), (self.parity, "_from_float"),
             )
         ]  # fmt: skip
-        said = ("labelled minute: DER, WER", "change from float", "away from what float says")
+        labels = ("labelled minute: DER, WER", "change from float", "away from what float says")
         forms = ("{:.1f}, {:.1f} %", "{:+.1f}, {:+.1f}", "{:.1f}, {:.1f} %")
         parts = [
             f"{words} {form.format(*pair)}"
-            for words, form, pair in zip(said, forms, pairs, strict=True)
+            for words, form, pair in zip(labels, forms, pairs, strict=True)
             if None not in pair
         ]
         return f"  {'; '.join(parts)}"

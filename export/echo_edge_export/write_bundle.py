@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import echo_edge
 from echo_edge.bench import accuracy
 from echo_edge.bundle import manifest as m
 from echo_edge.bundle.language_model import load_language_model
@@ -36,10 +37,10 @@ Array = NDArray[np.float32]
 
 BOARDS = ("aarch64", "x86-64")
 LANGUAGE = "language.npz"
-LABELLED = {
-    name: Path(__file__).with_name(Path(name).name) for name in (accuracy.AUDIO, accuracy.TRUTH)
-}
-"""What `echo-edge bench` scores: demo/'s conversation, whose voices training never hears."""
+SHIPPED = Path(echo_edge.__file__).with_name("default_bundle")
+LABELLED = {name: SHIPPED / name for name in (accuracy.AUDIO, accuracy.TRUTH)}
+"""The labelled recording that `echo-edge bench` scores, from the shipped bundle: the conversation of
+demo/, whose voices training never hears."""
 
 DECODING = {
     "active_threshold": 0.5,
@@ -164,6 +165,11 @@ def _write_data(folder: Path, checkpoint: Checkpoint, plan: BundlePlan) -> None:
         text = checkpoint.calibration.to_json() + "\n"
         (folder / "calibration.json").write_text(text, encoding="utf-8")
     for name, source in LABELLED.items():
+        if not source.is_file():
+            raise EchoError(
+                f"{source}: found nothing, expected the shipped bundle's labelled recording: "
+                "install echo-edge again, or git checkout echo_edge/default_bundle"
+            )
         shutil.copyfile(source, folder / name)
 
 
@@ -190,9 +196,9 @@ def _write_expected(folder: Path, expected: dict[str, Array], min_db: dict[str, 
     """Outputs that the self-test compares with, in half precision: far finer than any limit but
     float32's."""
     entries = {}
-    for name, least in sorted(min_db.items()):
+    for name, floor in sorted(min_db.items()):
         np.save(folder / "selftest" / f"{name}.npy", expected[name].astype(np.float16))
-        entries[name] = {"file": f"{name}.npy", "least_db": round(min(least, 50.0), 1)}
+        entries[name] = {"file": f"{name}.npy", "least_db": round(min(floor, 50.0), 1)}
     text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
     (folder / EXPECTED).write_text(text, encoding="utf-8")
 

@@ -22,7 +22,7 @@ from training.objectives.vq import VectorQuantizer
 from training.simulation.batches import Batch, Batches, BatchSpec, Teachers, loader
 from training.simulation.voiceprints import Voiceprints
 from training.stages.loop import choose_device
-from training.stages.step import Learners, Moment, Weights, step_losses
+from training.stages.step import Learners, Progress, Weights, step_losses
 
 INDEXING = ("__getitem__", "__setitem__")
 
@@ -87,7 +87,7 @@ def tensors_of(learners: Learners, batch: Batch) -> list[Tensor]:
 def test_the_joint_loss_stays_on_its_device(batches: Batches, learners: Learners) -> None:
     batch = batches[2000]
     with Elsewhere(tensors_of(learners, batch)):
-        losses, _ = step_losses(learners, batch, Weights(latents=1.0, likeness=1.0), Moment(2000))
+        losses, _ = step_losses(learners, batch, Weights(latents=1.0, likeness=1.0), Progress(2000))
         torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for p in learners.arcface.parameters())
 

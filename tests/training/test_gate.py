@@ -16,8 +16,8 @@ from training import gate
 from training.corpora.data import Corpus, load_corpus
 from training.voice_gate import integer as gi
 from training.voice_gate.scenes import (
-    Heard,
     Scene,
+    Scored,
     background,
     energy_scores,
     equal_error,
@@ -247,24 +247,24 @@ def test_measure_counts() -> None:
     scores = np.where(speech, 2000, -2000)
     scores[:10] = 2000  # heard something at the very beginning
     rules = gi.Rules(0, 0, wake_frames=3, hangover_frames=50)
-    quiet = Heard(np.full(400, -2000), np.zeros(400, bool))
-    noisy = Heard(np.tile(np.repeat([2000, -2000], 100), 2), np.zeros(400, bool))
+    quiet = Scored(np.full(400, -2000), np.zeros(400, bool))
+    noisy = Scored(np.tile(np.repeat([2000, -2000], 100), 2), np.zeros(400, bool))
 
-    clear = measure([Heard(np.where(speech, 2000, -2000), speech), quiet, noisy], rules)
-    early = measure([Heard(scores, speech)], rules)
+    clear = measure([Scored(np.where(speech, 2000, -2000), speech), quiet, noisy], rules)
+    early = measure([Scored(scores, speech)], rules)
 
     assert clear["miss"] <= 4
     assert clear["false_wakes_per_h"] == pytest.approx(2 * 3600 / 16)
     assert 0.04 <= clear["latency_p50_s"] <= 0.16
-    assert equal_error([Heard(np.where(speech, 2000, -2000), speech), quiet]) < 4
-    assert equal_error([Heard(np.where(speech, -2000, 2000), speech)]) > 40
+    assert equal_error([Scored(np.where(speech, 2000, -2000), speech), quiet]) < 4
+    assert equal_error([Scored(np.where(speech, -2000, 2000), speech)]) > 40
     assert (clear["woken_early_or_never"], early["woken_early_or_never"]) == (0, 100)
 
 
 def test_levels_are_tuned_as_promised(scenes: list[Scene]) -> None:
-    heard = [Heard(energy_scores(s.pcm), np.repeat(s.speech, 2)) for s in scenes]
+    heard = [Scored(energy_scores(s.pcm), np.repeat(s.speech, 2)) for s in scenes]
 
-    rules = tuned(heard, heard[-2:], most_false_wakes=0.0)
+    rules = tuned(heard, heard[-2:], max_false_wakes=0.0)
 
     assert measure(heard, rules)["false_wakes_per_h"] == 0.0
     assert rules.wake_level >= rules.speech_level

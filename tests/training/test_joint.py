@@ -39,7 +39,7 @@ def trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(joint, "EchoConfig", lambda **_: SMALL)
     monkeypatch.setattr(command, "default_rooms", lambda _: None)
     monkeypatch.setattr(command, "load_alignment", lambda _: aligned(corpus))
-    monkeypatch.setattr(command, "quick_look", lambda *_: {"look": 0.0})
+    monkeypatch.setattr(command, "quick_figures", lambda *_: {"look": 0.0})
     monkeypatch.setattr(joint, "set_statistics", lambda model, _: model.frontend.std.fill_(5))
 
     def run(*options: str, stop: int | None = None) -> list[Figures]:

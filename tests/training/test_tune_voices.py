@@ -45,7 +45,7 @@ def test_shares_are_those_over_all_sets_of_people(threshold: float, n_people: in
 
 
 def test_some_speakers_only() -> None:
-    trials = _random().of([4, 1])
+    trials = _random().select([4, 1])
 
     assert trials.scores.shape == (6, 2)
     assert trials.speaker.tolist() == [1, 1, 1, 0, 0, 0]

@@ -56,7 +56,7 @@ class Alignment:
     lexicon: Lexicon
     """Phones of every word of the transcripts."""
 
-    def of(self, utterance: Utterance) -> NDArray[np.uint8] | None:
+    def select(self, utterance: Utterance) -> NDArray[np.uint8] | None:
         """Labels `[n_samples / 160]` of one utterance; None if it was not aligned."""
         if utterance.id not in self.starts:
             return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-SHORTEST_ALONE_S = 1.0
+MIN_CLEAN_S = 1.0
 """Shorter stretches of one voice alone in a meeting are left out."""
 
 MIN_LOGPROB = -0.5
@@ -124,7 +124,7 @@ def _ami(root: Path) -> Iterator[Row]:
         meeting = path.name.split(".")[0]
         yield Row(meeting, path, 0.0, None, "multi", "", "ami", "CC-BY-4.0")
         if meeting in rttms:
-            for start_s, end_s, speaker in alone(read_rttm(rttms[meeting])):
+            for start_s, end_s, speaker in clean_speech(read_rttm(rttms[meeting])):
                 name = f"{meeting}_{round(100 * start_s):07d}"
                 yield Row(
                     name, path, start_s, end_s - start_s, f"ami_{speaker}", "", "ami", "CC-BY-4.0"
@@ -146,7 +146,7 @@ def read_recordings(path: Path) -> dict[str, list[tuple[float, float, str]]]:
     return found
 
 
-def alone(turns: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+def clean_speech(turns: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
     """Stretches of at least a second where exactly one speaker's turns are open."""
     times = sorted({t for start_s, end_s, _ in turns for t in (start_s, end_s)})
     found: list[tuple[float, float, str]] = []
@@ -158,4 +158,4 @@ def alone(turns: list[tuple[float, float, str]]) -> list[tuple[float, float, str
         if found and found[-1][2] == speaker and found[-1][1] == start_s:
             start_s = found.pop()[0]
         found.append((start_s, end_s, speaker))
-    return [row for row in found if row[1] - row[0] >= SHORTEST_ALONE_S]
+    return [row for row in found if row[1] - row[0] >= MIN_CLEAN_S]

@@ -27,8 +27,8 @@ def words_loss(model: Echo, latents: Tensor, batch: Batch) -> tuple[Tensor, dict
     state = latents.new_zeros(len(latents), model.asr.memory, latents.shape[-1])
     characters, sounds, _ = model.asr(latents, state)
     ctc = ctc_loss(characters, batch.targets, batch.target_lengths)
-    said = ctc_loss(sounds, batch.said, batch.said_lengths)
-    return said + CHARACTER_WEIGHT * ctc, {"ctc": ctc.item(), "said": said.item()}
+    phones = ctc_loss(sounds, batch.phone_targets, batch.phone_target_lengths)
+    return phones + CHARACTER_WEIGHT * ctc, {"ctc": ctc.item(), "said": phones.item()}
 
 
 def excerpt(active: Tensor, generator: torch.Generator) -> Tensor:
@@ -63,16 +63,16 @@ def voice_loss(
         [batch.voices.repeat_interleave(2)],
         [batch.voiceprints.repeat_interleave(2, 0)],
     )
-    heard = [excerpts.sum(2).flatten()]
+    spoken = [excerpts.sum(2).flatten()]
     if mixed is not None:
-        alone = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
-        pooled.append(model.speaker.pool(mixed.speaker, alone).flatten(0, 1))
+        clean = batch.mixture_active * (batch.mixture_active.sum(1, keepdim=True) == 1)
+        pooled.append(model.speaker.pool(mixed.speaker, clean).flatten(0, 1))
         classes.append(batch.mixture_voices.flatten())
         prints.append(batch.mixture_voiceprints.flatten(0, 1))
-        heard.append(alone.sum(2).flatten())
+        spoken.append(clean.sum(2).flatten())
     wanted, labels, rows = torch.cat(prints), torch.cat(classes), torch.cat(pooled)
     print_known = wanted.abs().sum(1) > 0
-    known = (torch.cat(heard) >= CLEAR_STEPS) & ((labels >= 0) | print_known)
+    known = (torch.cat(spoken) >= CLEAR_STEPS) & ((labels >= 0) | print_known)
     nothing = rows.sum() * 0.0
     if known.sum() < 2:
         return nothing, nothing
@@ -87,21 +87,21 @@ def voice_loss(
 
 
 @torch.no_grad()
-def told_voices(
+def known_voices(
     model: Echo, mixed: Latents, active: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """What slots are told of conversations with voices active `[B, 3, S]`: embeddings `[B, 3, E]`
     and which slots know. Most voices are known, some are not yet; some empty slots wait for a
     voice from elsewhere, which never comes."""
-    alone = active * (active.sum(1, keepdim=True) == 1)
-    voices = model.speaker(mixed.speaker, alone)
-    clear = alone.sum(2) >= CLEAR_STEPS
+    clean = active * (active.sum(1, keepdim=True) == 1)
+    voices = model.speaker(mixed.speaker, clean)
+    clear = clean.sum(2) >= CLEAR_STEPS
     chance = torch.rand(clear.shape, generator=generator).to(clear.device)
     known = clear & (chance < KNOWN_SHARE)
     absent = ~(active.sum(2) > 0) & clear.roll(1, 0)[:, :1] & (chance < STRANGER_SHARE)
     voices = torch.where(absent[..., None], voices.roll(1, 0)[:, :1], voices)
-    told = known | absent
-    return voices * told[..., None], told
+    known = known | absent
+    return voices * known[..., None], known
 
 
 def sources_loss(
@@ -121,12 +121,12 @@ def sources_loss(
         sources = torch.stack(
             [model.frontend.spectrum(model.frontend.pad(s)) for s in batch.sources.unbind(1)], 1
         )
-    voices, told = told_voices(model, mixed, mixture_active, generator)
+    voices, known = known_voices(model, mixed, mixture_active, generator)
     masks, presence = head.whole(mixed.separation, features, voices, chunk, left)
     estimates = spectrum[:, None] * (masks @ head.bands)[..., None]
     present = mixture_active.sum(2) > 0
-    loss, parts, order = separation_loss(estimates, sources, present, told)
-    heard = F.max_pool1d(mixture_active, chunk, chunk).cumsum(2) > 0
-    target = heard.gather(1, order[:, :, None].expand(-1, -1, heard.shape[2])).transpose(1, 2)
+    loss, parts, order = separation_loss(estimates, sources, present, known)
+    spoken = F.max_pool1d(mixture_active, chunk, chunk).cumsum(2) > 0
+    target = spoken.gather(1, order[:, :, None].expand(-1, -1, spoken.shape[2])).transpose(1, 2)
     known = F.binary_cross_entropy_with_logits(presence, target.float())
     return loss + 0.3 * known, {**parts, "presence": known.item()}

@@ -77,9 +77,9 @@ def affinity_loss(states: Tensor, active: Tensor) -> Tensor:
     """
     unit = F.normalize(states - states.mean(1, keepdim=True), dim=2)
     logits = AFFINITY_SCALE * (unit @ unit.transpose(1, 2))
-    alone = (active.sum(1) == 1).float()
+    clean = (active.sum(1) == 1).float()
     same = active.transpose(1, 2) @ active
-    pairs = alone[:, :, None] * alone[:, None, :]
+    pairs = clean[:, :, None] * clean[:, None, :]
     wrong = F.binary_cross_entropy_with_logits(logits, same.clamp(max=1.0), reduction="none")
     # Same and different pairs weigh alike, whatever the shares of the voices.
     balance = pairs / torch.where(

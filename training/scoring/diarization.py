@@ -13,7 +13,7 @@ from echo_edge.session import Session
 from echo_edge.writers.formats import to_rttm
 from training.corpora.corpus_formats import read_rttm
 from training.corpora.data import Corpus, Pcm
-from training.scoring.replay import Heard
+from training.scoring.replay import CachedEncoding
 from training.simulation.augment import room_bank
 from training.simulation.meetings import load_timing
 from training.simulation.mixtures import (
@@ -137,9 +137,9 @@ def diarization(
             continue
         scores = {latency_s: Der() for latency_s in LATENCIES_S}
         for i, (pcm, turns) in enumerate(recordings):
-            heard = Heard(session, pcm)
+            encoding = CachedEncoding(session, pcm)
             for latency_s, score in scores.items():
-                result = heard.decide(latency_s)
+                result = encoding.decide(latency_s)
                 score.add(turns, result)
                 path = out / "turns" / name / f"latency_{latency_s:g}" / f"{i:02d}.rttm"
                 path.parent.mkdir(exist_ok=True, parents=True)

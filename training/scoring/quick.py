@@ -34,7 +34,7 @@ def encode(model: Echo, pcm: Tensor, chunk_steps: int = CHUNK_STEPS) -> tuple[Te
     return latents.final, latents.diarization, latents.speaker, latents.asr, latents.separation
 
 
-def heard_latents(model: Echo, pcm: Pcm, chunk_steps: int = CHUNK_STEPS) -> Tensor:
+def streamed_latents(model: Echo, pcm: Pcm, chunk_steps: int = CHUNK_STEPS) -> Tensor:
     """The asr head's latents `[1, S, d]` of an utterance `[N]` with some silence around it."""
     pcm = np.pad(pcm, (1600, 8000))
     pcm = pcm[: len(pcm) // STEP_SAMPLES * STEP_SAMPLES]
@@ -58,7 +58,7 @@ def transcripts(
     """Greedy transcripts under the streaming mask, through a bottleneck if there is one."""
     texts = []
     for u in utterances:
-        latents = heard_latents(model, corpus.pcm(u), chunk_steps)
+        latents = streamed_latents(model, corpus.pcm(u), chunk_steps)
         if quantizer is not None:
             latents = quantizer(latents)[0]
         state = latents.new_zeros(1, model.asr.memory, latents.shape[-1])
@@ -134,7 +134,7 @@ def powerset_error(
 
 
 @torch.no_grad()
-def quick_look(
+def quick_figures(
     model: Echo,
     corpus: Corpus,
     quantizer: VectorQuantizer | None = None,

@@ -53,7 +53,7 @@ def without_words(session: Session, **decoding: float) -> Session:
     return Session(bundle, session.threads, {**session.engines, "asr": silent})
 
 
-class Heard:
+class CachedEncoding:
     """The encoder's latents over a recording `[N]`, through the session's own decoders as often as
     wanted; words are not listened for."""
 

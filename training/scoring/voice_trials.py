@@ -49,7 +49,7 @@ class Trials:
         shares = {"named": named, "missed": missed, "wrong": 1.0 - named - missed, "false": false}
         return {name: 100.0 * float(np.mean(share)) for name, share in shares.items()}
 
-    def of(self, speakers: Sequence[int]) -> "Trials":
+    def select(self, speakers: Sequence[int]) -> "Trials":
         """Only these speakers, enrolled and tested."""
         rows = np.isin(self.speaker, speakers)
         place = {speaker: i for i, speaker in enumerate(speakers)}

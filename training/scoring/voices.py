@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.session import Session
-from training.corpora.corpus_formats import alone
+from training.corpora.corpus_formats import clean_speech
 from training.corpora.data import SAMPLE_RATE, Corpus, Pcm
 from training.scoring.quick import equal_error_rate
 from training.simulation.mixtures import STEP_SAMPLES
@@ -50,13 +50,13 @@ def nearest_right(table: Array, labels: NDArray[np.str_]) -> float:
 
 
 def stretches(
-    turns: list[tuple[float, float, str]], most_s: float = 3.0
+    turns: list[tuple[float, float, str]], max_s: float = 3.0
 ) -> list[tuple[int, int, str]]:
     """(first step, end, speaker) of what one voice says alone, in pieces of 1 to `most_s` s."""
     found = []
-    for start_s, end_s, name in sorted(alone(turns), key=lambda row: row[2]):
+    for start_s, end_s, name in sorted(clean_speech(turns), key=lambda row: row[2]):
         first, end = round(start_s / STEP_S), round(end_s / STEP_S)
-        pieces = range(first, end, round(most_s / STEP_S))
+        pieces = range(first, end, round(max_s / STEP_S))
         found += [(at, min(at + pieces.step, end), name) for at in pieces]
     return [each for each in found if each[1] - each[0] >= round(1.0 / STEP_S)]
 

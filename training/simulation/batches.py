@@ -63,9 +63,9 @@ class Batch:
     """Characters of all U items, concatenated, int64."""
     target_lengths: Tensor
     """`[U]`."""
-    said: Tensor
+    phone_targets: Tensor
     """Phones of all U items, a space between words, concatenated, int64."""
-    said_lengths: Tensor
+    phone_target_lengths: Tensor
     """`[U]`."""
     phones: Tensor
     """`[U, N / 320]` index of the phone at every CTC frame, int64; -100 where unknown."""
@@ -188,13 +188,15 @@ class Batches(Dataset[Batch]):
         n_items = max(1, round(spec.read_items * np.mean(spec.read_s) / seconds))
         read = [self.readings.draw(seconds, hard, rng) for _ in range(n_items)]
         targets = [[CHARACTER[c] for c in item.text] for item in read]
-        said = [self.readings.sounds(item.text) for item in read]
+        spoken = [self.readings.sounds(item.text) for item in read]
         return {
             "pcm": torch.from_numpy(np.stack([item.pcm for item in read])),
             "targets": torch.tensor([c for row in targets for c in row], dtype=torch.long),
             "target_lengths": torch.tensor([len(row) for row in targets]),
-            "said": torch.tensor([phone for row in said for phone in row], dtype=torch.long),
-            "said_lengths": torch.tensor([len(row) for row in said]),
+            "phone_targets": torch.tensor(
+                [phone for row in spoken for phone in row], dtype=torch.long
+            ),
+            "phone_target_lengths": torch.tensor([len(row) for row in spoken]),
             "phones": torch.from_numpy(np.stack([item.phones for item in read])),
             "active": torch.from_numpy(np.stack([active_steps(i.clean) for i in read])).float(),
             "voices": torch.tensor([item.voice for item in read]),

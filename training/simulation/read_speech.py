@@ -153,7 +153,7 @@ class Readings:
                 at = self._write_latents(latents, valid, u, at)
             piece = change_speed(self.corpus.pcm(u), SPEEDS[speed])[: n_samples - at]
             clean[at : at + len(piece)] = piece
-            mark_phones(phones, self.alignment.of(u), at, SPEEDS[speed], len(piece))
+            mark_phones(phones, self.alignment.select(u), at, SPEEDS[speed], len(piece))
             drawn.append(u)
             at += len(piece) + int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
         voice = self.classes.get(pool[0].speaker, -1)

@@ -12,7 +12,7 @@ from training.corpora.data import Corpus, load_splits
 from training.objectives.latents import LatentPredictor
 from training.objectives.vq import VectorQuantizer
 from training.scoring.latents import latent_figures
-from training.scoring.quick import quick_look
+from training.scoring.quick import quick_figures
 from training.simulation.batches import Batches, BatchSpec, Teachers, default_rooms
 from training.simulation.meetings import load_meetings, load_timing
 from training.simulation.voiceprints import Voiceprints, load_voiceprints
@@ -64,13 +64,13 @@ class Inputs:
     dev: Corpus
     dev_latents: LatentSource | None
 
-    def look(self, modules: dict[str, nn.Module]) -> dict[str, float]:
+    def evaluate(self, modules: dict[str, nn.Module]) -> dict[str, float]:
         """Development figures of `model` and, where it is there, `predictor`."""
         model, predictor = modules["model"], modules.get("predictor")
         quantizer = modules.get("quantizer")
         assert isinstance(model, Echo)  # noqa: S101
         coded = quantizer if isinstance(quantizer, VectorQuantizer) else None
-        figures = quick_look(model, self.dev, coded)
+        figures = quick_figures(model, self.dev, coded)
         if self.dev_latents is not None and isinstance(predictor, LatentPredictor):
             figures |= latent_figures(model, predictor, self.dev_latents)
         return figures

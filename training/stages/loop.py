@@ -41,17 +41,17 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only; all that is not in `slow` has `fast` times the
     rate."""
-    held = {id(p) for m in slow for p in m.parameters()}
+    slow_ids = {id(p) for m in slow for p in m.parameters()}
     trained = [p for m in modules for p in m.parameters() if p.requires_grad]
     groups = [
         {
             "params": [
-                p for p in trained if (p.ndim >= 2) == matrix and (id(p) in held) == is_held
+                p for p in trained if (p.ndim >= 2) == matrix and (id(p) in slow_ids) == is_slow
             ],
             "weight_decay": weight_decay if matrix else 0.0,
-            "scale": 1.0 if is_held else fast,
+            "scale": 1.0 if is_slow else fast,
         }
-        for is_held in (False, True)
+        for is_slow in (False, True)
         for matrix in (True, False)
     ]
     return torch.optim.AdamW(

@@ -25,10 +25,10 @@ from training.stages.loop import (
     save_state,
     use_bfloat16,
 )
-from training.stages.step import Learners, Moment, Weights, step_losses
+from training.stages.step import Learners, Progress, Weights, step_losses
 from training.stages.teaching import FadeIn, gradient_norms
 
-Look = Callable[[dict[str, nn.Module]], dict[str, float]]
+Evaluate = Callable[[dict[str, nn.Module]], dict[str, float]]
 """Development figures of the averaged modules (`model`, and `predictor` where there is one)."""
 
 TAKEN_OVER = slice(1, 7)
@@ -60,17 +60,19 @@ class Plan:
     rank: int = 0
     world: int = 1
 
-    def moment(self, step: int) -> Moment:
+    def progress(self, step: int) -> Progress:
         """All schedules but the rate's: the margin grows from 20 to 50 % of the way."""
         ramp = min(1.0, max(0.0, (step / self.steps - 0.2) / 0.3))
-        return Moment(step, 0.2 * ramp, step >= self.masked_from, self.fading.share(step))
+        return Progress(step, 0.2 * ramp, step >= self.masked_from, self.fading.share(step))
 
 
 class Stage:
     """Trains `learners` as planned; stopped anywhere, it goes on exactly where it was."""
 
-    def __init__(self, learners: Learners, batches: Batches, plan: Plan, look: Look) -> None:
-        self.learners, self.batches, self.plan, self.look = learners, batches, plan, look
+    def __init__(
+        self, learners: Learners, batches: Batches, plan: Plan, evaluate: Evaluate
+    ) -> None:
+        self.learners, self.batches, self.plan, self.evaluate = learners, batches, plan, evaluate
         device = choose_device(plan.device)
         for part in learners.parts().values():
             part.to(device)
@@ -115,13 +117,13 @@ class Stage:
 
     def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         losses, figures = step_losses(
-            self.learners, batch, self.plan.weights, self.plan.moment(step)
+            self.learners, batch, self.plan.weights, self.plan.progress(step)
         )
-        if self._looks(step + 1):
+        if self._evaluates(step + 1):
             self.norms = gradient_norms(losses, self.learners.model.encoder.blocks[-1])
         return torch.stack(list(losses.values())).sum(), figures
 
-    def _looks(self, done: int) -> bool:
+    def _evaluates(self, done: int) -> bool:
         return done % self.plan.look_every == 0 or done == self.plan.steps
 
     def _after(self, done: int) -> None:
@@ -134,11 +136,11 @@ class Stage:
             return
         if done % plan.save_every == 0 or done == plan.steps:
             save_state(plan.out / "state.pt", self.parts, done)
-        if self._looks(done):
+        if self._evaluates(done):
             modules = self.average.modules
             save_checkpoint(plan.out / "model.safetensors", self.mean, done)
             save_predictor(plan.out / "predictor.safetensors", modules.get("predictor"))
-            figures = self.look(modules) | self.norms
+            figures = self.evaluate(modules) | self.norms
             shown = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
             print(f"step {done}  {shown}", flush=True)
             Log(plan.out / "look.csv", 1, plan.steps).write({"step": done, **figures})

@@ -48,7 +48,7 @@ class Learners:
 
 
 @dataclass(frozen=True)
-class Moment:
+class Progress:
     """Where in training a step is."""
 
     step: int
@@ -65,13 +65,13 @@ Figures = dict[str, float]
 
 
 def step_losses(
-    learners: Learners, batch: Batch, weights: Weights, moment: Moment
+    learners: Learners, batch: Batch, weights: Weights, progress: Progress
 ) -> tuple[Losses, Figures]:
     """Weighted losses by name, whose sum is the step's loss, and figures to log."""
-    generator = torch.Generator().manual_seed(moment.step)
-    losses, read, figures = _read_losses(learners, batch, weights, moment, generator)
+    generator = torch.Generator().manual_seed(progress.step)
+    losses, read, figures = _read_losses(learners, batch, weights, progress, generator)
     if len(batch.windows):
-        losses["latents"], cosine = _window_loss(learners, batch, moment, generator)
+        losses["latents"], cosine = _window_loss(learners, batch, progress, generator)
         losses["latents"] = weights.latents * losses["latents"]
         figures |= {"latents": losses["latents"].item() / weights.latents, "cos": cosine}
     mixed = None
@@ -79,9 +79,9 @@ def step_losses(
         features = features_of(learners.model, batch.mixture)
         encoder = learners.model.encoder
         layers = encoder.layers(features, batch.chunk_steps, batch.left_steps)
-        mixed = fade(encoder, layers, moment.teaching)
+        mixed = fade(encoder, layers, progress.teaching)
     margin_loss, likeness = voice_loss(
-        learners.model, learners.arcface, batch, read, mixed, moment.margin, generator
+        learners.model, learners.arcface, batch, read, mixed, progress.margin, generator
     )
     losses["voices"] = weights.voices * margin_loss + weights.likeness * likeness
     figures |= {"aam": margin_loss.item(), "likeness": likeness.item()}
@@ -95,17 +95,17 @@ def _read_losses(
     learners: Learners,
     batch: Batch,
     weights: Weights,
-    moment: Moment,
+    progress: Progress,
     generator: torch.Generator,
 ) -> tuple[Losses, Latents, Figures]:
     """Read speech: phones, CTC and, where a target encoder is known, its latents."""
     model, predictor = learners.model, learners.predictor
     features = features_of(model, batch.pcm)
-    if moment.masked:
+    if progress.masked:
         share = READ_SHARE * float(torch.rand((), generator=generator))
         features = hide(features, share, generator)
     layers = model.encoder.layers(features, batch.chunk_steps, batch.left_steps)
-    read = fade(model.encoder, layers, moment.teaching)
+    read = fade(model.encoder, layers, progress.teaching)
     losses: Losses = {}
     figures: Figures = {}
     if predictor is not None:
@@ -126,13 +126,13 @@ def _read_losses(
 
 
 def _window_loss(
-    learners: Learners, batch: Batch, moment: Moment, generator: torch.Generator
+    learners: Learners, batch: Batch, progress: Progress, generator: torch.Generator
 ) -> tuple[Tensor, float]:
     """Latent prediction on speech without words; ValueError without a predictor."""
     if learners.predictor is None:
         raise ValueError("windows: found no predictor, expected one: give it a target encoder")
     features = features_of(learners.model, batch.windows)
-    if moment.masked:
+    if progress.masked:
         share = WINDOW_SHARE * float(torch.rand((), generator=generator))
         features = hide(features, share, generator)
     layers = learners.model.encoder.layers(features, batch.chunk_steps, batch.left_steps)

@@ -132,14 +132,14 @@ def energy_scores(pcm: NDArray[np.int16]) -> Ints:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Scored:
     """One detector's scores of one scene, and the truth per frame."""
 
     scores: Ints
     speech: Flags
 
 
-def measure(scenes: Iterable[Heard], rules: Rules) -> dict[str, float]:
+def measure(scenes: Iterable[Scored], rules: Rules) -> dict[str, float]:
     """Errors per frame in per cent on scenes with speech; wakes; false wakes per hour on those
     without. An awake gate that hears speech has `kept` it."""
     missed = speech_frames = false = quiet_frames = kept = 0
@@ -170,15 +170,15 @@ def measure(scenes: Iterable[Heard], rules: Rules) -> dict[str, float]:
     }
 
 
-def _grid(scenes: list[Heard]) -> list[int]:
+def _grid(scenes: list[Scored]) -> list[int]:
     """Levels to try: from nearly always to nearly never."""
     values = np.concatenate([each.scores for each in scenes])
-    least, most = np.quantile(values, [0.02, 0.998])
-    levels: list[int] = np.unique(np.linspace(least, most, 80).astype(int)).tolist()
+    low, high = np.quantile(values, [0.02, 0.998])
+    levels: list[int] = np.unique(np.linspace(low, high, 80).astype(int)).tolist()
     return levels
 
 
-def equal_error(scenes: list[Heard]) -> float:
+def equal_error(scenes: list[Scored]) -> float:
     """Misses in per cent at the level where they are as frequent as false alarms: no level chosen
     elsewhere has a part in it."""
     spoken = [each for each in scenes if each.speech.any()]
@@ -187,7 +187,7 @@ def equal_error(scenes: list[Heard]) -> float:
     return (best["miss"] + best["false"]) / 2
 
 
-def tuned(scenes: list[Heard], meetings: list[Heard], most_false_wakes: float) -> Rules:
+def tuned(scenes: list[Scored], meetings: list[Scored], max_false_wakes: float) -> Rules:
     """Speech from where misses and false alarms, the mean of simulated and real, are equally
     frequent; wake at the lowest level with no more than so many false wakes an hour."""
     kinds = [[s for s in scenes if s.speech.any()], meetings]
@@ -201,6 +201,6 @@ def tuned(scenes: list[Heard], meetings: list[Heard], most_false_wakes: float) -
     quiet = [s for s in scenes if not s.speech.any()]
     for level in [level for level in grid if level >= speech_level]:
         rules = Rules(speech_level, level)
-        if measure(quiet, rules)["false_wakes_per_h"] <= most_false_wakes:
+        if measure(quiet, rules)["false_wakes_per_h"] <= max_false_wakes:
             return rules
     return Rules(speech_level, grid[-1])

@@ -18,7 +18,7 @@ from echo_edge_export.convert.tflite_graph import GraphBuilder, Value
 
 Shape = tuple[int, ...]
 
-MOST_JOINED = 5
+MAX_JOINED = 5
 """XNNPACK, which does the work, joins no more in one operator; the graph would fall in two."""
 
 
@@ -122,9 +122,9 @@ def cut(g: GraphBuilder, x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 def joined(g: GraphBuilder, parts: Sequence[Value], axis: int, shape: Sequence[int]) -> Value:
     """Concatenation, of a few parts at a time."""
     options = schema.ConcatenationOptionsT(axis=axis)
-    if len(parts) <= MOST_JOINED:
+    if len(parts) <= MAX_JOINED:
         return g.op("CONCATENATION", parts, shape, options)
-    groups = [parts[i : i + MOST_JOINED] for i in range(0, len(parts), MOST_JOINED)]
+    groups = [parts[i : i + MAX_JOINED] for i in range(0, len(parts), MAX_JOINED)]
     sizes = [sum(part.shape[axis] for part in group) for group in groups]
     shapes = [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
     inner = [joined(g, part, axis, s) for part, s in zip(groups, shapes, strict=True)]

@@ -25,7 +25,7 @@ MARGIN = 1.15
 SMOOTHING = 0.7
 """SmoothQuant's alpha: how much of the activations' spread moves into the weights."""
 
-LEAST_PART = 0.1
+MIN_PART = 0.1
 """What a channel is taken to contribute at least, of what the middle one does. A channel that was
 silent in calibration is silent no longer some day, and must not drown the others then."""
 
@@ -207,10 +207,10 @@ def smooth(model: Echo, statistics: dict[str, Statistics]) -> Echo:
         def factor(linear: nn.Linear, part: str, index: int = i) -> Tensor:
             weights = linear.weight.abs().amax(0).clamp(min=1e-7)
             parts = statistics[f"encoder.blocks.{index}.{part}"].channels * weights
-            heard = parts[parts > 0]
-            if not len(heard):
+            active = parts[parts > 0]
+            if not len(active):
                 return torch.ones_like(weights)
-            raw = parts.clamp(min=LEAST_PART * float(heard.median())) ** SMOOTHING / weights
+            raw = parts.clamp(min=MIN_PART * float(active.median())) ** SMOOTHING / weights
             return raw / raw.log().mean().exp()
 
         norm1, norm2 = (

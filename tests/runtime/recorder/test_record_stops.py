@@ -51,9 +51,9 @@ def test_a_kill_costs_less_than_a_second(kills: list[Kill], null_bundle: Path) -
     """Whatever the moment; `python -m benchmarks.recording.kills` has 200 of them, and words."""
     assert all(kill.exact for kill in kills)
     for kill in kills:
-        assert kill.said_s - kill.kept_s <= 1.0
+        assert kill.sent_s - kill.saved_s <= 1.0
         assert "soundfile" in kill.played_s
-        assert all(kill.said_s - played_s <= 1.0 for played_s in kill.played_s.values())
+        assert all(kill.sent_s - played_s <= 1.0 for played_s in kill.played_s.values())
         with load(null_bundle) as session:
             assert recovered_alike(kill.folder, session, noise(4.0))
 

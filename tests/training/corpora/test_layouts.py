@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.corpora.corpus_formats import alone, read_rows
+from training.corpora.corpus_formats import clean_speech, read_rows
 from training.corpora.data import load_corpus
 from training.corpora.held_out import HeldOut
 from training.sources import sources, table
@@ -81,7 +81,7 @@ def test_ami_gives_the_meeting_and_who_is_alone(ami: Path) -> None:
 def test_neighbouring_stretches_of_one_voice_are_joined() -> None:
     turns = [(0.0, 2.0, "a"), (2.0, 4.0, "a"), (3.0, 3.5, "a"), (4.0, 6.0, "b"), (4.0, 6.0, "c")]
 
-    assert alone(turns) == [(0.0, 4.0, "a")]
+    assert clean_speech(turns) == [(0.0, 4.0, "a")]
 
 
 def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_longer_chunks_hear_more_of_what_comes() -> None:
     other[16_000:] = np.random.default_rng(0).normal(0, 0.1, 16_000)
 
     def change(chunk_steps: int) -> float:
-        heard = [metrics.heard_latents(model, each, chunk_steps) for each in (pcm, other)]
+        heard = [metrics.streamed_latents(model, each, chunk_steps) for each in (pcm, other)]
         return float((heard[0] - heard[1])[:, :4].abs().max())
 
     assert change(4) == 0.0

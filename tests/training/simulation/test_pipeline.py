@@ -239,7 +239,7 @@ def aligned(corpus: Corpus) -> Alignment:
 
 
 def test_phones_follow_speed_and_position(corpus: Corpus) -> None:
-    labels = aligned(corpus).of(corpus.utterances[1])
+    labels = aligned(corpus).select(corpus.utterances[1])
     phones = np.zeros(200, np.int64)
 
     mark_phones(phones, labels, start=RATE, speed=0.8, n_samples=int(2 * RATE / 0.8))
