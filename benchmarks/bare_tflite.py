@@ -17,7 +17,7 @@ from echo_edge.errors import EchoError
 
 
 class Products(NamedTuple):
-    """What was written, and what to run it with."""
+    """A file of bare products, and inputs to run it with."""
 
     spec: GraphSpec
     inputs: Mapping[str, NDArray[Any]]

@@ -1,4 +1,4 @@
-"""What int8 gains and costs: the encoder of two bundles of one checkpoint, side by side.
+"""Gain and cost of int8: the encoder of two bundles of one checkpoint, side by side.
 
     python -m benchmarks.int8_vs_float --float DIR --int8 DIR [--threads 1] [--rounds N]
 

@@ -1,4 +1,4 @@
-"""What a bundle's graphs spend outside of their fast path, operator by operator.
+"""Time of a bundle's graphs outside of their fast path, operator by operator.
 
     python -m benchmarks.operators --bundle DIR ... [--out benchmarks/results/engines/operators]
 

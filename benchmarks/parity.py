@@ -1,4 +1,4 @@
-"""Is it one model in every engine? Several bundles of one checkpoint, each held against the others.
+"""Parity of engines: several bundles of one checkpoint, each compared with the others.
 
     python -m benchmarks.parity --bundle DIR DIR ... [--recording AUDIO ...] [--minutes 30]
         [--rounds N] [--out benchmarks/results/engines/parity]

@@ -1,4 +1,4 @@
-"""Which recipe, engine by engine, and what a chunk's length costs: exported and held side by side.
+"""Recipes and chunk lengths side by side, engine by engine, exported and measured.
 
     python -m benchmarks.recipes --checkpoint CHECKPOINT [--engine NAME ...] [--recipe NAME ...]
         [--chunk-steps 4 12 ...] [--rounds N] [--work DIR]

@@ -1,4 +1,4 @@
-"""How close the encoder comes to its bare products: what share of a step the engine must spend.
+"""Roofline of the encoder: the share of its bare products in the time of a step.
 
     python -m benchmarks.roofline [--bundle DIR ...] [--threads 1] [--rounds N]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Voice:
-    """How one person sounds."""
+    """Voice of one person."""
 
     flite: str
     """Name of the flite voice."""

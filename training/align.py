@@ -1,4 +1,4 @@
-"""When each phone of the transcribed training speech is spoken, by a monophone GMM-HMM.
+"""Forced alignment of the transcribed training speech, by a monophone GMM-HMM.
 
 Trained from a flat start on the training data itself, with pronunciations from espeak-ng. The
 encoder learns the phones frame by frame beside CTC: dense targets where CTC alone stays on its

@@ -1,4 +1,4 @@
-"""What a codebook between encoder and words costs: the paper's way, and ours without one.
+"""Cost of a codebook between encoder and words: as in the paper, and without one.
 
 The encoder stays as it is. Two transcription heads of the shipped shape learn from nothing, by CTC
 on the same transcripts in the same order: one reads the continuous latents, the other each latent's
@@ -59,7 +59,7 @@ def codebook(latents: Sequence[Tensor], n_codes: int, seed: int) -> Tensor:
 
 
 def normalized(latents: Tensor) -> Tensor:
-    """As the head itself normalizes what it reads, without its scales."""
+    """Normalizes latents as the head does, without its scales."""
     return F.layer_norm(latents, latents.shape[-1:])
 
 

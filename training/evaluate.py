@@ -1,4 +1,4 @@
-"""What a bundle is worth, through the runtime that ships, on speakers that training never heard.
+"""All figures of a bundle through the shipped runtime, on speakers unseen in training.
 
 Every figure prints with its protocol; hypotheses are stored beside the figures.
 

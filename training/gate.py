@@ -51,7 +51,7 @@ Described = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Split:
-    """How many scenes are made of voices of a corpus, of noise, and of its real meetings."""
+    """Numbers of scenes: of voices of a corpus, of noise, and of its real meetings."""
 
     name: str
     seed: int
@@ -114,7 +114,7 @@ class Student(nn.Module):
 
 
 def _step(weight: Tensor) -> Tensor:
-    """What one unit of an int8 weight is worth, per output."""
+    """Step size of int8 weights, per output."""
     return weight.abs().amax((1, 2), keepdim=True).clamp_min(1e-4) / 127
 
 
@@ -220,7 +220,7 @@ def train(
 
 
 def opinions(layers: tuple[gi.Layer, ...], scenes: list[Described]) -> dict[str, list[Scored]]:
-    """What gate, plain energy and teacher say of scenes, per frame."""
+    """Scores of gate, plain energy and teacher per frame of scenes."""
     out: dict[str, list[Scored]] = {"gate": [], "energy": [], "teacher": []}
     for each in scenes:
         truth = np.repeat(each["speech"].astype(bool), FRAMES_PER_STEP)

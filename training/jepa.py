@@ -70,7 +70,7 @@ def new_encoder(model: Echo, teacher: Teacher, windows: Windows) -> None:
 
 
 def build(args: argparse.Namespace, batches: Batches) -> Learners:
-    """Everything that learns, as it starts."""
+    """All modules that learn, in their initial state."""
     latents = batches.teachers.latents
     assert latents is not None and batches.windows is not None  # noqa: S101, PT018
     mean, std = (torch.from_numpy(row) for row in (latents.mean, latents.std))

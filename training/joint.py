@@ -72,7 +72,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def build(args: argparse.Namespace, batches: Batches) -> Learners:
-    """Everything that learns, as it starts: from nothing or from `--start`."""
+    """All modules that learn, in their initial state: new or from `--start`."""
     predictor = None
     if args.start:
         start = read_start(args.start)

@@ -1,4 +1,4 @@
-"""What somebody gets who waits so long: turns and words of bundles, latency by latency.
+"""Quality of turns and words of bundles, latency by latency.
 
     python -m training.quality --data DATA --bundle INT8 FLOAT ... [--latency-s 0.5 1 2 5 inf]
 

@@ -52,7 +52,7 @@ STARTING = 0.3
 
 @dataclass(frozen=True)
 class EncodedScenes:
-    """Scenes as the head hears them."""
+    """Scenes as latents, the head's input, with their truth."""
 
     latents: NDArray[np.float16]
     """`[scenes, S, d]`."""
@@ -63,7 +63,7 @@ class EncodedScenes:
 
 @cache
 def conversations_of(data: Path, folder: Path) -> Conversations:
-    """What training draws conversations from, read once in a process."""
+    """Sources of training conversations, read once in a process."""
     corpus = load_corpus([data / "train"], folder / "train")
     return Conversations(
         corpus, room_bank(folder / "rooms.npy"), SCENE_S,
@@ -145,7 +145,7 @@ def windows(
 
 
 def targets(known: Tensor, active: Tensor, sorts: Tensor) -> Tensor:
-    """What the head is to say, posteriors `[B, W, 7]`: as before (`known`, log-posteriors) where
+    """Targets of the head, posteriors `[B, W, 7]`: as before (`known`, log-posteriors) where
     somebody speaks and in scenes of speech, silence where nobody does in the other scenes."""
     silent = (active.sum(1) == 0) & (sorts != SPEECH)[:, None]
     silence = F.one_hot(torch.tensor(POWERSET.index(())), len(POWERSET)).to(known)

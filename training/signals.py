@@ -1,4 +1,4 @@
-"""What signals that are not nominal cost: turns and words of a bundle, signal by signal.
+"""Cost of signals that are not nominal: turns and words of a bundle, signal by signal.
 
     python -m training.signals --data DATA --bundle echo_edge/default_bundle
 

@@ -1,4 +1,4 @@
-"""What a model has heard: hours, speakers and licence of every source, as a table for its card.
+"""Training data of a model: hours, speakers and licence of every source, as a table for its card.
 
 python -m training.sources --data DATA --more DIR ...
 """
@@ -17,7 +17,7 @@ from training.corpora.held_out import HeldOut
 
 @dataclass
 class Amount:
-    """Of one source and licence."""
+    """Amount of audio of one source and licence."""
 
     seconds: float = 0.0
     with_text: float = 0.0

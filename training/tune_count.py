@@ -1,4 +1,4 @@
-"""How sure the number of speakers is: whether its confidence is the share of right answers.
+"""Calibration of the number of speakers: is its confidence the share of right answers?
 
 Simulated development conversations of one to three voices. Beside the confidence in use, which
 is a curve of the clustering's margin, stands one fitted anew, judged on halves that it was not
@@ -32,7 +32,7 @@ N_SPLITS = 50
 
 
 def conversations(corpus: Corpus, n: int, seed: int) -> list[Mixture]:
-    """Of one, two and three voices in turns, of three lengths, dry, with noise."""
+    """Conversations of one, two and three voices, of three lengths, dry, with noise."""
     voices = corpus.by_speaker(ENOUGH)
     return [
         conversation(

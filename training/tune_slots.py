@@ -1,4 +1,4 @@
-"""How alike two voices must be to share a slot of the separation: highest SI-SDRi as it streams.
+"""Threshold of similarity to share a slot of the separation: highest streaming SI-SDRi.
 
 Conversations of a minute that evaluation does not use, in latencies of 2 s and of infinity: with
 the latter a speaker may be several voices while the audio flows.

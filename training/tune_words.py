@@ -1,4 +1,4 @@
-"""How much to believe the language model, and what a word costs: WER by search.
+"""Weight of the language model and bonus per word: WER by search.
 
 The encoder runs once per utterance; the search replays the phones' posteriors. Utterances are the
 development ones between those of `training.evaluate`: of speechocean762, since LibriSpeech's few

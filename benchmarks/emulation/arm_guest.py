@@ -1,4 +1,4 @@
-"""What runs on an emulated processor: the self-test, then the whole runtime, counted part by part.
+"""Program on the emulated processor: the self-test, then the runtime, counted part by part.
 
     python3 -m benchmarks.emulation.arm_guest BUNDLE OUT.npz CHUNKS
 
@@ -37,7 +37,7 @@ class Marker:
         self.on = False
 
     def enter(self, part: str) -> None:
-        """What is executed from here on belongs to that part."""
+        """Count what is executed from here on for that part."""
         if self.on:
             self._say(-1 - PARTS.index(part))
 
@@ -49,7 +49,7 @@ class MarkedEngine:
         self._engine, self._name, self._marker = engine, name, marker
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """What the engine says."""
+        """The engine's outputs, counted for the graph."""
         self._marker.enter(self._name)
         outputs = self._engine.run(inputs)
         self._marker.enter("runtime")

@@ -80,7 +80,7 @@ def _debian(root: Path) -> None:
 
 
 def _mirror() -> list[str]:
-    """Where this Debian has its packages from; mmdebstrap's own default elsewhere."""
+    """This Debian's source of packages; mmdebstrap's own default elsewhere."""
     sources = Path("/etc/apt/sources.list.d/debian.sources")
     lines = sources.read_text().splitlines() if sources.exists() else []
     return [line.split()[1] for line in lines if line.startswith("URIs:")][:1]
@@ -138,7 +138,7 @@ def cpuinfo(cpu: str) -> str:
 
 
 def can_count() -> bool:
-    """Whether there is a qemu that our plug-in is for: some builds take none, newer ones others."""
+    """True if there is a qemu that takes our plug-in: some builds take none, newer ones others."""
 
     def said(option: str) -> str:
         return subprocess.run((QEMU, option), capture_output=True, text=True, check=False).stdout

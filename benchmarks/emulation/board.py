@@ -1,4 +1,4 @@
-"""Does a bundle compute on ARM what it computes here, and in how many instructions? Never a time.
+"""Bundles on emulated ARM processors: equal outputs, and instructions. Never a time.
 
     python -m benchmarks.emulation [--bundle DIR ...] [--cpu cortex-a72 ...] [--out FILE]
 
@@ -65,7 +65,7 @@ def turn_chunks(manifest: Manifest) -> int:
 
 
 def compare(here: Mapping[str, Any], there: Mapping[str, Any]) -> Record:
-    """How far apart the outputs are."""
+    """Distance of the outputs."""
     return {
         name: {
             "equal_bits": bool(np.array_equal(here[name], there[name])),

@@ -75,7 +75,7 @@ class Peer:
 
     @property
     def rtf(self) -> float:
-        """Of a recording."""
+        """RTF for a recording."""
         return self.call_s / self.audio_s
 
     @property

@@ -88,7 +88,8 @@ def whisper_tiny_encoder(path: Path) -> tuple[int, ...]:
 
 
 def segmentation(path: Path) -> tuple[int, ...]:
-    """As pyannote's PyanNet: 10 s of waveform, SincNet, 4 bidirectional LSTMs of 128, 7 classes."""
+    """Shaped as pyannote's PyanNet: 10 s of waveform, SincNet, 4 bidirectional LSTMs of 128, 7
+    classes."""
     net, shape = Net(), (1, 1, 10 * SAMPLE_RATE)
     x, n_in = "x", 1
     for n_out, kernel, stride in ((80, 251, 10), (60, 5, 1), (60, 5, 1)):
@@ -122,7 +123,8 @@ def _lstm(net: Net, x: str, n_in: int, hidden: int) -> str:
 
 
 def resnet34(path: Path) -> tuple[int, ...]:
-    """As WeSpeaker's ResNet34: 1.5 s of 80 mel, channels 32 to 256, mean and deviation, 256."""
+    """Shaped as WeSpeaker's ResNet34: 1.5 s of 80 mel, channels 32 to 256, mean and deviation,
+    256."""
     net, shape = Net(), (1, 1, 80, 150)
     x, n_in = net.op("Relu", net.conv("x", 1, 32, [3, 3], pads=[1] * 4)), 32
     for n_out, blocks in ((32, 3), (64, 4), (128, 6), (256, 3)):
@@ -179,5 +181,5 @@ def _global_norm(net: Net, x: str, channels: int) -> str:
 
 
 def random_input(shape: Sequence[int]) -> NDArray[np.float32]:
-    """What the graph is run on: time does not depend on it."""
+    """Random input of a graph: time does not depend on its numbers."""
     return np.random.default_rng(1).standard_normal(shape, np.float32)

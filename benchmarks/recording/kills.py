@@ -89,7 +89,7 @@ def kill_once(out: Path, audio: Samples, after_s: float) -> Kill:
 
 
 def recovered_alike(folder: Path, session: Session, audio: Samples) -> bool:
-    """Whether `--recover` finds the turns and words of an undisturbed run up to the cut, and keeps
+    """True if `--recover` finds the turns and words of an undisturbed run up to the cut, and keeps
     all that the recorder had already called final."""
     before = log.read_lines(folder / log.RESULTS)
     options = read_about(folder).options

@@ -67,7 +67,7 @@ def speak(recorder: "subprocess.Popen[bytes]", audio: Samples, pace: float = 1.0
 
 
 def latency(args: argparse.Namespace) -> dict[str, Any]:
-    """When a turn or a word is told of: the first time, and for good.
+    """Delay of turns and words: until first shown, and until final.
 
     A turn is shown late by the time from its start, all else from the end. What is shown counts for
     a turn from the first time that its speaker is said to speak then, for a word from the first
@@ -114,7 +114,7 @@ def _hear(recorder: "subprocess.Popen[bytes]", shown: list[Reported], began: flo
 
 
 def _first_shown(final: list[Reported], shown: list[Reported], kind: str) -> list[float]:
-    """How late each final line of a kind was first seen, as itself or among what was tentative."""
+    """Delay until each final line of a kind was first seen, itself or among tentative ones."""
     late_s = []
     for final_s, line in final:
         if line["type"] != kind:
@@ -126,7 +126,7 @@ def _first_shown(final: list[Reported], shown: list[Reported], kind: str) -> lis
 
 
 def _same(final: Line, tentative: Line) -> bool:
-    """Whether both say the same: somebody speaking, or a word."""
+    """True if both lines show the same speaker or word."""
     key = "speaker" if final["type"] == "turn" else "text"
     apart = tentative["start_s"] >= final["end_s"] or tentative["end_s"] <= final["start_s"]
     return tentative[key] == final[key] and not apart

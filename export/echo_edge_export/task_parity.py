@@ -37,7 +37,7 @@ class EagerGraph:
         return {name: value.numpy() for name, value in zip(names, values, strict=True)}
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Required by the protocol; frees nothing."""
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ BOARDS = ("aarch64", "x86-64")
 LANGUAGE = "language.npz"
 SHIPPED = Path(echo_edge.__file__).with_name("default_bundle")
 LABELLED = {name: SHIPPED / name for name in (accuracy.AUDIO, accuracy.TRUTH)}
-"""The labelled recording that `echo-edge bench` scores, from the shipped bundle: the conversation of
-demo/, whose voices training never hears."""
+"""The shipped bundle's labelled recording, which `echo-edge bench` scores: demo/'s conversation,
+whose voices training never hears."""
 
 DECODING = {
     "active_threshold": 0.5,
@@ -89,7 +89,7 @@ class BundlePlan:
 
 @dataclass(frozen=True)
 class Measured:
-    """How near a bundle is to the float model."""
+    """Parity of a bundle with the float model."""
 
     parity: Parity
     tasks: Tasks
@@ -220,7 +220,7 @@ def _manifest(
     plan: BundlePlan,
     graphs: dict[str, m.GraphSpec],
 ) -> m.Manifest:
-    """All that is known before anything is measured and hashed."""
+    """The manifest without measurements and without the list of files."""
     config = checkpoint.model.config
     step = config.step_samples
     language = LANGUAGE if plan.language_model else ""

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt, sosfilt_zi
 
 from echo_edge.audio import Reading, read_blocks
 from echo_edge.audio.channels import Downmix, parse_channel
@@ -136,10 +135,11 @@ def test_level_is_of_what_is_above_the_noise() -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 0.3])
 def test_the_filter_is_scipys(offset: float, noise: Array) -> None:
+    signal = pytest.importorskip("scipy.signal", reason="needs echo-edge[metrics]")
     pcm = noise[: 3 * CHUNK] + np.float32(offset)
-    sections = butter(ORDER, CUTOFF_HZ, "high", fs=16_000, output="sos")
-    settled = sosfilt_zi(sections) * float(pcm[0])
-    golden, _ = sosfilt(sections, pcm.astype(np.float64), zi=settled)
+    sections = signal.butter(ORDER, CUTOFF_HZ, "high", fs=16_000, output="sos")
+    settled = signal.sosfilt_zi(sections) * float(pcm[0])
+    golden, _ = signal.sosfilt(sections, pcm.astype(np.float64), zi=settled)
 
     for sizes in ((CHUNK, 2 * CHUNK), (640, 3 * CHUNK - 640), (130, 3 * CHUNK - 130)):
         high_pass, parts = HighPass(), np.split(pcm, np.cumsum(sizes)[:-1])

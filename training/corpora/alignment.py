@@ -65,7 +65,7 @@ class Alignment:
 
 
 def load_alignment(path: Path) -> Alignment:
-    """What `main` wrote."""
+    """Read an alignment that `training.align` wrote."""
     stored = np.load(path)
     starts = zip(stored["ids"].tolist(), stored["spans"].tolist(), strict=True)
     said = zip(stored["words"].tolist(), stored["said"].tolist(), strict=True)

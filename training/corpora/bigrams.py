@@ -56,7 +56,7 @@ def read_books(path: Path) -> str:
 
 
 def count(corpus: Iterable[Sentence]) -> tuple[Counter[str], dict[str, Counter[str]]]:
-    """How often each word occurs, and after which; the empty word begins a sentence."""
+    """Counts of words and of pairs of words; the empty word begins a sentence."""
     words: Counter[str] = Counter()
     after: dict[str, Counter[str]] = defaultdict(Counter)
     for sentence in corpus:

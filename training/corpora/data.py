@@ -51,7 +51,7 @@ class Utterance:
 
     @property
     def has_voice_label(self) -> bool:
-        """Whether one known person speaks; synthetic voices are for text only."""
+        """True if one known person speaks; synthetic voices are for text only."""
         return self.speaker not in UNKNOWN_SPEAKER and not self.speaker.startswith("tts_")
 
 
@@ -158,7 +158,7 @@ def load_splits(data: Path, cache: Path, more: Iterable[Path] = ()) -> tuple[Cor
 
 
 def held_out_texts(data: Path) -> HeldOut:
-    """Of the development split below `data` and of the demo: no such text is trained on."""
+    """Texts of the development split below `data` and of the demo, which are not trained on."""
     texts = [row.text for row in read_rows(data / "dev")]
     return HeldOut(normalize_text(text) for text in (*texts, *demo_texts()))
 

@@ -27,7 +27,7 @@ class HeldOut:
         self._grams = {gram for text in texts for gram in grams(text)}
 
     def has(self, text: str) -> bool:
-        """Whether a normalized text shares five words in a row with a held-out one."""
+        """True if a normalized text shares five words in a row with a held-out one."""
         return not self._grams.isdisjoint(grams(text))
 
 

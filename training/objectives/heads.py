@@ -1,4 +1,4 @@
-"""What words, voices and sources ask of a batch: latents to a loss, for every stage of training."""
+"""Losses of words, voices and sources, from latents of a batch, for every stage of training."""
 
 import torch
 from torch import Tensor
@@ -90,9 +90,9 @@ def voice_loss(
 def known_voices(
     model: Echo, mixed: Latents, active: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """What slots are told of conversations with voices active `[B, 3, S]`: embeddings `[B, 3, E]`
-    and which slots know. Most voices are known, some are not yet; some empty slots wait for a
-    voice from elsewhere, which never comes."""
+    """Known voices of the slots, for conversations with voices active `[B, 3, S]`: embeddings
+    `[B, 3, E]`, and flags of the slots that know one. Most voices are known, some are not yet;
+    some empty slots wait for a voice from elsewhere, which never comes."""
     clean = active * (active.sum(1, keepdim=True) == 1)
     voices = model.speaker(mixed.speaker, clean)
     clear = clean.sum(2) >= CLEAR_STEPS

@@ -69,7 +69,7 @@ def powerset_loss(logprobs: Tensor, active: Tensor) -> Tensor:
 
 
 def affinity_loss(states: Tensor, active: Tensor) -> Tensor:
-    """Whether two steps of a window are the same voice: binary cross entropy over all pairs of
+    """Same-voice loss of pairs of steps in a window: binary cross entropy over all pairs of
     steps where one voice speaks alone; states `[B, S, d]`, active `[B, 3, S]`.
 
     Powerset targets alone leave the head for long with one voice per window; pairs have no

@@ -1,4 +1,4 @@
-"""Who spoke when: DER and JER of a bundle through the runtime, on simulated and real recordings."""
+"""Diarization: DER and JER of a bundle through the runtime, on simulated and real recordings."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How near predicted latents are to the target encoder's on development speech."""
+"""Distance of predicted latents from the target encoder's on development speech."""
 
 import numpy as np
 import torch

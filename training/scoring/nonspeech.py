@@ -1,4 +1,4 @@
-"""What a bundle makes of sounds that nobody speaks: seconds of speech and words, kind by kind."""
+"""Speech and words that a bundle finds in sounds that nobody speaks, kind by kind."""
 
 from collections.abc import Mapping
 

@@ -131,7 +131,7 @@ def rows(
     latencies_s: Sequence[float],
     out: Path,
 ) -> Iterator[Row]:
-    """What a bundle makes of every set at every latency. The turns of all sets go to
+    """Scores of a bundle for every set at every latency. The turns of all sets go to
     OUT/NAME_LATENCY.rttm."""
     turns: dict[float, list[str]] = {latency_s: [] for latency_s in latencies_s}
     for kind, scenes in sets.items():

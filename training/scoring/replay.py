@@ -27,7 +27,7 @@ class Recorder:
         return outputs
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Required by the protocol; frees nothing."""
 
 
 class Replayer:
@@ -41,7 +41,7 @@ class Replayer:
         return {**self.rest, **next(self.answers)}
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Required by the protocol; frees nothing."""
 
 
 def without_words(session: Session, **decoding: float) -> Session:

@@ -55,7 +55,7 @@ def separation_figures(session: Session, mixtures: Sequence[Mixture]) -> dict[st
 
 
 def apart(session: Session, mixture: Mixture) -> tuple[Result, Tensor]:
-    """What is found in a mixture, and waveforms `[3, N]`: of the three who talk most in it or, if
+    """Estimates for a mixture, and waveforms `[3, N]`: of the three who talk most in it or, if
     there are fewer, of them and the rest; silence after that."""
     stream = session.stream(math.inf, language_model=False)
     result = Result.joined([stream.push(mixture.pcm), stream.finish()])

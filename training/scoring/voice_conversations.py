@@ -115,7 +115,7 @@ class NameScore:
 
 
 def _person(scene: Scene, result: Result, speaker: Speaker) -> str:
-    """Who talks during most of a speaker's turns."""
+    """The person who talks during most of a speaker's turns."""
     step_s = STEP_SAMPLES / SAMPLE_RATE
     talked = np.zeros(len(scene.people))
     for turn in result.turns:

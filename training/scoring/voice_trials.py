@@ -33,8 +33,8 @@ class Trials:
     """`[tests]`: who speaks, as an index of the second axis."""
 
     def shares(self, threshold: float, n_people: int) -> dict[str, float]:
-        """In per cent, for random sets of `n_people` enrolled: of speakers in it, `named` rightly,
-        `missed`, `wrong`; of speakers not in it, `false` names. Exact: no set is drawn."""
+        """Shares in per cent for random sets of `n_people` enrolled: of speakers in it, `named`
+        rightly, `missed`, `wrong`; of speakers not in it, `false` names. Exact: no set is drawn."""
         rows = range(len(self.scores))
         own = self.scores[rows, self.speaker]
         others = self.scores.copy()
@@ -80,7 +80,7 @@ def split_pool(pool: Sequence[Utterance]) -> tuple[list[Utterance], list[Utteran
 
 
 def direction(session: Session, pcm: Pcm) -> Array | None:
-    """What the runtime makes of the one voice in a recording, `[E]`; None if it finds none."""
+    """Embedding `[E]` of the main voice that the runtime finds in a recording; None if none."""
     stream = session.stream(math.inf, language_model=False)
     stream.push(pcm)
     speakers = stream.finish().speakers

@@ -1,4 +1,4 @@
-"""Whose voice it is: verification and nearest neighbours on speakers that training never heard."""
+"""Speaker verification and nearest neighbours on speakers unseen in training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +64,7 @@ def stretches(
 def in_one_room(
     session: Session, recordings: Sequence[tuple[Pcm, list[tuple[float, float, str]]]]
 ) -> dict[str, float]:
-    """How well voices are told apart that share a room and a microphone: EER and mean cosines over
+    """Verification of voices that share a room and a microphone: EER and mean cosines over
     all pairs of stretches of the same recording, of (pcm, true turns) each."""
     scores: list[float] = []
     same: list[bool] = []

@@ -1,4 +1,4 @@
-"""What was said: WER and CER of single readers, digits, and cpWER of conversations, through the
+"""Words: WER and CER of single readers, digits, and cpWER of conversations, through the
 runtime, with and without the bundle's language model."""
 
 from collections import Counter, defaultdict
@@ -79,7 +79,7 @@ def digits(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:
 
 
 def readers(corpus: Corpus) -> dict[str, list[Utterance]]:
-    """Those who read English, and what they read."""
+    """Readers of English, with the utterances that they read."""
     pools = {
         name: [u for u in pool if u.text and u.source in READERS.values()]
         for name, pool in corpus.by_speaker().items()

@@ -1,4 +1,4 @@
-"""What happens to a clean voice on its way to a microphone: speed, room, tone, noise, level.
+"""Augmentation, a clean voice on its way to a microphone: speed, room, tone, noise, level.
 
 Pure functions of (signal, random generator). Rooms come from pyroomacoustics, once, into a bank.
 """
@@ -150,8 +150,8 @@ def converter(pcm: Pcm, rng: np.random.Generator) -> Pcm:
 
 
 def active_steps(pcm: Pcm, step_samples: int = 640) -> NDArray[np.bool_]:
-    """Which 40 ms steps of a clean voice hold speech: within 35 dB of its loud steps, or less where
-    the recording's own noise is nearer than that; gaps below 0.24 s closed.
+    """Flags of a clean voice's 40 ms steps that hold speech: within 35 dB of its loud steps, or
+    less where the recording's own noise is nearer than that; gaps below 0.24 s closed.
 
     Against forced alignment 6.5 % of the steps of speechocean762 are wrong and 4.7 % of
     LibriSpeech's, without a look at the noise 13.0 and 7.8 % (docs/decisions).

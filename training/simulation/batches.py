@@ -106,7 +106,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchSpec:
-    """How much of what a batch holds."""
+    """Numbers and lengths of a batch's items."""
 
     read_items: int = 5
     read_s: tuple[float, float] = (4.0, 12.0)
@@ -123,7 +123,7 @@ class BatchSpec:
 
 @dataclass(frozen=True)
 class Teachers:
-    """What pretrained models say of the corpora, none by default."""
+    """Targets by pretrained models for the corpora, none by default."""
 
     latents: LatentSource | None = None
     voiceprints: Voiceprints = field(default_factory=lambda: Voiceprints(0))
@@ -170,19 +170,26 @@ class Batches(Dataset[Batch]):
         return 1 << 40
 
     def __getitem__(self, step: int) -> Batch:
+        # 1. All chance of a step comes from (seed, step): the order of draws below is part of what
+        # makes a stopped run continue with the same batches.
         rng = np.random.default_rng((self.seed, step))
         hard = difficulty(step) if self.easy_start else 1.0
+        # 2. Full context or chunks: always full at the start, `full_context` of steps at the end.
         full = rng.random() < 1.0 - (1.0 - self.spec.full_context) * hard
+        # 3. Read items, then conversations, then windows without words.
         return Batch(
             **self._read(hard, rng),
             **self._mixtures(rng),
             **self._untranscribed(rng),
+            # 4. 1000 steps are 40 s, longer than any item: one chunk, which sees everything.
             chunk_steps=1000 if full else int(rng.choice(CHUNKS)),
             left_steps=1000 if full else LEFT_STEPS,
         )
 
     def _read(self, hard: float, rng: np.random.Generator) -> dict[str, Tensor]:
         spec = self.spec
+        # All items of a batch have one length, so that none is padded; its number of items is
+        # such that batches hold about equally much audio.
         shortest, longest = spec.read_s
         seconds = float(rng.uniform(shortest, longest - 0.6 * (1.0 - hard) * (longest - shortest)))
         n_items = max(1, round(spec.read_items * np.mean(spec.read_s) / seconds))
@@ -227,6 +234,7 @@ class Batches(Dataset[Batch]):
             if i < n_simulated:
                 sources[i] = mixture.sources
             for k, (name, speed) in enumerate(zip(mixture.speakers, mixture.speeds, strict=True)):
+                # A voice at another speed is another voice, with a class of its own.
                 voices[i, k] = self.classes[name] * len(SPEEDS) + speed
                 if speed == UNCHANGED:
                     prints[i, k] = self.teachers.voiceprints.of_speaker(name)

@@ -54,7 +54,7 @@ def _meeting(pcm: Pcm, turns: list[tuple[float, float, str]], speed: int) -> Mee
 
 
 def load_timing(path: Path) -> list[list[tuple[float, float, str]]]:
-    """Who spoke when in real meetings whose audio is not here; none if there is no such file."""
+    """Turns of real meetings whose audio is not here; none if there is no such file."""
     return list(read_recordings(path).values()) if path.exists() else []
 
 

@@ -51,7 +51,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Timing:
-    """How turns follow each other (seconds); a negative gap is an overlap."""
+    """Gaps between turns in seconds; a negative one is an overlap."""
 
     gap_mean_s: float = 0.25
     gap_std_s: float = 0.6

@@ -20,11 +20,11 @@ class Voiceprints:
     utterances: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def of_speaker(self, name: str) -> NDArray[np.float32]:
-        """Of a speaker."""
+        """Voiceprint `[E]` of a speaker; zeros where unknown."""
         return self.speakers.get(name, np.zeros(self.dim, np.float32))
 
     def of_speech(self, speaker: str, utterances: Sequence[str]) -> NDArray[np.float32]:
-        """Of some utterances of one voice, their mean; of the speaker where one is unknown."""
+        """Mean voiceprint `[E]` of utterances of one voice; the speaker's where one is unknown."""
         if not utterances or any(name not in self.utterances for name in utterances):
             return self.of_speaker(speaker)
         mean = np.mean([self.utterances[name] for name in utterances], axis=0)
@@ -32,8 +32,8 @@ class Voiceprints:
 
 
 def load_voiceprints(path: Path, corpus: Corpus) -> Voiceprints:
-    """What `training.teachers.cache` wrote into the folder `path`, or a `.npz` of speaker ->
-    embedding. ValueError where the file's dimensions differ."""
+    """Read voiceprints that `training.teachers.cache` wrote into the folder `path`, or a `.npz` of
+    speaker -> embedding. ValueError where the file's dimensions differ."""
     if path.is_dir():
         from training.teachers.voices import VoiceStore
 

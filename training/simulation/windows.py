@@ -41,7 +41,7 @@ class LatentSource(Protocol):
         """Window, first sample in it, a multiple of 640, and number of samples of an utterance."""
 
     def __contains__(self, utterance_id: str) -> bool:
-        """Whether there are latents of it."""
+        """True if there are latents of an utterance."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Inputs:
 
 
 def load_inputs(args: argparse.Namespace, spec: BatchSpec, easy_start: bool = False) -> Inputs:
-    """What the shared options name."""
+    """Loads the inputs that the shared options name."""
     corpus, dev = load_splits(args.data, args.cache, args.more)
     latents, dev_latents = _latents(args.latents, corpus), _latents(args.dev_latents, dev)
     voiceprints = Voiceprints(0)

@@ -87,7 +87,7 @@ class Average:
         return {"n_steps": self.n_steps, **{n: m.state_dict() for n, m in self.modules.items()}}
 
     def load_state_dict(self, stored: Mapping[str, Any]) -> None:
-        """What `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.n_steps = int(stored["n_steps"])
         for name, module in self.modules.items():
             module.load_state_dict(stored[name])

@@ -1,4 +1,4 @@
-"""How training starts: the statistics of a new frontend, classes of voices, a stored start."""
+"""Start of training: the statistics of a new frontend, classes of voices, a stored start."""
 
 import json
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ WINDOW_SHARE, READ_SHARE = 0.3, 0.1
 
 @dataclass(frozen=True)
 class Weights:
-    """Of each loss in the sum; one that weighs nothing is not computed."""
+    """Weight of each loss in the sum; a loss of weight 0 is not computed."""
 
     latents: float = 0.0
     words: float = 1.0
@@ -34,7 +34,7 @@ class Weights:
 
 @dataclass
 class Learners:
-    """Everything that learns in a step; all but the model are left behind."""
+    """All modules that learn in a step; only the model is kept after training."""
 
     model: Echo
     arcface: ArcFace
@@ -49,7 +49,7 @@ class Learners:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where in training a step is."""
+    """Scheduled quantities of one step."""
 
     step: int
     margin: float = 0.2

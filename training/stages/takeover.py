@@ -32,7 +32,7 @@ IDENTITY_SCALE = 0.1
 
 
 class Teacher(Protocol):
-    """What is taken over from a pretrained encoder of the same width and heads."""
+    """Parts taken over from a pretrained encoder of the same width and heads."""
 
     norm: tuple[Tensor, Tensor]
     """Gain and shift of the last normalization."""

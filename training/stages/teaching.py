@@ -1,4 +1,4 @@
-"""How much the heads teach the encoder: fading in, and the norms of their gradients."""
+"""Gradients of the heads into the encoder: fading in, and their norms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What the teachers say of every utterance, once, into a cache that training reads.
+"""Teachers' outputs for every utterance, written once to a cache that training reads.
 
     python -m training.teachers.cache --data DATA --cache runs/cache --teachers runs/teachers
 

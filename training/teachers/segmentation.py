@@ -1,4 +1,4 @@
-"""Who speaks when, by pyannote segmentation 3.0: powerset posteriors of 10 s windows (MIT, CNRS).
+"""Diarization by pyannote segmentation 3.0: powerset posteriors of 10 s windows (MIT, CNRS).
 
 Three local speakers, two at once at most: nobody, 1, 2, 3, 1+2, 1+3, 2+3, the classes of Echo's
 diarization head in the same order. Which speaker is which is the window's own. The network's class

@@ -116,7 +116,7 @@ class Speech:
 
 
 def same(text: str, heard: str) -> bool:
-    """Whether a text was heard back, whatever was made of its spaces and hyphens."""
+    """True if a text was heard back, but for spaces and hyphens."""
     want, got = (re.sub("[^a-z]", "", normalize_text(x)) for x in (text, heard))
     return bool(got) and bool(want) and jiwer.cer(want, got) <= MAX_ERRORS
 
@@ -158,7 +158,7 @@ def _replace(path: Path, lines: list[str]) -> None:
 
 
 def hours(out: Path) -> float:
-    """Of speech in the chunks that are there."""
+    """Hours of speech in the chunks that are there."""
     listings = [path.read_text(encoding="utf-8") for path in out.glob("kokoro_*.tsv")]
     rows = [line.split("\t") for listing in listings for line in listing.splitlines()]
     return sum(float(row[3]) for row in rows) / 3600

@@ -92,7 +92,7 @@ def _time(rng: Rng) -> str:
 
 
 def _field(kind: str, rng: Rng) -> str:
-    """What stands for `{kind}` in a template; a name's spelling is put in later."""
+    """Filler of `{kind}` in a template; a name's spelling is put in later."""
     made: dict[str, Callable[[], str]] = {
         "phone": lambda: ", ".join(_digits(rng, n) for n in (3, 3, 4)),
         "code": lambda: _code(rng),
@@ -136,7 +136,7 @@ def book_sentences(path: Path) -> Iterator[str]:
 
 
 def turn_sentences(path: Path) -> Iterator[str]:
-    """What one says at a time in the timed dialogues, in stretches of up to 28 words."""
+    """Sentences of single turns of the timed dialogues, of up to 28 words."""
     with path.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
             stretch: list[str] = []

@@ -1,4 +1,4 @@
-"""What a teacher says of windows of speech, on disk: rows, and which utterances they belong to.
+"""A teacher's outputs for windows of speech, on disk: rows, and the utterances of each.
 
 A folder holds `windows.json`, the teacher and every window's pieces, and one array with a row per
 window. Both grow together, so a folder is whole at any moment: rows beyond the listing are those of

@@ -70,7 +70,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Rules:
-    """When the gate speaks up: levels are scores, smoothed over about 80 ms."""
+    """Decision rules of the gate: levels are scores, smoothed over about 80 ms."""
 
     speech_level: int
     """From this on a frame counts as speech."""
@@ -83,7 +83,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Gate:
-    """All that `gate_weights.h` says."""
+    """Contents of `gate_weights.h`."""
 
     layers: tuple[Layer, ...]
     rules: Rules
@@ -131,7 +131,7 @@ def _turn(re: Ints, im: Ints, c: Ints, s: Ints) -> tuple[Ints, Ints]:
 
 
 def _log2(values: Ints) -> Ints:
-    """In 1/256; values from 1 to 2^62 - 1."""
+    """Base-2 logarithm in 1/256; values from 1 to 2^62 - 1."""
     exponent = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
     exponent -= (values >> exponent) == 0  # where the float was rounded up
     return exponent * 256 + LOG2[((values << (62 - exponent)) >> 55) & 127]
@@ -170,7 +170,7 @@ def _convolve(layer: Layer, inputs: Ints) -> Ints:
 
 
 def decide(scores: Ints, rules: Rules) -> tuple[Flags, Flags]:
-    """Which frames are speech, and after which the gate is awake."""
+    """Flags of frames: speech, and gate awake."""
     speech, awake = np.zeros(len(scores), bool), np.zeros(len(scores), bool)
     level, run, is_awake = rules.speech_level - SCORE_SCALE, 0, False
     for frame, score in enumerate(scores.tolist()):

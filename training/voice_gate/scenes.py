@@ -24,7 +24,7 @@ FRAMES_PER_STEP = 2
 
 @dataclass(frozen=True)
 class Scene:
-    """What the microphone hears, and in which 40 ms steps somebody speaks."""
+    """Microphone audio, and the 40 ms steps in which somebody speaks."""
 
     pcm: NDArray[np.int16]
     speech: Flags

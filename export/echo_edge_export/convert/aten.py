@@ -112,7 +112,7 @@ class Lowering(ABC):
         return self.stored[argument]
 
     def is_quantized(self, linear: str) -> bool:
-        """Whether the recipe stores and runs this linear in integers."""
+        """True if the recipe stores and runs this linear in integers."""
         return is_quantized(self.graph_name, linear, self.recipe)
 
     @property

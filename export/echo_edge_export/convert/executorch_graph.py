@@ -1,4 +1,4 @@
-"""A torch graph said again in the operators that XNNPACK takes, its linears in integers.
+"""A torch graph rewritten in the operators that XNNPACK takes, its linears in integers.
 
 XNNPACK runs what it is handed as one piece; every operator it does not know splits that piece and
 costs two copies and a call. So products become batched, norms become products, cuts become slices,
@@ -46,7 +46,7 @@ class Rewritten(nn.Module):
                 self.register_buffer(f"mean_{width}", torch.full((1, width), 1.0 / width))
 
     def forward(self, *inputs: Tensor) -> Any:
-        """What the graph computes, rule by rule."""
+        """Runs the graph through the rules, which replace its operators."""
         return _Rules(self).run(*inputs)
 
 

@@ -1,4 +1,4 @@
-"""Which function writes which engine's file, and what its manifest must say. A converter is
+"""The table of converters: engine -> function, and its facts for the manifest. A converter is
 imported only when it is asked for: the three together take 20 seconds to import.
 """
 
@@ -28,7 +28,7 @@ class Convert(Protocol):
 
 @dataclass(frozen=True)
 class Exporter:
-    """How bundles for one engine are made."""
+    """One engine's converter and its defaults."""
 
     function: str
     """A module of this folder, and the function in it of the same name."""

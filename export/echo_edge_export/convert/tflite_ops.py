@@ -7,7 +7,6 @@ are not here: `to_tflite.py` emits them, because they get quantized.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,128 +14,22 @@ from ai_edge_litert import schema_py_generated as schema
 
 from echo_edge.errors import EchoError
 from echo_edge_export.convert.tflite_graph import GraphBuilder, Value
+from echo_edge_export.convert.tflite_values import (
+    Shape,
+    Swapped,
+    Tensor,
+    binary,
+    cut,
+    joined,
+    plain,
+    product,
+    reduced,
+    reshaped,
+    scalar,
+    swapped,
+)
 
-Shape = tuple[int, ...]
-
-MAX_JOINED = 5
-"""XNNPACK, which does the work, joins no more in one operator; the graph would fall in two."""
-
-
-@dataclass(frozen=True)
-class Swapped:
-    """A value whose axes are to be read in another order: a transpose that may never be needed.
-
-    Convolutions here want channels last where torch has them second, and products can read their
-    second operand transposed, so most transposes meet their inverse.
-    """
-
-    value: Value
-    order: tuple[int, ...]
-
-    @property
-    def shape(self) -> Shape:
-        """As torch sees it."""
-        return tuple(self.value.shape[axis] for axis in self.order)
-
-
-Tensor = Value | Swapped
 Emit = Callable[..., Any]
-
-
-def plain(g: GraphBuilder, x: Tensor) -> Value:
-    """The value itself, transposed if it must be."""
-    if isinstance(x, Value):
-        return x
-    version = 4 if len(x.order) > 4 else 1
-    options = schema.TransposeOptionsT()
-    return g.op("TRANSPOSE", [x.value, g.ints(*x.order)], x.shape, options, version)
-
-
-def reshaped(g: GraphBuilder, x: Tensor, shape: Sequence[int]) -> Value:
-    """The same numbers in another shape."""
-    inputs = [plain(g, x), g.ints(*shape)]
-    return g.op("RESHAPE", inputs, shape, schema.ReshapeOptionsT(newShape=list(shape)))
-
-
-def scalar(g: GraphBuilder, number: float) -> Value:
-    """A constant float without axes."""
-    return g.constant(np.array(number, np.float32))
-
-
-def binary(g: GraphBuilder, code: str, shape: Sequence[int], x: Value, y: Value) -> Value:
-    """An arithmetic operator with broadcasting."""
-    options = {
-        "ADD": schema.AddOptionsT,
-        "SUB": schema.SubOptionsT,
-        "MUL": schema.MulOptionsT,
-        "DIV": schema.DivOptionsT,
-        "MAXIMUM": schema.MaximumMinimumOptionsT,
-    }[code]
-    deep = x.shape != y.shape and len(shape) > 4
-    version = {"SUB": 3, "DIV": 2, "MAXIMUM": 3}.get(code, 1) if deep else 1
-    return g.op(code, [x, y], shape, options(), version)
-
-
-def reduced(g: GraphBuilder, code: str, x: Value, axes: Sequence[int], keep: bool) -> Value:
-    """A sum, mean or maximum over axes."""
-    axes = [axis % len(x.shape) for axis in axes]
-    kept = [1 if i in axes else n for i, n in enumerate(x.shape) if keep or i not in axes]
-    return g.op(code, [x, g.ints(*axes)], kept, schema.ReducerOptionsT(keepDims=keep))
-
-
-def product(g: GraphBuilder, x: Tensor, y: Tensor, shape: Sequence[int]) -> Value:
-    """`x @ y`, batched. A constant matrix on the right is a fully connected layer."""
-    if isinstance(y, Value) and y.data is not None and len(y.shape) == 2:
-        zeros = np.zeros(y.shape[1], np.float32)
-        return dense(g, plain(g, x), g.constant(y.data.T), g.constant(zeros), shape)
-    rank = len(shape)
-    turned = isinstance(y, Swapped) and y.order[-2] == rank - 1
-    if isinstance(y, Swapped) and turned:
-        order = (*y.order[:-2], y.order[-1], y.order[-2])
-        y = y.value if order == tuple(range(rank)) else Swapped(y.value, order)
-    options = schema.BatchMatMulOptionsT(adjY=turned)
-    return g.op("BATCH_MATMUL", [plain(g, x), plain(g, y)], shape, options)
-
-
-def dense(
-    g: GraphBuilder, x: Value, weight: Value, bias: Value, shape: Sequence[int], version: int = 0
-) -> Value:
-    """`x @ weight.T + bias` in float results."""
-    deep = len(shape) > 2
-    options = schema.FullyConnectedOptionsT(keepNumDims=deep)
-    return g.op("FULLY_CONNECTED", [x, weight, bias], shape, options, version or (5 if deep else 1))
-
-
-def cut(g: GraphBuilder, x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    """`x[..., start:stop, ...]` along one axis, whatever the order of axes."""
-    value = x.value if isinstance(x, Swapped) else x
-    axis = x.order[axis] if isinstance(x, Swapped) else axis % len(value.shape)
-    shape = [stop - start if i == axis else n for i, n in enumerate(value.shape)]
-    begin = [start if i == axis else 0 for i in range(len(shape))]
-    version = 5 if len(shape) > 4 else 1
-    inputs = [value, g.ints(*begin), g.ints(*shape)]
-    part = g.op("SLICE", inputs, shape, schema.SliceOptionsT(), version)
-    return Swapped(part, x.order) if isinstance(x, Swapped) else part
-
-
-def joined(g: GraphBuilder, parts: Sequence[Value], axis: int, shape: Sequence[int]) -> Value:
-    """Concatenation, of a few parts at a time."""
-    options = schema.ConcatenationOptionsT(axis=axis)
-    if len(parts) <= MAX_JOINED:
-        return g.op("CONCATENATION", parts, shape, options)
-    groups = [parts[i : i + MAX_JOINED] for i in range(0, len(parts), MAX_JOINED)]
-    sizes = [sum(part.shape[axis] for part in group) for group in groups]
-    shapes = [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
-    inner = [joined(g, part, axis, s) for part, s in zip(groups, shapes, strict=True)]
-    return joined(g, inner, axis, shape)
-
-
-def swapped(x: Tensor, a: int, b: int) -> Tensor:
-    """`x` with two axes exchanged; two exchanges of the same axes cancel."""
-    order = list(x.order) if isinstance(x, Swapped) else list(range(len(x.shape)))
-    order[a], order[b] = order[b], order[a]
-    value = x.value if isinstance(x, Swapped) else x
-    return value if order == sorted(order) else Swapped(value, tuple(order))
 
 
 def _elementwise(code: str, options: Callable[[], Any] = lambda: None) -> Emit:
@@ -261,19 +154,25 @@ def _conv1d(
             "group or as many as channels, and no dilation have a TFLite lowering"
         )
     channels, size, step = kernel.shape[0], kernel.shape[2], stride[0]
+    # 1. Torch has channels second, TFLite last: `[1, C, N]` becomes `[1, N, C]`.
     row = plain(g, swapped(x, 1, 2))
     if row.shape[2] == 1:
-        # One channel and long strides, as a spectrum has: runs of samples become channels, so
-        # that a window is a few taps of many channels instead of hundreds of one.
+        # 2. One channel and long strides, as a spectrum has: runs of samples become channels, so
+        # that a window is a few taps of many channels instead of hundreds of one. A run must
+        # divide window, stride and length, so the largest is their common divisor.
         run = math.gcd(size, step, row.shape[1])
         kernel = kernel.reshape(channels, size // run, run).transpose(0, 2, 1)
         size, step = size // run, step // run
         row = reshaped(g, row, (1, row.shape[1] // run, run))
+    # 3. There is no convolution over one axis: the row is an image of height 1.
     image = reshaped(g, row, (1, 1, *row.shape[1:]))
+    # SAME pads as much in front as behind for odd kernels, which is torch's `padding`.
     padded = schema.Padding.SAME if padding[0] else schema.Padding.VALID
     common = {"padding": padded, "strideW": step, "strideH": 1}
     known = None if bias is None else bias.data
     offset = np.zeros(channels, np.float32) if known is None else known
+    # 4. Kernels `[out, in, size]` to TFLite's layouts: `[out, 1, size, in]`, depthwise
+    # `[1, 1, size, channels]`.
     if groups == 1:
         filters, code = kernel.transpose(0, 2, 1)[:, None], "CONV_2D"
         options: Any = schema.Conv2DOptionsT(**common)
@@ -282,6 +181,7 @@ def _conv1d(
         options = schema.DepthwiseConv2DOptionsT(depthMultiplier=1, **common)
     inputs = [image, g.constant(filters), g.constant(offset)]
     result = g.op(code, inputs, (1, 1, shape[2], channels), options)
+    # 5. Back to `[1, C, N]`, as a transpose that the next operator may never need.
     return Swapped(reshaped(g, result, (1, shape[2], channels)), (0, 2, 1))
 
 

@@ -71,8 +71,8 @@ def rewritten(job: GraphJob, recipe: Recipe, calibration: Calibration | None) ->
 
 
 def left_over(path: Path) -> tuple[int, list[tuple[str, tuple[int, ...]]]]:
-    """How many pieces of the graph in a file XNNPACK runs, and the operators outside of them, each
-    of which splits a piece in two, with the shape of what they read."""
+    """Number of pieces of a file's graph that XNNPACK runs, and the operators outside of them, each
+    of which splits a piece in two, with the shape of their input."""
     with _quiet():
         plan = deserialize_pte_binary(path.read_bytes()).program.execution_plan[0]
     operators = []

@@ -62,7 +62,7 @@ class OnnxLowering(Lowering):
         ]
 
     def linear(self, node: fx.Node) -> str:
-        """In float MatMul and Add."""
+        """MatMul and Add in float, one fused product in integers."""
         g, x = self.builder, self.value(node.args[0])
         name, weight = self.parameter(node.args[1])
         name = name.removesuffix(".weight")

@@ -18,14 +18,8 @@ from torch import fx
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge_export.convert.aten import Lowering, exported, shape_of
 from echo_edge_export.convert.tflite_graph import GraphBuilder, Quantization, Value, write_graph
-from echo_edge_export.convert.tflite_ops import (
-    ATEN_TO_TFLITE,
-    Tensor,
-    cut,
-    dense,
-    plain,
-    reshaped,
-)
+from echo_edge_export.convert.tflite_ops import ATEN_TO_TFLITE
+from echo_edge_export.convert.tflite_values import Tensor, cut, dense, plain, reshaped
 from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
@@ -123,7 +117,7 @@ class TfliteLowering(Lowering):
         return floats
 
     def _output_quantization(self, node: fx.Node, name: str) -> tuple[float, int]:
-        """Of the linear's result; through a ReLU, what the linear behind it takes."""
+        """Scale and zero point of the result; through a ReLU, those of the next linear's input."""
         relu = _only_relu(node)
         followers = {self._linear_name(user) for user in relu[0].users} if relu else set()
         if len(followers) == 1 and (follower := followers.pop()) is not None:

@@ -1,7 +1,7 @@
 """Echo-25M: one streaming ViT audio encoder and the four light heads that read it.
 
 `Encoder.forward` sees whole utterances under a chunk mask (training, evaluation); `EncoderStep` in
-`steps.py` is the same weights as one fixed-shape chunk with explicit state. Both give the same
+`streaming.py` is the same weights as one fixed-shape chunk with explicit state. Both give the same
 latents, for any chunk size. This module knows nothing of losses, audio files or engines.
 """
 
@@ -18,7 +18,7 @@ from echo_edge_export.model.heads import AsrHead, DiarizationHead, SeparationHea
 
 
 def chunk_mask(steps: Tensor, chunk_steps: int, left_steps: int) -> Tensor:
-    """Which keys each query of the steps `[S]` sees, bool `[S, S]`: its own chunk and `left_steps`
+    """Attention mask of steps `[S]`, bool `[S, S]`: a query sees its own chunk and `left_steps`
     before.
 
     The streaming graph's view of the past, written as a mask (dynamic chunk training: Zhang et al.,
@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 def local_bias(config: EchoConfig) -> Tensor:
-    """Where heads look before training: five at one step each (now, one and three back and ahead),
+    """Initial position bias: five heads look at one step each (now, one and three back and ahead),
     two at their surroundings, one everywhere; `[layers, H, distances]`.
 
     Without it every head starts with the mean of all it sees, and learning speech from a few hours
@@ -102,7 +102,7 @@ def layer_preference(config: EchoConfig) -> Tensor:
 
 @dataclass(frozen=True)
 class Latents:
-    """What the encoder says: the final latent and each head's mix of layers, all `[B, S, d]`."""
+    """Outputs of the encoder: the final latent and each head's mix of layers, all `[B, S, d]`."""
 
     final: Tensor
     diarization: Tensor

@@ -32,7 +32,7 @@ class SmallBlock(nn.Module):
 
 
 class DiarizationHead(nn.Module):
-    """Who of up to three local speakers is active at each step of a window, as powerset classes."""
+    """Activity of up to three local speakers at each step of a window, in powerset classes."""
 
     def __init__(self, config: EchoConfig) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class DiarizationHead(nn.Module):
         self.out = nn.Linear(d, len(POWERSET))
 
     def states(self, latents: Tensor, valid: Tensor) -> list[Tensor]:
-        """What each block says, `[B, W, d_diarization]`; training also teaches the first."""
+        """States after each block, `[B, W, d_diarization]`; training also teaches the first."""
         x = self.reduce(self.norm(latents)) * valid[..., None]
         x = x + F.relu(self.conv(x.transpose(1, 2)).transpose(1, 2))
         bias = ((valid - 1.0) * -MASKED)[:, None, None, :]

@@ -22,7 +22,7 @@ last small layers of the heads and what runs on three slots only. They cost next
 
 @dataclass(frozen=True)
 class Recipe:
-    """How linears are stored and run."""
+    """A recipe: how linears are stored and run."""
 
     name: str
     weight_bits: int

@@ -18,8 +18,8 @@ def qualified(graph_name: str, target: str) -> str:
 
 
 def stored_tensors(program: Any, graph_name: str) -> dict[str, tuple[str, NDArray[Any]]]:
-    """Everything an exported program holds besides its inputs, by the name of its placeholder: the
-    name in the whole model, and the values."""
+    """Parameters, buffers and constants of an exported program, by placeholder: the name in the
+    whole model, and the values."""
     signature = program.graph_signature
     targets = {
         **signature.inputs_to_parameters,
@@ -34,7 +34,7 @@ def stored_tensors(program: Any, graph_name: str) -> dict[str, tuple[str, NDArra
 
 
 def is_quantized(graph_name: str, linear: str, recipe: Recipe) -> bool:
-    """Whether a linear, by its name in the whole model, is stored and run in integers."""
+    """True if a linear, by its name in the whole model, is stored and run in integers."""
     return (
         recipe.weight_bits < 32 and graph_name in QUANTIZED_GRAPHS and linear not in FLOAT_LINEARS
     )

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import meeteval
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pyannote.core import Annotation, Segment
 
 from echo_edge.attribution.names import NameGiver, NameRules, Speech, VoiceSpeech
 from echo_edge.errors import UsageError, VoicesError
@@ -291,6 +290,7 @@ class TestExclusive:
     def test_meeteval_scores_it_as_one_speaker_at_a_time(
         self, result: Result, tmp_path: Path
     ) -> None:
+        meeteval = pytest.importorskip("meeteval", reason="needs echo-edge[eval]")
         path = tmp_path / "a.rttm"
         path.write_text(to_rttm(result.exclusive(), "a"))
 
@@ -309,10 +309,11 @@ def _start(turn: Turn) -> float:
     return turn.start_s
 
 
-def _annotation(result: Result) -> Annotation:
-    annotation = Annotation()
+def _annotation(result: Result) -> Any:
+    core = pytest.importorskip("pyannote.core", reason="needs echo-edge[eval]")
+    annotation = core.Annotation()
     for index, turn in enumerate(result.turns):
-        annotation[Segment(turn.start_s, turn.end_s), index] = turn.speaker
+        annotation[core.Segment(turn.start_s, turn.end_s), index] = turn.speaker
     return annotation
 
 
@@ -324,6 +325,7 @@ def test_names_of_a_result() -> None:
 
 @pytest.mark.parametrize("name", ["Ada Li", "Zoë", "李 雷", "d'Œuvre-Smith", "Tom & Jerry"])
 def test_rttm_with_names_is_read_by_others(name: str) -> None:
+    meeteval = pytest.importorskip("meeteval", reason="needs echo-edge[eval]")
     turns = (Turn(0.0, 1.0, "speaker_1", 0.9),)
     result = Result(turns, speakers=(Speaker("speaker_1", name, 1.0),))
 
