@@ -4,7 +4,7 @@
 
 For each bundle a second graph is made that holds nothing but the encoder's products with weights
 (same weights, same shapes, same types, each on inputs of its own), and both run in the same engine
-in the same process, in short turns. *Share* is bare products / encoder step, of medians; that of
+in the same process, in short rounds. *Share* is bare products / encoder step, of medians; that of
 the quickest calls says more where others use the machine. The floor of memory is the time to read
 those weights once, at the speed at which one core reads a large array here. Needs `onnx` for
 bundles of that engine, which `echo-edge[export]` brings. ExecuTorch's products are inside what
@@ -179,7 +179,7 @@ def read_speed(rounds: int = 5) -> float:
 
 
 def measure(sessions: Sequence[Session], rounds: int, folder: Path) -> list[dict[str, Any]]:
-    """Figures of each bundle; `rounds` of ROUND_CALLS calls each, all in turns."""
+    """Figures of each bundle; `rounds` of ROUND_CALLS calls each, all side by side."""
     encoders, bares, bare_ms = [], [], []
     for number, session in enumerate(sessions):
         (folder / str(number)).mkdir()
@@ -260,7 +260,7 @@ def main(argv: list[str] | None = None) -> int:
         "--rounds",
         type=int,
         default=ROUNDS,
-        help=f"turns of {ROUND_CALLS} calls (default {ROUNDS})",
+        help=f"of {ROUND_CALLS} calls (default {ROUNDS})",
     )
     args = parser.parse_args(argv)
     try:

@@ -57,7 +57,7 @@ COUNTED = (
 )
 
 
-def turn_chunks(manifest: Manifest) -> int:
+def round_chunks(manifest: Manifest) -> int:
     """The least number of chunks that is a whole number of hops of the diarization window, so that
     every turn is the same work."""
     steps = manifest.streaming.chunk_steps
@@ -118,7 +118,7 @@ def measure(folder: Path, cpus: Sequence[str], work: Path, counted: bool) -> lis
             known = ", ".join(LIBRARIES)
             raise EchoError(f"{folder}: found engine {engine}, expected one of {known}")
         here = trace(session, read_clip(session.bundle))
-        n_chunks = turn_chunks(manifest) if counted else 0
+        n_chunks = round_chunks(manifest) if counted else 0
         commit, dirty = checkout()
         about = {
             "schema": SCHEMA, "commit": commit, "dirty": dirty, "compared_with": read_board().cpu,

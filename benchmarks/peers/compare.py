@@ -39,7 +39,7 @@ from echo_edge.session import Session, load
 
 LATENCY_S = 2.0
 """Of decisions, live: that of the whole job."""
-ROUNDS, TURN_CHUNKS, TURN_CALLS = 8, 25, 2
+ROUNDS, ROUND_CHUNKS, ROUND_CALLS = 8, 25, 2
 WHISPER = "Whisper-tiny encoder"
 FLOAT = 1
 """onnx's number for float32, which the engine's own operators do not say they return."""
@@ -85,7 +85,7 @@ class Peer:
 
 
 def peer_input(shape: tuple[int, ...]) -> Any:
-    """Made anew for every turn, outside of what is timed."""
+    """Made anew for every round, outside of what is timed."""
     from benchmarks.peers.graphs import random_input
 
     return random_input(shape)
@@ -140,20 +140,20 @@ def _open(path: Path, threads: int) -> Engine:
 
 
 def measure(session: Session, peers: Sequence[Peer], rounds: int) -> dict[str, Any]:
-    """All in turns; medians."""
-    lane = Contender(session, None)
-    lane.warm_up()
-    turn_rtf = []
-    for turn in range(rounds + 1):
-        lane.push(TURN_CHUNKS)
-        if turn:  # the first is the peers' warm-up
-            samples_ms = lane.samples_ms[-TURN_CHUNKS:]
-            turn_rtf.append(sum(samples_ms) / 1000 / TURN_CHUNKS / lane.chunk_s)
+    """All in rounds; medians."""
+    job_timed = Contender(session, None)
+    job_timed.warm_up()
+    round_rtf = []
+    for number in range(rounds + 1):
+        job_timed.push(ROUND_CHUNKS)
+        if number:  # the first is the peers' warm-up
+            samples_ms = job_timed.samples_ms[-ROUND_CHUNKS:]
+            round_rtf.append(sum(samples_ms) / 1000 / ROUND_CHUNKS / job_timed.chunk_s)
         for peer in peers:
-            peer.run(TURN_CALLS)
-            if turn == 0:
+            peer.run(ROUND_CALLS)
+            if number == 0:
                 peer.samples_s.clear()
-    job = median(turn_rtf)
+    job = median(round_rtf)
     offline = {name: min(p.rtf for p in peers if p.name == name) for name in CHAIN}
     live = {name: min(p.live_rtf for p in peers if p.name == name) for name in CHAIN}
     return {
@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bundle", metavar="DIR")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns (default {ROUNDS})")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
     args = parser.parse_args(argv)
     try:
         if args.rounds < 1:

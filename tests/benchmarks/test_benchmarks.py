@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import int8_vs_float
+from benchmarks._rounds import ROUND_CALLS, TimedEncoder
 from benchmarks.recording import long_recording
 from echo_edge.audio import write_wav
 from echo_edge.session import load
@@ -19,7 +20,7 @@ def test_int8_vs_float(null_bundle: Path, capsys: pytest.CaptureFixture[str]) ->
     result = json.loads(line)
     assert set(result["bundles"]) == {"float", "int8"}
     for figures in result["bundles"].values():
-        assert figures["calls"] == 2 * int8_vs_float.TURN_CALLS
+        assert figures["calls"] == 2 * ROUND_CALLS
         assert 0 < figures["min_ms"] <= figures["median_ms"]
     assert set(result["ratios"]) == set(int8_vs_float.RATIOS)
     assert result["ratios"]["encoder_mib"] == result["ratios"]["bundle_mib"] == 1.0
@@ -30,9 +31,9 @@ def test_int8_vs_float(null_bundle: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_encoder_goes_on_beyond_the_end_of_the_audio(null_bundle: Path) -> None:
     with load(null_bundle) as session:
-        lane = int8_vs_float.EncoderLane(session, np.zeros(2 * 1280 + 1, np.float32))
-        lane.run(5)
-    assert len(lane.samples_ms) == 5
+        encoder = TimedEncoder(session, np.zeros(2 * 1280 + 1, np.float32))
+        encoder.run(5)
+    assert len(encoder.samples_ms) == 5
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_missing_file_of_counts_says_what_was_expected(tmp_path: Path) -> None
 
 def test_a_turn_is_a_whole_number_of_chunks_and_hops(default_bundle: Path) -> None:
     manifest = open_bundle(default_bundle).manifest
-    n_chunks = emulated_board.turn_chunks(manifest)
+    n_chunks = emulated_board.round_chunks(manifest)
     assert n_chunks * manifest.streaming.chunk_steps % manifest.diarization.hop_steps == 0
     assert n_chunks <= manifest.diarization.hop_steps
 

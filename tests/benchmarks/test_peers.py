@@ -58,7 +58,7 @@ def test_the_comparison_takes_the_faster_of_each(
     entered.append(peer(peers.WHISPER, "dynamic int8", 30.0, 10.0))
     with load(null_bundle) as session:
         result = peers.measure(session, entered, rounds=2)
-    assert [len(each.samples_s) for each in entered] == [2 * peers.TURN_CALLS] * 5
+    assert [len(each.samples_s) for each in entered] == [2 * peers.ROUND_CALLS] * 5
     assert result["chain_rtf"] == pytest.approx(0.1 + 3 * 0.4)
     assert result["whisper_to_job"] == pytest.approx(0.1 / result["job_rtf"], rel=0.01)
     rows = peers.table(result).splitlines()

@@ -22,7 +22,7 @@ def _result(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def test_kills(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(recorder_kills, "MOST_S", 1.0)
+    monkeypatch.setattr(recorder_kills, "MAX_S", 1.0)
 
     assert recorder_kills.main(["--times", "2", "--folder", str(tmp_path / "kills")]) == 0
 
