@@ -13,7 +13,7 @@ from torch import Tensor
 from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.model.echo import Echo, Latents
 from training.corpora.alignment import load_alignment
-from training.corpora.data import load_splits
+from training.corpora.data import Corpus, load_splits
 from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
 from training.objectives.losses import ArcFace, turns_loss
 from training.scoring.quick import quick_figures
@@ -47,13 +47,13 @@ def heads_loss(
     separation, parts = sources_loss(model, batch, mixed, chunk, left, generator)
     turns, same = turns_loss(model.diarization, mixed.diarization, batch.mixture_active)
     voices, _ = voice_loss(model, arcface, batch, read, mixed, 0.2, generator)
-    heard, words = words_loss(model, read.asr, batch)
+    spoken, words = words_loss(model, read.asr, batch)
     figures = {**words, "diar": turns.item(), "same": same.item(), "aam": voices.item(), **parts}
-    return separation + turns + same + heard + Weights.voices * voices, figures
+    return separation + turns + same + spoken + Weights.voices * voices, figures
 
 
-def main() -> None:
-    """Command line."""
+def parse_args() -> argparse.Namespace:
+    """Options of this step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="further training corpora")
@@ -66,38 +66,51 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda, ...")
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(args.seed)
-    corpus, dev = load_splits(args.data, args.cache, args.more)
-    alignment = load_alignment(args.cache / "phones.npz")
-    batches = Batches(
-        corpus, default_rooms(args.cache), SPEC, args.seed, alignment, easy_start=False,
+    return parser.parse_args()
+
+
+def load_batches(args: argparse.Namespace, corpus: Corpus) -> Batches:
+    """Read items and conversations of the full task, from the first step on."""
+    return Batches(
+        corpus, default_rooms(args.cache), SPEC, args.seed,
+        load_alignment(args.cache / "phones.npz"), easy_start=False,
         meetings=load_meetings(corpus, args.data / "train/rttm"),
         timing=load_timing(args.data / "timing/ami_dev.rttm"),
     )  # fmt: skip
+
+
+def build(args: argparse.Namespace, n_voices: int) -> tuple[Echo, ArcFace, int]:
+    """The model of `--start`, its encoder frozen but for the layer mixes; the speaker classes; and
+    for how many steps the model has been trained."""
     start = load_checkpoint(args.start)
     model = start.model.train()
     model.encoder.requires_grad_(False)
     model.encoder.mix.requires_grad_(True)
-    arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
+    arcface = ArcFace(model.config.embedding_dim, n_voices)
     if args.arcface:
-        arcface.load_state_dict(
-            torch.load(args.arcface, map_location="cpu", weights_only=True)["arcface"]
-        )
+        stored = torch.load(args.arcface, map_location="cpu", weights_only=True)
+        arcface.load_state_dict(stored["arcface"])
     device = choose_device(args.device)
-    model.to(device)
-    arcface.to(device)
+    return model.to(device), arcface.to(device), start.step
+
+
+def main() -> None:
+    """Command line."""
+    args = parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    corpus, dev = load_splits(args.data, args.cache, args.more)
+    batches = load_batches(args, corpus)
+    model, arcface, steps_before = build(args, batches.n_voices)
     heads = [model.separation, model.diarization, model.speaker, model.asr]
-    trained = [*heads, arcface, model.encoder]
-    optimizer = adamw(trained, args.peak)
+    optimizer = adamw([*heads, arcface, model.encoder], args.peak)
     parts = {"model": model, "arcface": arcface, "optimizer": optimizer}
     first = load_state(args.out / "state.pt", parts)
 
     def after_step(done: int) -> None:
         if done % 50 == 0 or done == args.steps:
             save_state(args.out / "state.pt", parts, done)
-            save_checkpoint(args.out / "model.safetensors", model, start.step + done)
+            save_checkpoint(args.out / "model.safetensors", model, steps_before + done)
 
     def step_loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         return heads_loss(model, arcface, batch, step)
