@@ -30,6 +30,12 @@ def exported(job: GraphJob) -> ExportedProgram:
         return torch.export.export(job.module, tuple(job.inputs.values()), strict=False)
 
 
+def outputs_of(program: ExportedProgram) -> list[fx.Node]:
+    """The nodes whose results the program returns."""
+    results: Any = program.graph.output_node().args[0]
+    return list(results)
+
+
 def shape_of(node: fx.Node) -> tuple[int, ...]:
     """Shape of a node's one result."""
     return tuple(int(n) for n in node.meta["val"].shape)
@@ -54,7 +60,7 @@ class Lowering(ABC):
         for node in program.graph.nodes:
             if node.op == "call_function" and node not in self.values:
                 self._lower(node)
-        return [self.value(node) for node in program.graph.output_node().args[0]]
+        return [self.value(node) for node in outputs_of(program)]
 
     def _bind(self, program: ExportedProgram, inputs: Iterable[Any]) -> None:
         """Tell the placeholders apart: given from outside, or stored in the program."""

@@ -15,7 +15,7 @@ from torch import fx
 
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError
-from echo_edge_export.convert.aten import Lowering, exported, shape_of
+from echo_edge_export.convert.aten import Lowering, exported, outputs_of, shape_of
 from echo_edge_export.convert.onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
 from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
@@ -101,7 +101,7 @@ def to_onnx(
 ) -> GraphSpec:
     """Write `job` to `path` and describe it for the manifest."""
     program = exported(job)
-    shapes = [shape_of(node) for node in program.graph.output_node().args[0]]
+    shapes = [shape_of(node) for node in outputs_of(program)]
     lowering = OnnxLowering(job, recipe, calibration)
     results = lowering.run(program, job.inputs)
     builder = lowering.builder
