@@ -52,7 +52,7 @@ class Counted:
     live: int
     confidence: float
     """In the count at the end."""
-    min_s: float
+    least_s: float
     """Speech of the speaker who says least."""
 
 
