@@ -98,7 +98,10 @@ class Told:
 
     def run(self, **inputs: Array) -> dict[str, Array]:
         if "voices" not in inputs:
-            return dict.fromkeys(("features", "spectrum", "latents_separation"), np.zeros(1))
+            latents = [
+                f"latents_{head}" for head in ("asr", "diarization", "speaker", "separation")
+            ]
+            return dict.fromkeys(("features", "spectrum", *latents), np.zeros(1))
         told = inputs["voices"][0]
         says = np.where(told.any(1), told.argmax(1) + 1.0, 9.0).astype(np.float32)
         return {"sources": np.repeat(says[:, None], 10 + 2, axis=1)}
