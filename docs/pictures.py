@@ -190,9 +190,9 @@ REMARKS = {
     "heads": "activity, words, voices from latents",
     "frontend": "features",
     "audio": "any audio to 16 kHz mono blocks",
-    "engines": "run one graph; whole files",
-    "bundle": "facts about the machine; the model on disk",
-    "json_schema": "JSON Schemas of our own formats",
+    "engines": "run one graph",
+    "bundle": "the machine; the model on disk; whole files",
+    "json_schema": "disk space; JSON Schemas of our own formats",
     "strict_json": "our own JSON, read strictly",
     "errors": "what everybody uses",
 }
