@@ -34,8 +34,9 @@ def test_it_needs_no_torch_and_says_nothing() -> None:
     script = f"""
 import sys
 sys.modules["torch"] = None
-sys.path[:0] = {[str(Path(echo_edge.__file__).parents[1]), str(Path(__file__).parents[1])]!r}
-from test_executorch import ONES, open_graph, FIXTURE, SPEC
+sys.path[:0] = {[str(Path(echo_edge.__file__).parents[1]), str(Path(__file__).parents[3])]!r}
+from echo_edge.engines.executorch import open_graph
+from tests.runtime.engines.executorch_graph import FIXTURE, ONES, SPEC
 open_graph(FIXTURE, SPEC, 2).run(ONES)
 print(*sorted(m for m in sys.modules if m.split(".")[0] in ("torch", "torchao", "executorch")))
 """
