@@ -12,10 +12,11 @@ With `--start` the encoder and all heads go on from a checkpoint, also from a sh
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from echo_edge_export.model.config import EchoConfig
 from echo_edge_export.model.echo import Echo
@@ -27,6 +28,7 @@ from training.objectives.vq import VectorQuantizer
 from training.simulation.batches import EASY_STEPS, Batches, BatchSpec
 from training.stages.command import load_inputs, shared_options
 from training.stages.loop import join_group
+from training.stages.second_pass import TextLearner, load_text, start_text
 from training.stages.stage import Plan, Stage
 from training.stages.starting import read_start, set_centres, set_statistics, set_voices
 from training.stages.step import Learners, Weights
@@ -35,6 +37,8 @@ from training.stages.teaching import FadeIn
 ANCHOR_WEIGHT = 1.33
 """Of latent prediction while all heads learn: beside the words, a fifth of what it is before."""
 LIKENESS_WEIGHT = 1.0
+TEXT_WEIGHT = 0.5
+"""Of the second pass's tokens, beside an anchor of 3 and words of 1."""
 
 WORDS_S, ANCHORED_WORDS_S = (4.0, 12.0), (4.0, 16.0)
 """Seconds of read items: the longest utterances of the corpora fit where there is an anchor."""
@@ -56,6 +60,14 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--anchor-weight", type=float, default=ANCHOR_WEIGHT, help="of latent prediction"
     )
     parser.add_argument(
+        "--decoder", type=Path, metavar="FOLDER",
+        help="the teacher whose text decoder learns to read the encoder (second pass of words)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--likeness-weight", type=float, default=LIKENESS_WEIGHT, help="of CAM++'s voiceprints"
+    )
+    parser.add_argument("--text-weight", type=float, default=TEXT_WEIGHT, help="of its tokens")
+    parser.add_argument(
         "--fast", type=float, default=1.0, help="rate of all but the blocks taken over"
     )
     parser.add_argument(
@@ -73,9 +85,10 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def build(args: argparse.Namespace, batches: Batches) -> Learners:
     """All modules that learn, in their initial state: new or from `--start`."""
-    predictor = None
+    predictor, second = None, None
     if args.start:
         start = read_start(args.start)
+        second = start.second
         model, predictor = start.model.train(), start.predictor
         if model.config.n_layers < args.layers:
             model = grow(model, args.layers)
@@ -102,7 +115,27 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         PhoneHead(model.config.d_model, len(batches.alignment.phones)),
         predictor,
         VectorQuantizer(args.vq, model.config.d_model) if args.vq else None,
+        _text_learner(args, batches, predictor, second),
     )
+
+
+def _text_learner(
+    args: argparse.Namespace,
+    batches: Batches,
+    predictor: LatentPredictor | None,
+    second: Mapping[str, Tensor] | None,
+) -> TextLearner | None:
+    """The decoder that reads along: one that has learned beside `--start`, or the teacher's."""
+    if args.decoder is None or predictor is None:
+        return None
+    beside = args.start.with_name("text_decoder.safetensors") if args.start else None
+    if beside is not None and beside.exists():
+        learner = load_text(beside, args.decoder / "tokenizer.json")
+    else:
+        texts = [u.text for u in batches.corpus.utterances if u.text]
+        learner = start_text(args.decoder, texts, predictor, second)
+    learner.bf16 = args.bf16
+    return learner
 
 
 def plan_of(args: argparse.Namespace, rank: int, world: int) -> Plan:
@@ -112,7 +145,8 @@ def plan_of(args: argparse.Namespace, rank: int, world: int) -> Plan:
         latents=args.anchor_weight if anchored else 0.0,
         words=args.words_weight,
         phones=args.phone_weight,
-        likeness=LIKENESS_WEIGHT if args.voiceprints else 0.0,
+        likeness=args.likeness_weight if args.voiceprints else 0.0,
+        text=args.text_weight if args.decoder else 0.0,
     )
     always_masked = anchored or args.roughness > 0.5
     return Plan(

@@ -79,8 +79,10 @@ def test_losses_fall_and_beat_chance(trained: Any, tmp_path: Path) -> None:
     assert mean(last, "phones_right") > 85.0  # half of all frames are silence
     assert mean(last, "ctc") < 0.8 * mean(first, "ctc")
     assert mean(last, "aam") < mean(first, "aam")
-    assert mean(last, "same") < mean(first, "same")
-    assert mean(last, "snr") > mean(first, "snr")
+    assert mean(last, "presence") < 0.85 * mean(first, "presence")
+    # Both are good at first, where the same is said of every step and nothing is taken away.
+    assert mean(last, "same") < 0.7 * mean(seen[40:60], "same")
+    assert mean(last, "snr") > mean(seen[40:80], "snr")
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(trained: Any, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ class Batch:
     """`[W, L / 320, d]` of the same speech, clean; float16."""
     windows_valid: Tensor
     """`[W, L / 320]`."""
+    texts: tuple[str, ...]
+    """Of the U read items."""
     chunk_steps: int
     left_steps: int
 
@@ -186,7 +188,7 @@ class Batches(Dataset[Batch]):
             left_steps=1000 if full else LEFT_STEPS,
         )
 
-    def _read(self, hard: float, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _read(self, hard: float, rng: np.random.Generator) -> dict[str, Any]:
         spec = self.spec
         # All items of a batch have one length, so that none is padded; its number of items is
         # such that batches hold about equally much audio.
@@ -198,6 +200,7 @@ class Batches(Dataset[Batch]):
         spoken = [self.readings.sounds(item.text) for item in read]
         return {
             "pcm": torch.from_numpy(np.stack([item.pcm for item in read])),
+            "texts": tuple(item.text for item in read),
             "targets": torch.tensor([c for row in targets for c in row], dtype=torch.long),
             "target_lengths": torch.tensor([len(row) for row in targets]),
             "phone_targets": torch.tensor(

@@ -13,10 +13,12 @@ from training.objectives.latents import LatentPredictor
 from training.objectives.vq import VectorQuantizer
 from training.scoring.latents import latent_figures
 from training.scoring.quick import quick_figures
+from training.scoring.second_pass import second_pass_figures
 from training.simulation.batches import Batches, BatchSpec, Teachers, default_rooms
 from training.simulation.meetings import load_meetings, load_timing
 from training.simulation.voiceprints import Voiceprints, load_voiceprints
 from training.simulation.windows import LatentSource
+from training.stages.second_pass import TextLearner
 
 
 def shared_options() -> argparse.ArgumentParser:
@@ -73,6 +75,9 @@ class Inputs:
         figures = quick_figures(model, self.dev, coded)
         if self.dev_latents is not None and isinstance(predictor, LatentPredictor):
             figures |= latent_figures(model, predictor, self.dev_latents)
+        text = modules.get("text")
+        if isinstance(text, TextLearner):
+            figures |= second_pass_figures(model, text.decoder, text.tokens, self.dev)
         return figures
 
 

@@ -25,6 +25,7 @@ from training.stages.loop import (
     save_state,
     use_bfloat16,
 )
+from training.stages.second_pass import TextLearner, save_text
 from training.stages.step import Learners, Progress, Weights, step_losses
 from training.stages.teaching import FadeIn, gradient_norms
 
@@ -76,7 +77,9 @@ class Stage:
         device = choose_device(plan.device)
         for part in learners.parts().values():
             part.to(device)
-        averaged = {"model": learners.model, "predictor": learners.predictor}
+        averaged = {
+            "model": learners.model, "predictor": learners.predictor, "text": learners.text,
+        }  # fmt: skip
         self.averaged: dict[str, nn.Module] = {n: m for n, m in averaged.items() if m is not None}
         self.average = Average(self.averaged)
         mean = self.average.modules["model"]
@@ -88,7 +91,7 @@ class Stage:
                 use_bfloat16(some, device)
         self.optimizer = adamw(
             learners.parts().values(), plan.peak, plan.weight_decay,
-            slow=list(blocks)[TAKEN_OVER] if learners.predictor else (), fast=plan.fast,
+            slow=self._taken_over(), fast=plan.fast,
         )  # fmt: skip
         self.parts = {
             **learners.parts(), "optimizer": self.optimizer, "average": self.average,
@@ -115,6 +118,13 @@ class Stage:
         run(self._loss, ahead, first, self.optimizer, schedule, log, self._after, heads)
         print(f"{plan.steps - first} steps in {(time.monotonic() - started) / 60:.1f} min")
 
+    def _taken_over(self) -> list[nn.Module]:
+        """What a teacher made, which learns at the plain rate."""
+        if self.learners.predictor is None:
+            return []
+        blocks: list[nn.Module] = list(self.learners.model.encoder.blocks)[TAKEN_OVER]
+        return [*blocks, self.learners.text] if self.learners.text is not None else blocks
+
     def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         losses, figures = step_losses(
             self.learners, batch, self.plan.weights, self.plan.progress(step)
@@ -140,6 +150,9 @@ class Stage:
             modules = self.average.modules
             save_checkpoint(plan.out / "model.safetensors", self.mean, done)
             save_predictor(plan.out / "predictor.safetensors", modules.get("predictor"))
+            text = modules.get("text")
+            if isinstance(text, TextLearner):
+                save_text(plan.out / "text_decoder.safetensors", text)
             figures = self.evaluate(modules) | self.norms
             shown = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
             print(f"step {done}  {shown}", flush=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from echo_edge_export.checkpoint import FORMAT
@@ -32,17 +33,23 @@ class Start:
 
     model: Echo
     predictor: LatentPredictor | None
+    second: Mapping[str, Tensor] | None = None
+    """Cross-attention of a text decoder that has learned (`second.*`)."""
 
 
 def read_start(path: Path) -> Start:
     """A checkpoint, also one whose matrices are int8 rows with their float32 scales
     (`NAME` and `NAME.scale`: `w = int8 * scale[row]`), and the predictor in it (`predictor.*`,
-    `latent.mean`, `latent.std`), if there is one. ValueError if it is no checkpoint."""
+    `latent.mean`, `latent.std`), if there is one there or in `predictor.safetensors` beside it.
+    ValueError if it is no checkpoint."""
     with safe_open(path, framework="pt") as stored:
         metadata = stored.metadata() or {}
         raw = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: found {metadata.get('format')}, expected {FORMAT}")
+    beside = path.with_name("predictor.safetensors")
+    if "latent.mean" not in raw and beside.exists():
+        raw |= load_file(beside)
     tensors = _dequantize(raw)
     model = Echo(EchoConfig(**json.loads(metadata["config"])))
     kept = model.state_dict()
@@ -53,7 +60,12 @@ def read_start(path: Path) -> Start:
     with torch.no_grad():
         predictor.out.weight.copy_(tensors["predictor.weight"])
         predictor.out.bias.copy_(tensors["predictor.bias"])
-    return Start(model, predictor)
+    second = {name: value for name, value in tensors.items() if name.startswith("second.")}
+    if "second.positions" in second:  # their int8 values were written column by column
+        wide, scale = raw["second.positions"], raw["second.positions.scale"]
+        by_row = wide.flatten().view(wide.shape[1], -1).T
+        second["second.positions"] = by_row.float() * scale[:, None]
+    return Start(model, predictor, second or None)
 
 
 def _dequantize(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:

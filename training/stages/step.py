@@ -9,12 +9,18 @@ from echo_edge_export.model.echo import Echo, Latents
 from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
 from training.objectives.latents import LatentPredictor, hide
 from training.objectives.losses import ArcFace, PhoneHead, turns_loss
+from training.objectives.text import text_loss
 from training.objectives.vq import VectorQuantizer
 from training.simulation.batches import Batch
+from training.stages.second_pass import TextLearner
 from training.stages.teaching import fade
 
 WINDOW_SHARE, READ_SHARE = 0.3, 0.1
 """Of the frames, hidden at most: where only latents are predicted, and where words are read too."""
+
+
+QUIET_END = 12
+"""Steps of 40 ms that a turn goes on after its last word, for the second pass."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Weights:
     """Cosine to a pretrained speaker encoder's embedding."""
     turns: float = 1.0
     sources: float = 0.5
+    text: float = 0.0
+    """Tokens of the second pass."""
 
 
 @dataclass
@@ -41,6 +49,7 @@ class Learners:
     phone_head: PhoneHead
     predictor: LatentPredictor | None = None
     quantizer: VectorQuantizer | None = None
+    text: TextLearner | None = None
 
     def parts(self) -> dict[str, nn.Module]:
         """The modules that are there, by name."""
@@ -111,6 +120,8 @@ def _read_losses(
     if predictor is not None:
         near, _ = predictor(read.final, batch.latents, batch.latents_valid)
         losses["near"], figures["near"] = weights.latents * near, near.item()
+    if learners.text is not None:
+        losses["text"], figures["text"] = _text_loss(learners.text, batch, read, weights.text)
     words = read.asr
     if learners.quantizer is not None:
         words, commitment = learners.quantizer(words)
@@ -123,6 +134,18 @@ def _read_losses(
         losses["phones"] = weights.phones * phones
         figures |= {"phones": phones.item(), "phones_right": right}
     return losses, read, figures
+
+
+def _text_loss(
+    learner: TextLearner, batch: Batch, read: Latents, weight: float
+) -> tuple[Tensor, float]:
+    """The second pass over the read items, each of which ends soon after its last word."""
+    steps = torch.arange(batch.active.shape[1], device=batch.active.device)
+    last = torch.where(batch.active > 0, steps, -1).amax(1, keepdim=True)
+    valid = steps <= (last + QUIET_END).clamp(min=0)
+    with torch.autocast(read.final.device.type, torch.bfloat16, enabled=learner.bf16):
+        loss = text_loss(learner.decoder, learner.tokens, read.final, valid, batch.texts)
+    return weight * loss, loss.item()
 
 
 def _window_loss(
