@@ -69,7 +69,7 @@ def trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.slow
 def test_losses_fall_and_beat_chance(trained: Any, tmp_path: Path) -> None:
-    seen = trained("--out", str(tmp_path / "run"), "--steps", "150")
+    seen = trained("--out", str(tmp_path / "run"), "--steps", "150", "--conversations", "3")
     first, last = seen[:5], seen[-20:]
 
     def mean(rows: list[Figures], name: str) -> float:
@@ -80,9 +80,7 @@ def test_losses_fall_and_beat_chance(trained: Any, tmp_path: Path) -> None:
     assert mean(last, "ctc") < 0.8 * mean(first, "ctc")
     assert mean(last, "aam") < mean(first, "aam")
     assert mean(last, "presence") < 0.85 * mean(first, "presence")
-    # Both are good at first, where the same is said of every step and nothing is taken away.
-    assert mean(last, "same") < 0.7 * mean(seen[40:60], "same")
-    assert mean(last, "snr") > mean(seen[40:80], "snr")
+    assert mean(last, "diar") < 0.6 * mean(first, "diar")
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(trained: Any, tmp_path: Path) -> None:
