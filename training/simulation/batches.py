@@ -221,7 +221,7 @@ class Batches(Dataset[Batch]):
             return np.zeros(known.dim, np.float32)
         return known.of_speech(item.utterances[0].speaker, [u.id for u in item.utterances])
 
-    def _mixtures(self, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _mixtures(self, rng: np.random.Generator) -> dict[str, Any]:
         spec = self.spec
         others = self._unmixed(rng) if spec.conversations > 1 else []
         n_simulated = spec.conversations - len(others)
@@ -261,7 +261,7 @@ class Batches(Dataset[Batch]):
         nothing = np.zeros((0, len(made.pcm)), np.float32)
         return [Mixture(converter(made.pcm, rng), nothing, made.active, (), ())]
 
-    def _untranscribed(self, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _untranscribed(self, rng: np.random.Generator) -> dict[str, Any]:
         n_samples = int(self.spec.window_s * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
         n = 0 if self.windows is None else self.spec.windows
         pcm = np.zeros((n, n_samples), np.float32)
