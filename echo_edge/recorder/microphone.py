@@ -36,17 +36,17 @@ class LossMeter:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._window_start_s: float | None = None
         self._min_s = np.inf
         self._usual_s: float | None = None
 
     def add(self, now_s: float, n_frames: int) -> float:
         """Take in a block that came at `now_s`, on a monotonic clock; seconds found missing."""
-        self._heard_s += n_frames / self._rate
+        self._received_s += n_frames / self._rate
         if self._window_start_s is None:
             self._window_start_s = now_s
-        self._min_s = min(self._min_s, now_s - self._heard_s)
+        self._min_s = min(self._min_s, now_s - self._received_s)
         if now_s - self._window_start_s < _WINDOW_S:
             return 0.0
         min_s, self._min_s, self._window_start_s = self._min_s, np.inf, now_s
@@ -54,7 +54,7 @@ class LossMeter:
         if missing_s < _LEAST_LOSS_S:
             self._usual_s = min_s
             return 0.0
-        self._heard_s += missing_s
+        self._received_s += missing_s
         return missing_s
 
 
@@ -119,8 +119,8 @@ class Microphone:
         with self._open(queue) as stream:
             opened_s = time.monotonic()
             while not stop.wait(BLOCK_S):
-                heard_s = max(opened_s, self._ended_s or 0.0)
-                if not stream.active or time.monotonic() - heard_s > SILENT_S:
+                last_frame_s = max(opened_s, self._ended_s or 0.0)
+                if not stream.active or time.monotonic() - last_frame_s > SILENT_S:
                     raise AudioError("delivers no audio; waiting for it to come back")
 
     def _open(self, queue: BlockQueue) -> Any:

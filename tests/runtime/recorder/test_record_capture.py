@@ -43,7 +43,7 @@ def test_blocks_come_out_as_they_went_in() -> None:
 
 
 def test_what_does_not_fit_is_a_gap_and_is_counted() -> None:
-    queue = BlockQueue(most_s=1.0)
+    queue = BlockQueue(max_s=1.0)
     for _ in range(15):
         queue.put(_block(1600))
     while queue.get(0.0) is not None:
@@ -57,7 +57,7 @@ def test_what_does_not_fit_is_a_gap_and_is_counted() -> None:
 
 
 def test_a_file_waits_for_room() -> None:
-    queue = BlockQueue(most_s=0.5)
+    queue = BlockQueue(max_s=0.5)
     source = threading.Thread(
         target=lambda: [queue.put(_block(1600), wait=True) for _ in range(20)], daemon=True
     )

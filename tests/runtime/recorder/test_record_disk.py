@@ -53,7 +53,7 @@ def test_low_disk_first_results_wait_then_recording_stops(
     assert "expected" in capsys.readouterr().err
 
 
-def _session_of(out: Path, hour: int, seconds: float, done: bool = True) -> Path:
+def _recording_of(out: Path, hour: int, seconds: float, done: bool = True) -> Path:
     now = datetime(2026, 1, 1, hour, tzinfo=UTC)
     folder = recordings.new_recording(out, about(), now)
     for n in range(2):
@@ -70,7 +70,7 @@ def test_low_disk_with_rotation_deletes_the_oldest_audio(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    old = [_session_of(out, hour, 0.1) for hour in range(2)]
+    old = [_recording_of(out, hour, 0.1) for hour in range(2)]
     room = [40, 40, 40, 200]
     _low(monkeypatch, lambda: room.pop(0) if len(room) > 1 else room[0])
     settings = settings_for(out, limits=Limits(min_free_bytes=100, rotate=True))

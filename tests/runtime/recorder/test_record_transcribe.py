@@ -39,7 +39,7 @@ def conversation(spoken: Callable[..., Array]) -> NDArray[np.int16]:
     return np.rint(spoken(SAID * 2) * 32768).astype(np.int16)
 
 
-def _session(out: Path, options: Options = OPTIONS) -> Path:
+def _recording(out: Path, options: Options = OPTIONS) -> Path:
     return new_recording(out, about(options=options), datetime.now(UTC))
 
 
@@ -82,7 +82,7 @@ def _noted(reported: list[Line]) -> Report:
 def test_live_is_the_same_as_at_once(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
-    folder, reported = _session(tmp_path), list[Line]()
+    folder, reported = _recording(tmp_path), list[Line]()
     commands = _commands(SegmentWriter(folder, 40_000), conversation)
 
     assert follow(folder, fake_session, OPTIONS, commands, _noted(reported))
@@ -110,7 +110,7 @@ def test_recovered_is_the_same_as_live(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
     """The crash: half of the audio, its header untold, a torn line, no results."""
-    folder, cut = _session(tmp_path), 100_001
+    folder, cut = _recording(tmp_path), 100_001
     writer = SegmentWriter(folder, 40_000)
     writer.write(conversation[:cut])
     (folder / log.RESULTS).write_bytes(b'{"type": "turn", "start_s": 0.0, "end_s"')
@@ -128,7 +128,7 @@ def test_recovered_is_the_same_as_live(
 def test_a_session_that_is_being_recorded_is_left_alone(
     tmp_path: Path, fake_session: Session
 ) -> None:
-    folder = _session(tmp_path)
+    folder = _recording(tmp_path)
     held = lock(folder)
     assert held is not None
 
@@ -138,7 +138,7 @@ def test_a_session_that_is_being_recorded_is_left_alone(
 
 
 def test_a_session_without_audio(tmp_path: Path, fake_session: Session) -> None:
-    folder = _session(tmp_path)
+    folder = _recording(tmp_path)
 
     assert recover(folder, lambda _: fake_session, lambda _: None) == 1
 
@@ -151,7 +151,7 @@ def test_an_engine_that_raises_at_the_nth_chunk(
 ) -> None:
     """What was final stays; once the engine works, recovery gives the rest. Every chunk of 40."""
     conversation = conversation[: 40 * fake_session.bundle.manifest.audio.chunk_samples]
-    folder, calls = _session(tmp_path), 0
+    folder, calls = _recording(tmp_path), 0
     encoder = fake_session.engines["encoder"]
 
     class Failing:
@@ -183,7 +183,7 @@ def test_an_engine_that_raises_at_the_nth_chunk(
 def test_times_jump_where_the_recording_does(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
-    folder = _session(tmp_path)
+    folder = _recording(tmp_path)
     writer = SegmentWriter(folder, 40_000)
     half = len(conversation) // 2
     writer.write(conversation[:half])
@@ -216,7 +216,7 @@ def test_forgotten_words_are_nowhere(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
     """Those that were written and those that were yet to be decided."""
-    folder = _session(tmp_path)
+    folder = _recording(tmp_path)
     writer, reported = SegmentWriter(folder, 40_000), list[Line]()
 
     def commands() -> Iterator[str | None]:
@@ -244,7 +244,7 @@ def test_forgotten_words_are_nowhere(
 def test_results_wait_while_there_is_no_room(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
-    folder = _session(tmp_path)
+    folder = _recording(tmp_path)
     writer = SegmentWriter(folder, 40_000)
     writer.write(conversation)
     writer.close()
@@ -259,7 +259,7 @@ def test_old_results_outlive_their_audio(
     tmp_path: Path, fake_session: Session, conversation: NDArray[np.int16]
 ) -> None:
     """The oldest segments went to make room; then came the crash."""
-    folder = _session(tmp_path)
+    folder = _recording(tmp_path)
     commands = _commands(SegmentWriter(folder, 40_000), conversation)
     follow(folder, fake_session, OPTIONS, commands, _ignore)
     before = _results(folder)
