@@ -9,6 +9,7 @@ import pytest
 from echo_edge.result import Result, Turn, Word
 from echo_edge.session import load
 from tests.training.simulation.test_pipeline import write_split
+from training import quality as quality_command
 from training.scoring import quality
 from training.scoring.quality import Scene
 from training.simulation.mixtures import Mixture
@@ -78,15 +79,15 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_split(tmp_path / "dev", [f"s{i}" for i in range(3)], 0)
-    monkeypatch.setattr(quality, "conversations", lambda _corpus, n: [_loud()] * n)
-    monkeypatch.setattr(quality, "excerpts", lambda _data: [_loud()])
-    monkeypatch.setattr(quality, "simulated", lambda _corpus, n, _seconds: [_mixture()] * n)
+    monkeypatch.setattr(quality_command, "conversations", lambda _corpus, n: [_loud()] * n)
+    monkeypatch.setattr(quality_command, "excerpts", lambda _data: [_loud()])
+    monkeypatch.setattr(quality_command, "simulated", lambda _corpus, n, _seconds: [_mixture()] * n)
     out = tmp_path / "out/quality"
     command = ["--data", str(tmp_path), "--cache", str(tmp_path / "cache"), "--out", str(out)]
     command += ["--bundle", str(default_bundle), "--latency-s", "1", "inf", "--dialogues", "1"]
     command += ["--mixtures", "1"]
 
-    assert quality.main(command) == 0
+    assert quality_command.main(command) == 0
 
     table = capsys.readouterr().out
     rows = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
