@@ -18,8 +18,8 @@ typedef struct {
 struct ee_engine {
     const ee_graph_spec *spec;
     OrtSession *session;
-    const char *input_names[EE_MOST_TENSORS], *output_names[EE_MOST_TENSORS];
-    tensor_slot inputs[EE_MOST_TENSORS], outputs[EE_MOST_TENSORS];
+    const char *input_names[EE_MAX_TENSORS], *output_names[EE_MAX_TENSORS];
+    tensor_slot inputs[EE_MAX_TENSORS], outputs[EE_MAX_TENSORS];
 };
 
 const size_t ee_engine_bytes = sizeof(ee_engine);
@@ -51,28 +51,31 @@ static bool load_library(const char *library, const char *minimum_version, ee_er
     setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     ort.library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (ort.library == NULL)
-        return ee_fail(error, EE_FAILED, "engine onnx: %.300s: name the file with "
-                                         "--engine-library (pip install onnxruntime brings it)",
+        return ee_fail(error, EE_FAILED,
+                       "engine onnx: %.300s: name the file with "
+                       "--engine-library (pip install onnxruntime brings it)",
                        dlerror());
     const OrtApiBase *(*get_base)(void) = NULL;
     void *symbol = dlsym(ort.library, "OrtGetApiBase");
     memcpy(&get_base, &symbol, sizeof symbol); /* C has no cast from data to function */
     if (get_base == NULL)
-        return ee_fail(error, EE_FAILED, "engine onnx: %s: found another library, expected ONNX "
-                                         "Runtime", name);
+        return ee_fail(error, EE_FAILED,
+                       "engine onnx: %s: found another library, expected ONNX "
+                       "Runtime",
+                       name);
     const char *version = get_base()->GetVersionString();
     /* An older library would complain of our API version on stderr: it is not asked. */
     if (ee_compare_versions(version, minimum_version) >= 0)
         ort.api = get_base()->GetApi(ORT_API_VERSION);
     if (ort.api == NULL)
-        return ee_fail(error, EE_FAILED, "engine onnx: found onnxruntime %s, expected at least %s "
-                                         "for this bundle: install a newer one", version,
-                       minimum_version);
+        return ee_fail(error, EE_FAILED,
+                       "engine onnx: found onnxruntime %s, expected at least %s "
+                       "for this bundle: install a newer one",
+                       version, minimum_version);
     return true;
 }
 
-bool ee_engine_start(const char *library, int threads, const char *minimum_version,
-                     ee_error *error)
+bool ee_engine_start(const char *library, int threads, const char *minimum_version, ee_error *error)
 {
     if (!load_library(library, minimum_version, error))
         return false;
@@ -85,8 +88,8 @@ bool ee_engine_start(const char *library, int threads, const char *minimum_versi
            holds(api->SetInterOpNumThreads(ort.options, 1), where, verb, error) &&
            holds(api->DisableCpuMemArena(ort.options), where, verb, error) &&
            holds(api->DisableMemPattern(ort.options), where, verb, error) &&
-           holds(api->SetSessionLogSeverityLevel(ort.options, ORT_LOGGING_LEVEL_ERROR), where,
-                 verb, error) &&
+           holds(api->SetSessionLogSeverityLevel(ort.options, ORT_LOGGING_LEVEL_ERROR), where, verb,
+                 error) &&
            /* Workers that spin between chunks would burn a board's battery for nothing. */
            holds(api->AddSessionConfigEntry(ort.options, "session.intra_op.allow_spinning", "0"),
                  where, verb, error) &&
@@ -95,7 +98,7 @@ bool ee_engine_start(const char *library, int threads, const char *minimum_versi
 }
 
 /* Whether the graph's input or output `index` is what the manifest says. */
-static bool is_promised(const ee_engine *engine, bool is_input, size_t index, ee_error *error)
+static bool is_as_declared(const ee_engine *engine, bool is_input, size_t index, ee_error *error)
 {
     const ee_graph_spec *spec = engine->spec;
     const OrtApi *api = ort.api;
@@ -103,7 +106,7 @@ static bool is_promised(const ee_engine *engine, bool is_input, size_t index, ee
     OrtTypeInfo *type = NULL;
     const OrtTensorTypeAndShapeInfo *shape = NULL;
     enum ONNXTensorElementDataType kind = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-    int64_t dims[EE_MOST_DIMS] = {0};
+    int64_t dims[EE_MAX_DIMS] = {0};
     size_t n_dims = 0;
     char *name = NULL;
     bool read =
@@ -118,19 +121,19 @@ static bool is_promised(const ee_engine *engine, bool is_input, size_t index, ee
         shape != NULL &&
         holds(api->GetTensorElementType(shape, &kind), spec->file, "failed", error) &&
         holds(api->GetDimensionsCount(shape, &n_dims), spec->file, "failed", error) &&
-        n_dims <= EE_MOST_DIMS &&
+        n_dims <= EE_MAX_DIMS &&
         holds(api->GetDimensions(shape, dims, n_dims), spec->file, "failed", error);
-    const ee_tensor *tensor =
-        !read      ? NULL
-        : is_input ? ee_find_tensor(spec->inputs, spec->n_inputs, name)
-                   : ee_find_tensor(spec->outputs, spec->n_outputs, name);
+    const ee_tensor *tensor = !read      ? NULL
+                              : is_input ? ee_find_tensor(spec->inputs, spec->n_inputs, name)
+                                         : ee_find_tensor(spec->outputs, spec->n_outputs, name);
     bool good = tensor != NULL && kind == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT &&
                 (size_t)tensor->n_dims == n_dims &&
                 memcmp(tensor->dims, dims, n_dims * sizeof *dims) == 0;
     if (!good)
-        ee_fail(error, EE_REFUSED, "%s: found %s %.60s of another shape or none in the manifest, "
-                                   "expected the same: export it again", spec->file,
-                is_input ? "the input" : "the output", name ? name : "?");
+        ee_fail(error, EE_REFUSED,
+                "%s: found %s %.60s of another shape or none in the manifest, "
+                "expected the same: export it again",
+                spec->file, is_input ? "the input" : "the output", name ? name : "?");
     if (name != NULL)
         holds(api->AllocatorFree(allocator, name), spec->file, "failed", error);
     if (type != NULL)
@@ -138,7 +141,7 @@ static bool is_promised(const ee_engine *engine, bool is_input, size_t index, ee
     return good;
 }
 
-static bool keeps_promise(const ee_engine *engine, ee_error *error)
+static bool is_graph_as_declared(const ee_engine *engine, ee_error *error)
 {
     const ee_graph_spec *spec = engine->spec;
     size_t n_inputs, n_outputs;
@@ -148,20 +151,20 @@ static bool keeps_promise(const ee_engine *engine, ee_error *error)
                error))
         return false;
     if ((int)n_inputs != spec->n_inputs || (int)n_outputs != spec->n_outputs)
-        return ee_fail(error, EE_REFUSED, "%s: found %zu inputs and %zu outputs, expected %d and "
-                                          "%d: export it again", spec->file, n_inputs, n_outputs,
-                       spec->n_inputs, spec->n_outputs);
+        return ee_fail(error, EE_REFUSED,
+                       "%s: found %zu inputs and %zu outputs, expected %d and "
+                       "%d: export it again",
+                       spec->file, n_inputs, n_outputs, spec->n_inputs, spec->n_outputs);
     for (size_t i = 0; i < n_inputs; i++)
-        if (!is_promised(engine, true, i, error))
+        if (!is_as_declared(engine, true, i, error))
             return false;
     for (size_t i = 0; i < n_outputs; i++)
-        if (!is_promised(engine, false, i, error))
+        if (!is_as_declared(engine, false, i, error))
             return false;
     return true;
 }
 
-bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
-                    ee_error *error)
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec, ee_error *error)
 {
     engine->spec = spec;
     for (int i = 0; i < spec->n_inputs; i++)
@@ -170,7 +173,7 @@ bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *sp
         engine->output_names[i] = spec->outputs[i].name;
     return holds(ort.api->CreateSession(ort.environment, path, ort.options, &engine->session),
                  spec->file, "cannot load it", error) &&
-           keeps_promise(engine, error);
+           is_graph_as_declared(engine, error);
 }
 
 /* The engine's tensor over a buffer of ours, made when the buffer is first seen; NULL if that
@@ -193,22 +196,22 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
                    ee_error *error)
 {
     const ee_graph_spec *spec = engine->spec;
-    const OrtValue *in[EE_MOST_TENSORS];
-    OrtValue *out[EE_MOST_TENSORS];
+    const OrtValue *in[EE_MAX_TENSORS];
+    OrtValue *out[EE_MAX_TENSORS];
     for (int i = 0; i < spec->n_inputs; i++)
         in[i] = value_of(&engine->inputs[i], &spec->inputs[i], inputs[i], error);
     for (int i = 0; i < spec->n_outputs; i++)
         out[i] = value_of(&engine->outputs[i], &spec->outputs[i], outputs[i], error);
     return error->code == EE_DONE &&
            holds(ort.api->Run(engine->session, NULL, engine->input_names, in,
-                              (size_t)spec->n_inputs, engine->output_names,
-                              (size_t)spec->n_outputs, out),
+                              (size_t)spec->n_inputs, engine->output_names, (size_t)spec->n_outputs,
+                              out),
                  spec->file, "failed", error);
 }
 
 void ee_engine_close(ee_engine *engine)
 {
-    for (int i = 0; i < EE_MOST_TENSORS; i++)
+    for (int i = 0; i < EE_MAX_TENSORS; i++)
         for (int k = 0; k < 2; k++) {
             ort.api->ReleaseValue(engine->inputs[i].value[k]);
             ort.api->ReleaseValue(engine->outputs[i].value[k]);
@@ -225,4 +228,5 @@ void ee_engine_stop(void)
     }
     if (ort.library != NULL)
         dlclose(ort.library);
+    memset(&ort, 0, sizeof ort);
 }

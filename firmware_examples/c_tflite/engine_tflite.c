@@ -1,7 +1,7 @@
 /* LiteRT, which runs .tflite files, through its C API. */
 #include "engine.h"
 #include "litert.h"
-#include "quiet.h"
+#include "stderr.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -25,7 +25,7 @@ struct ee_engine {
     size_t file_bytes;
     litert_model *model;
     litert_compiled *compiled;
-    tensor_slot inputs[EE_MOST_TENSORS], outputs[EE_MOST_TENSORS];
+    tensor_slot inputs[EE_MAX_TENSORS], outputs[EE_MAX_TENSORS];
 };
 
 const size_t ee_engine_bytes = sizeof(ee_engine);
@@ -49,19 +49,19 @@ static void keep(void *payload)
     (void)payload;
 }
 
-bool ee_engine_start(const char *library, int threads, const char *minimum_version,
-                     ee_error *error)
+bool ee_engine_start(const char *library, int threads, const char *minimum_version, ee_error *error)
 {
     const char *where = "engine tflite", *verb = "cannot start";
     /* Looking for accelerators would load a library that dies on a Cortex-A72. */
     const litert_setting settings[] = {
         {LITERT_ACCELERATORS, {LITERT_INTEGER, LITERT_CPU}},
-        {LITERT_LEAST_SEVERITY, {LITERT_INTEGER, LITERT_SILENT}},
+        {LITERT_MIN_SEVERITY, {LITERT_INTEGER, LITERT_SILENT}},
     };
     litert_extra *xnnpack = NULL;
     if (ee_compare_versions(EE_LITERT_VERSION, minimum_version) < 0)
-        return ee_fail(error, EE_FAILED, "engine tflite: found " EE_LITERT_VERSION ", expected at "
-                                         "least %s for this bundle: build with a newer one",
+        return ee_fail(error, EE_FAILED,
+                       "engine tflite: found " EE_LITERT_VERSION ", expected at "
+                       "least %s for this bundle: build with a newer one",
                        minimum_version);
     if (!ee_litert_load(library, &litert.api, error))
         return false;
@@ -94,13 +94,15 @@ static bool map_file(ee_engine *engine, const char *path, ee_error *error)
         return ee_fail(error, EE_FAILED, "memory: found too little: stop other programs");
     }
     if (memcmp((char *)engine->file + 4, "TFL3", 4) != 0)
-        return ee_fail(error, EE_REFUSED, "%s: found no TFL3 at byte 4, expected a .tflite file: "
-                                          "export it again", engine->spec->file);
+        return ee_fail(error, EE_REFUSED,
+                       "%s: found no TFL3 at byte 4, expected a .tflite file: "
+                       "export it again",
+                       engine->spec->file);
     return true;
 }
 
 /* Whether the graph's tensor is what the manifest says of it. */
-static bool is_promised(const litert_type *type, const ee_tensor *tensor)
+static bool is_as_declared(const litert_type *type, const ee_tensor *tensor)
 {
     bool same = type->element == LITERT_FLOAT32 && (int)type->n_dims == tensor->n_dims;
     for (int i = 0; same && i < tensor->n_dims; i++)
@@ -131,7 +133,7 @@ static int find_place(const graph_side *side, const ee_tensor *tensor, litert_si
         tensor_slot *slot = &side->slots[place];
         if (slot->index < 0 && side->at(graph, (size_t)place, &found) == LITERT_OK &&
             found == wanted && litert.api.GetRankedTensorType(found, &slot->type) == LITERT_OK)
-            return is_promised(&slot->type, tensor) ? place : -1;
+            return is_as_declared(&slot->type, tensor) ? place : -1;
     }
     return -1;
 }
@@ -154,55 +156,65 @@ static bool find_places(const ee_engine *engine, const graph_side *side,
     for (int i = 0; i < side->n_tensors; i++) {
         int place = find_place(side, &side->tensors[i], signature, graph);
         if (place < 0)
-            return ee_fail(error, EE_REFUSED, "%s: %s: found no %s or another shape of it, "
-                                              "expected the manifest's: export it again",
+            return ee_fail(error, EE_REFUSED,
+                           "%s: %s: found no %s or another shape of it, "
+                           "expected the manifest's: export it again",
                            file, side->name, side->tensors[i].name);
         side->slots[place].index = i;
     }
     return true;
 }
 
-static bool keeps_promise(ee_engine *engine, ee_error *error)
+static bool is_graph_as_declared(ee_engine *engine, ee_error *error)
 {
     const litert_api *api = &litert.api;
     const ee_graph_spec *spec = engine->spec;
     const graph_side inputs = {
-        "inputs", spec->inputs, spec->n_inputs, engine->inputs,
-        api->GetNumSubgraphInputs, api->GetSubgraphInput, api->GetSignatureInputTensor,
+        "inputs",
+        spec->inputs,
+        spec->n_inputs,
+        engine->inputs,
+        api->GetNumSubgraphInputs,
+        api->GetSubgraphInput,
+        api->GetSignatureInputTensor,
     };
     const graph_side outputs = {
-        "outputs", spec->outputs, spec->n_outputs, engine->outputs,
-        api->GetNumSubgraphOutputs, api->GetSubgraphOutput, api->GetSignatureOutputTensor,
+        "outputs",
+        spec->outputs,
+        spec->n_outputs,
+        engine->outputs,
+        api->GetNumSubgraphOutputs,
+        api->GetSubgraphOutput,
+        api->GetSignatureOutputTensor,
     };
     litert_signature *signature = NULL;
-    return holds(api->GetModelSignature(engine->model, 0, &signature), spec->file,
-                 "cannot load it", error) &&
+    return holds(api->GetModelSignature(engine->model, 0, &signature), spec->file, "cannot load it",
+                 error) &&
            find_places(engine, &inputs, signature, error) &&
            find_places(engine, &outputs, signature, error);
 }
 
 static bool compile(ee_engine *engine, ee_error *error)
 {
-    char said[200];
-    ee_quiet quiet;
-    ee_quiet_start(&quiet);
+    char first_error[200];
+    ee_stderr capture;
+    ee_stderr_capture(&capture);
     int status = litert.api.CreateCompiledModel(litert.environment, engine->model, litert.options,
                                                 &engine->compiled);
-    ee_quiet_stop(&quiet, said, sizeof said);
+    ee_stderr_restore(&capture, first_error, sizeof first_error);
     return status == LITERT_OK ||
-           ee_fail(error, EE_FAILED, "%s: litert cannot load it: status %d: %s",
-                   engine->spec->file, status, *said ? said : "no reason given");
+           ee_fail(error, EE_FAILED, "%s: litert cannot load it: status %d: %s", engine->spec->file,
+                   status, *first_error ? first_error : "no reason given");
 }
 
-bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
-                    ee_error *error)
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec, ee_error *error)
 {
     engine->spec = spec;
     if (!map_file(engine, path, error) ||
         !holds(litert.api.CreateModelFromBuffer(litert.environment, engine->file,
                                                 engine->file_bytes, &engine->model),
                spec->file, "cannot load it", error) ||
-        !keeps_promise(engine, error) || !compile(engine, error))
+        !is_graph_as_declared(engine, error) || !compile(engine, error))
         return false;
     /* The engine has its own copy of the weights by now; what it needs it reads again. */
     madvise(engine->file, engine->file_bytes, MADV_DONTNEED);
@@ -217,9 +229,8 @@ static litert_buffer *buffer_of(tensor_slot *slot, const ee_tensor *tensor, floa
     if (slot->buffer[i] != NULL)
         return slot->buffer[i];
     slot->memory[i] = memory;
-    holds(litert.api.CreateTensorBufferFromHostMemory(&slot->type, memory,
-                                                      tensor->n_elements * sizeof *memory, NULL,
-                                                      &slot->buffer[i]),
+    holds(litert.api.CreateTensorBufferFromHostMemory(
+              &slot->type, memory, tensor->n_elements * sizeof *memory, NULL, &slot->buffer[i]),
           tensor->name, "failed", error);
     return slot->buffer[i];
 }
@@ -228,7 +239,7 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
                    ee_error *error)
 {
     const ee_graph_spec *spec = engine->spec;
-    litert_buffer *in[EE_MOST_TENSORS], *out[EE_MOST_TENSORS];
+    litert_buffer *in[EE_MAX_TENSORS], *out[EE_MAX_TENSORS];
     for (int i = 0; i < spec->n_inputs; i++) {
         tensor_slot *slot = &engine->inputs[i];
         in[i] = buffer_of(slot, &spec->inputs[slot->index], inputs[slot->index], error);
@@ -245,7 +256,7 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
 
 void ee_engine_close(ee_engine *engine)
 {
-    for (int i = 0; i < EE_MOST_TENSORS; i++)
+    for (int i = 0; i < EE_MAX_TENSORS; i++)
         for (int k = 0; k < 2; k++) {
             litert.api.DestroyTensorBuffer(engine->inputs[i].buffer[k]);
             litert.api.DestroyTensorBuffer(engine->outputs[i].buffer[k]);
@@ -262,4 +273,5 @@ void ee_engine_stop(void)
         litert.api.DestroyOptions(litert.options);
     if (litert.environment != NULL)
         litert.api.DestroyEnvironment(litert.environment);
+    memset(&litert, 0, sizeof litert);
 }

@@ -8,7 +8,7 @@
 #ifndef EE_LITERT_H
 #define EE_LITERT_H
 
-#include "error.h"
+#include "echo_edge.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,10 +21,10 @@ enum {
     LITERT_OK = 0,                 /* a status; any other is an error */
     LITERT_CPU = 1,                /* a bit in a set of accelerators */
     LITERT_FLOAT32 = 1,            /* type of an element */
-    LITERT_MOST_DIMS = 8,
+    LITERT_MAX_DIMS = 8,
     LITERT_INTEGER = 2,            /* type of an option's value */
     LITERT_ACCELERATORS = 24,      /* option: which to look for */
-    LITERT_LEAST_SEVERITY = 25,    /* option: of what is logged to stderr */
+    LITERT_MIN_SEVERITY = 25,      /* option: of what is logged to stderr */
     LITERT_SILENT = 4,
 };
 
@@ -50,8 +50,8 @@ typedef struct {
 typedef struct {
     int element;
     uint32_t n_dims : 7, has_strides : 1;
-    int32_t dims[LITERT_MOST_DIMS];
-    uint32_t strides[LITERT_MOST_DIMS];
+    int32_t dims[LITERT_MAX_DIMS];
+    uint32_t strides[LITERT_MAX_DIMS];
 } litert_type;
 
 /* Each function: result, name without LiteRt, arguments. */

@@ -1,4 +1,4 @@
-#include "quiet.h"
+#include "stderr.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -6,35 +6,35 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-void ee_quiet_start(ee_quiet *quiet)
+void ee_stderr_capture(ee_stderr *capture)
 {
     fflush(stderr);
-    quiet->kept = memfd_create("stderr", MFD_CLOEXEC);
-    quiet->stderr_before = quiet->kept < 0 ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (quiet->stderr_before >= 0)
-        dup2(quiet->kept, STDERR_FILENO);
+    capture->file = memfd_create("stderr", MFD_CLOEXEC);
+    capture->saved = capture->file < 0 ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (capture->saved >= 0)
+        dup2(capture->file, STDERR_FILENO);
 }
 
-static void find_error(int file, char *said, size_t size)
+static void find_error(int file, char *first_error, size_t size)
 {
     char text[4096], *rest = text;
     ssize_t got = pread(file, text, sizeof text - 1, 0);
     text[got > 0 ? got : 0] = 0;
     for (char *line; (line = strsep(&rest, "\n")) != NULL;)
         if (strncmp(line, "ERROR", 5) == 0) {
-            snprintf(said, size, "%s", line);
+            snprintf(first_error, size, "%s", line);
             return;
         }
 }
 
-void ee_quiet_stop(ee_quiet *quiet, char *said, size_t size)
+void ee_stderr_restore(ee_stderr *capture, char *first_error, size_t size)
 {
-    said[0] = 0;
-    if (quiet->stderr_before >= 0) {
-        dup2(quiet->stderr_before, STDERR_FILENO);
-        close(quiet->stderr_before);
-        find_error(quiet->kept, said, size);
+    first_error[0] = 0;
+    if (capture->saved >= 0) {
+        dup2(capture->saved, STDERR_FILENO);
+        close(capture->saved);
+        find_error(capture->file, first_error, size);
     }
-    if (quiet->kept >= 0)
-        close(quiet->kept);
+    if (capture->file >= 0)
+        close(capture->file);
 }

@@ -1,18 +1,19 @@
-/* Keeps what native libraries write to stderr away from the user, who gets one line of ours. The
- * twin of echo_edge/engines/stderr.py. */
-#ifndef EE_QUIET_H
-#define EE_QUIET_H
+/* Captures what native libraries write to stderr, so that the user gets one line of ours. The same
+ * as echo_edge/engines/stderr.py. */
+#ifndef EE_STDERR_H
+#define EE_STDERR_H
 
 #include <stddef.h>
 
 typedef struct {
-    int stderr_before, kept; /* -1: could not be had, then nothing is kept away */
-} ee_quiet;
+    int saved, file; /* descriptors: the real stderr, what is written meanwhile; -1: none */
+} ee_stderr;
 
-void ee_quiet_start(ee_quiet *quiet);
+/* From here on, what is written to stderr goes to a file in memory. */
+void ee_stderr_capture(ee_stderr *capture);
 
-/* stderr is as before. The first line written meanwhile that begins with ERROR goes to `said`, of
- * `size` bytes; "" if there was none. */
-void ee_quiet_stop(ee_quiet *quiet, char *said, size_t size);
+/* stderr is as before. The first line written meanwhile that begins with ERROR goes to
+ * `first_error`, of `size` bytes; "" if there was none. */
+void ee_stderr_restore(ee_stderr *capture, char *first_error, size_t size);
 
 #endif

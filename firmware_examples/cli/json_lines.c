@@ -1,8 +1,8 @@
-#include "lines.h"
+#include "json_lines.h"
 
 #include <math.h>
 
-/* What is no number, or no share, is not written as one, whatever a graph answered. */
+/* A NaN, or a number outside 0 to 1, is not written, whatever a graph answered. */
 static double share(double confidence)
 {
     return fmin(fmax(confidence, 0.0), 1.0);
@@ -48,7 +48,7 @@ static void write_span(FILE *out, const char *type, double start_s, double end_s
     fputs(", ", out);
 }
 
-void ee_write_turn(FILE *out, const ee_turn *turn)
+void write_turn_line(FILE *out, const ee_turn *turn)
 {
     write_span(out, "turn", turn->start_s, turn->end_s);
     write_speaker(out, "speaker", turn->speaker);
@@ -57,7 +57,7 @@ void ee_write_turn(FILE *out, const ee_turn *turn)
     fputs("}\n", out);
 }
 
-void ee_write_word(FILE *out, const ee_word *word)
+void write_word_line(FILE *out, const ee_word *word)
 {
     write_span(out, "word", word->start_s, word->end_s);
     write_text(out, "text", word->text);
@@ -68,7 +68,7 @@ void ee_write_word(FILE *out, const ee_word *word)
     fputs("}\n", out);
 }
 
-void ee_write_source(FILE *out, const char *path, int speaker)
+void write_source_line(FILE *out, const char *path, int speaker)
 {
     fputs("{\"type\": \"source\", ", out);
     write_text(out, "path", path);
@@ -77,16 +77,16 @@ void ee_write_source(FILE *out, const char *path, int speaker)
     fputs("}\n", out);
 }
 
-void ee_write_end(FILE *out, double duration_s, const ee_turns *turns)
+void write_end_line(FILE *out, const ee_stream *stream)
 {
     fputs("{\"type\": \"end\", ", out);
-    write_number(out, "duration_s", duration_s);
+    write_number(out, "duration_s", ee_stream_received_s(stream));
     fputs(", \"speakers\": [", out);
-    for (int speaker = 1; speaker <= turns->n_speakers; speaker++) {
+    for (int speaker = 1; speaker <= ee_stream_n_speakers(stream); speaker++) {
         fputs(speaker > 1 ? ", {" : "{", out);
         write_speaker(out, "id", speaker);
         fputs(", ", out);
-        write_number(out, "speech_s", turns->speech_s[speaker - 1]);
+        write_number(out, "speech_s", ee_stream_speech_s(stream, speaker));
         putc('}', out);
     }
     fputs("]}\n", out);

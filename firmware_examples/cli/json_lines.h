@@ -1,20 +1,20 @@
-/* Results as JSON lines: the same lines as those of `echo-edge record`, turn and word as in
+/* Results as JSON lines, the same as those of `echo-edge record`, turn and word as in
  * echo-edge.result/1. */
-#ifndef EE_LINES_H
-#define EE_LINES_H
+#ifndef JSON_LINES_H
+#define JSON_LINES_H
 
-#include "turns.h"
+#include <echo_edge.h>
 
 /* {"type": "turn", "start_s": ..., "end_s": ..., "speaker": "speaker_1", "confidence": ...} */
-void ee_write_turn(FILE *out, const ee_turn *turn);
+void write_turn_line(FILE *out, const ee_turn *turn);
 
 /* {"type": "word", "start_s": ..., "end_s": ..., "text": ..., "speaker": ..., "confidence": ...} */
-void ee_write_word(FILE *out, const ee_word *word);
+void write_word_line(FILE *out, const ee_word *word);
 
 /* {"type": "source", "path": ..., "speaker": ...}; speaker 0 is nobody. */
-void ee_write_source(FILE *out, const char *path, int speaker);
+void write_source_line(FILE *out, const char *path, int speaker);
 
 /* {"type": "end", "duration_s": ..., "speakers": [{"id": "speaker_1", "speech_s": ...}]} */
-void ee_write_end(FILE *out, double duration_s, const ee_turns *turns);
+void write_end_line(FILE *out, const ee_stream *stream);
 
 #endif

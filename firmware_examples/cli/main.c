@@ -1,9 +1,8 @@
 /* The program: a bundle, audio, and turns and words as JSON lines on stdout as they become final.
  * Which engine runs the graphs is decided by the file that is linked beside this one. */
-#include "audio.h"
-#include "lines.h"
-#include "sources.h"
-#include "stream.h"
+#include "json_lines.h"
+#include "microphone.h"
+#include "wav_sources.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -36,46 +35,46 @@ static const char USAGE[] =
 
 typedef struct {
     const char *audio, *bundle, *library, *separate;
-    int threads, min_speakers, max_speakers;
-    double latency_s;
-    bool language_model, memory, stats;
+    int threads;
+    ee_stream_options stream;
+    bool memory, stats;
 } arguments;
 
 /* Everything that lives as long as the program; large, so not on the stack. */
 static struct {
-    ee_memory memory;
-    ee_bundle bundle;
-    ee_stream stream;
-    ee_sources sources;
+    ee_session *session;
+    ee_stream *stream;
+    wav_sources sources;
     ee_audio audio;
+    microphone microphone;
     ee_error error;
-    bool separates;
+    bool separates, uses_microphone;
 } all;
 
 static void stop_audio(int signal)
 {
     (void)signal;
-    all.audio.stop = true;
+    all.audio.stop = all.microphone.stop = 1;
 }
 
 static void on_turn(void *context, const ee_turn *turn)
 {
     (void)context;
-    ee_write_turn(stdout, turn);
+    write_turn_line(stdout, turn);
     if (all.separates)
-        ee_sources_add_turn(&all.sources, turn);
+        wav_sources_add_turn(&all.sources, turn);
 }
 
 static void on_word(void *context, const ee_word *word)
 {
     (void)context;
-    ee_write_word(stdout, word);
+    write_word_line(stdout, word);
 }
 
 static void on_sources(void *context, const float *samples, int stride, int n)
 {
     (void)context;
-    ee_sources_write(&all.sources, samples, stride, n, &all.error);
+    wav_sources_write(&all.sources, samples, stride, n, &all.error);
 }
 
 static bool read_int(const char *text, const char *option, int low, int high, int *out)
@@ -98,15 +97,27 @@ static bool read_seconds(const char *text, double *out)
     return true;
 }
 
-enum { BUNDLE, LIBRARY, THREADS, LATENCY, LEAST, MOST, LETTERS, SEPARATE, MEMORY, STATS, HELP };
+enum {
+    BUNDLE,
+    LIBRARY,
+    THREADS,
+    LATENCY,
+    MIN_SPEAKERS,
+    MAX_SPEAKERS,
+    LETTERS,
+    SEPARATE,
+    MEMORY,
+    STATS,
+    HELP
+};
 
 static const struct option OPTIONS[] = {
     {"bundle", required_argument, NULL, BUNDLE},
     {"engine-library", required_argument, NULL, LIBRARY},
     {"threads", required_argument, NULL, THREADS},
     {"latency-s", required_argument, NULL, LATENCY},
-    {"min-speakers", required_argument, NULL, LEAST},
-    {"max-speakers", required_argument, NULL, MOST},
+    {"min-speakers", required_argument, NULL, MIN_SPEAKERS},
+    {"max-speakers", required_argument, NULL, MAX_SPEAKERS},
     {"no-language-model", no_argument, NULL, LETTERS},
     {"separate", required_argument, NULL, SEPARATE},
     {"memory", no_argument, NULL, MEMORY},
@@ -122,14 +133,17 @@ static bool read_option(int option, char **argv, arguments *args)
     case BUNDLE: args->bundle = optarg; return true;
     case LIBRARY: args->library = optarg; return true;
     case THREADS: return read_int(optarg, "--threads", 1, 256, &args->threads);
-    case LATENCY: return read_seconds(optarg, &args->latency_s);
-    case LEAST: return read_int(optarg, "--min-speakers", 1, EE_MOST_VOICES, &args->min_speakers);
-    case MOST: return read_int(optarg, "--max-speakers", 1, EE_MOST_VOICES, &args->max_speakers);
-    case LETTERS: args->language_model = false; return true;
+    case LATENCY: return read_seconds(optarg, &args->stream.latency_s);
+    case MIN_SPEAKERS:
+        return read_int(optarg, "--min-speakers", 1, EE_MAX_SPEAKERS, &args->stream.min_speakers);
+    case MAX_SPEAKERS:
+        return read_int(optarg, "--max-speakers", 1, EE_MAX_SPEAKERS, &args->stream.max_speakers);
+    case LETTERS: args->stream.language_model = false; return true;
     case SEPARATE: args->separate = optarg; return true;
     case MEMORY: args->memory = true; return true;
     case STATS: args->stats = true; return true;
-    case HELP: case 'h': printf(USAGE, argv[0]); exit(EE_DONE);
+    case HELP:
+    case 'h': printf(USAGE, argv[0]); exit(EE_DONE);
     default:
         return ee_fail(&all.error, EE_USAGE, "%.80s: unknown option or no value: see --help",
                        argv[optind - 1]);
@@ -160,57 +174,53 @@ static const char *find_bundle(const char *explicit)
 
 static bool open_audio(const char *name)
 {
-    if (strcmp(name, "mic") == 0)
-        return ee_microphone_open(&all.audio, "default", &all.error);
-    if (strncmp(name, "mic:", 4) == 0)
-        return ee_microphone_open(&all.audio, name + 4, &all.error);
+    all.uses_microphone = strcmp(name, "mic") == 0 || strncmp(name, "mic:", 4) == 0;
+    if (all.uses_microphone)
+        return microphone_open(&all.microphone, name[3] ? name + 4 : "default", &all.error);
     return ee_audio_open(&all.audio, name, &all.error);
+}
+
+static int read_audio(int16_t *pcm, int n, ee_error *error)
+{
+    return all.uses_microphone ? microphone_read(&all.microphone, pcm, n, error)
+                               : ee_audio_read(&all.audio, pcm, n, error);
 }
 
 static bool open_stream(const arguments *args)
 {
-    const ee_manifest *manifest = &all.bundle.manifest;
-    ee_stream_options options = {
-        .latency_s = args->latency_s,
-        .min_speakers = args->min_speakers,
-        .max_speakers = args->max_speakers,
-        .language_model = args->language_model,
-        .separate = args->separate != NULL,
-        .sink = {.turn = on_turn, .word = on_word},
-        .sources = on_sources,
-    };
-    if (!ee_bundle_open(&all.bundle, find_bundle(args->bundle), ee_engine_name, &all.memory,
-                        &all.error) ||
-        !ee_engine_start(args->library, args->threads, manifest->engine_minimum_version,
-                         &all.error) ||
-        !ee_stream_open(&all.stream, &all.bundle, options, &all.memory, &all.error))
-        return false;
-    if (args->separate == NULL)
-        return true;
+    ee_stream_options options = args->stream;
+    options.sink = (ee_sink){.turn = on_turn, .word = on_word};
+    if (args->separate != NULL)
+        options.sink.sources = on_sources;
+    all.session =
+        ee_session_open(find_bundle(args->bundle), args->library, args->threads, &all.error);
+    all.stream = ee_stream_open(all.session, &options, &all.error);
+    if (all.stream == NULL || args->separate == NULL)
+        return all.stream != NULL;
     all.separates = true;
-    return ee_sources_open(&all.sources, args->separate, manifest->max_sources, &all.memory,
-                           &all.error);
+    return wav_sources_open(&all.sources, args->separate, ee_session_max_sources(all.session),
+                            all.stream, &all.error);
 }
 
-/* What could be read is processed and written, then an error of the audio is told. */
+/* Processes and writes all that can be read; then comes an error of the audio, if there is one. */
 static bool process(void)
 {
     static int16_t pcm[BLOCK_SAMPLES];
     ee_error broken = {0}, failed = {0};
     int n;
-    while ((n = ee_audio_read(&all.audio, pcm, BLOCK_SAMPLES, &broken)) > 0)
-        if (!ee_stream_push(&all.stream, pcm, (size_t)n, &failed) || all.error.code != EE_DONE)
+    while ((n = read_audio(pcm, BLOCK_SAMPLES, &broken)) > 0)
+        if (!ee_stream_push(all.stream, pcm, (size_t)n, &failed) || all.error.code != EE_DONE)
             break;
     if (failed.code == EE_DONE && all.error.code == EE_DONE)
-        ee_stream_finish(&all.stream, &failed);
+        ee_stream_finish(all.stream, &failed);
     if (failed.code != EE_DONE)
         return ee_fail(&all.error, failed.code, "%s", failed.text);
-    double heard_s = ee_stream_heard_s(&all.stream);
+    double received_s = ee_stream_received_s(all.stream);
     if (all.separates)
-        ee_sources_close(&all.sources, stdout, &all.error);
+        wav_sources_close(&all.sources, stdout, &all.error);
     all.separates = false;
-    if (all.error.code == EE_DONE && (heard_s > 0.0 || broken.code == EE_DONE))
-        ee_write_end(stdout, heard_s, &all.stream.turns);
+    if (all.error.code == EE_DONE && (received_s > 0.0 || broken.code == EE_DONE))
+        write_end_line(stdout, all.stream);
     if (fflush(stdout) != 0 || ferror(stdout))
         ee_fail(&all.error, EE_FAILED, "stdout: cannot be written: make room");
     if (broken.code != EE_DONE)
@@ -241,32 +251,31 @@ static double peak_rss_mib(void)
 
 static void print_stats(double load_s, double run_s)
 {
-    double heard_s = ee_stream_heard_s(&all.stream);
+    double received_s = ee_stream_received_s(all.stream);
     fprintf(stderr, "loaded in %.2f s; %.1f s of audio in %.2f s, RTF %.4f; peak RSS %.1f MiB\n",
-            load_s, heard_s, run_s, heard_s > 0.0 ? run_s / heard_s : NAN, peak_rss_mib());
+            load_s, received_s, run_s, received_s > 0.0 ? run_s / received_s : NAN, peak_rss_mib());
 }
 
 static void close_all(void)
 {
     if (all.separates) /* after an error nothing is kept */
-        ee_sources_close(&all.sources, stdout, &all.error);
-    ee_stream_close(&all.stream);
-    ee_engine_stop();
+        wav_sources_close(&all.sources, stdout, &all.error);
+    ee_stream_close(all.stream);
+    ee_session_close(all.session);
     ee_audio_close(&all.audio);
-    ee_memory_free(&all.memory);
+    microphone_close(&all.microphone);
 }
 
 int main(int argc, char **argv)
 {
     static char buffer[1 << 13]; /* so that not even printing takes memory later */
-    arguments args = {.threads = 1, .min_speakers = 1, .max_speakers = EE_MOST_VOICES,
-                      .latency_s = 2.0, .language_model = true};
+    arguments args = {.threads = 1, .stream = ee_default_options()};
     setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
     double started = now_s();
     if (read_arguments(argc, argv, &args) && open_audio(args.audio) && open_stream(&args)) {
         double loaded = now_s();
         if (args.memory)
-            ee_print_memory(&all.memory, stderr);
+            ee_stream_print_memory(all.stream, stderr);
         struct sigaction stop = {.sa_handler = stop_audio};
         sigaction(SIGINT, &stop, NULL);
         sigaction(SIGTERM, &stop, NULL);

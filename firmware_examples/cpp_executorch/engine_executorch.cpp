@@ -12,7 +12,7 @@ extern "C" {
 const char* last_error(void) __asm__("ee_error");
 void* ee_open(const char* path, int threads);
 int ee_count(const void* handle, int side);
-int ee_shape(const void* handle, int side, int index, int32_t* shape, int most);
+int ee_shape(const void* handle, int side, int index, int32_t* shape, int max);
 int ee_run(void* handle, float* const* inputs, float* const* outputs);
 void ee_close(void* handle);
 }
@@ -31,7 +31,7 @@ namespace {
 int n_threads = 1;
 
 // Whether one side of the graph, inputs (0) or outputs (1), is what the manifest says, in order.
-bool is_promised(const ee_engine* engine, int side, const ee_tensor* tensors, int count,
+bool is_as_declared(const ee_engine* engine, int side, const ee_tensor* tensors, int count,
                  ee_error* error) {
   const char* name = side == 0 ? "inputs" : "outputs";
   const int found = ee_count(engine->handle, side);
@@ -40,8 +40,8 @@ bool is_promised(const ee_engine* engine, int side, const ee_tensor* tensors, in
                    engine->spec->file, found, name, count);
   }
   for (int i = 0; i < count; ++i) {
-    int32_t shape[EE_MOST_DIMS] = {0};
-    bool same = ee_shape(engine->handle, side, i, shape, EE_MOST_DIMS) == tensors[i].n_dims;
+    int32_t shape[EE_MAX_DIMS] = {0};
+    bool same = ee_shape(engine->handle, side, i, shape, EE_MAX_DIMS) == tensors[i].n_dims;
     for (int k = 0; same && k < tensors[i].n_dims; ++k) same = shape[k] == tensors[i].dims[k];
     if (!same) {
       return ee_fail(error, EE_REFUSED, "%s: %s: found another shape of %s, expected the "
@@ -74,8 +74,8 @@ extern "C" bool ee_engine_load(ee_engine* engine, const char* path, const ee_gra
   if (engine->handle == nullptr) {
     return ee_fail(error, EE_FAILED, "%s: executorch %s", spec->file, last_error());
   }
-  return is_promised(engine, 0, spec->inputs, spec->n_inputs, error) &&
-         is_promised(engine, 1, spec->outputs, spec->n_outputs, error);
+  return is_as_declared(engine, 0, spec->inputs, spec->n_inputs, error) &&
+         is_as_declared(engine, 1, spec->outputs, spec->n_outputs, error);
 }
 
 extern "C" bool ee_engine_run(ee_engine* engine, float* const inputs[], float* const outputs[],

@@ -15,6 +15,7 @@ from tests.firmware_examples.engines import EXAMPLES, ONNX, Engine
 from tests.firmware_examples.example import Lines, read_lines
 from tests.firmware_examples.scenes import SCENES, Reference, decode
 
+REPLAY = EXAMPLES / "libecho/test"
 APT = "apt install gcc g++ make libc6-dev g++-aarch64-linux-gnu qemu-user-static valgrind"
 
 
@@ -52,12 +53,12 @@ def make() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def build_replay() -> Callable[..., Path]:
-    """The shared code with an engine that replays recorded outputs, in a MODE of common.mk."""
+    """The program with an engine that replays recorded outputs, in a MODE of libecho.mk."""
 
     def build(mode: str, alsa: str = "no") -> Path:
         options = (f"MODE={mode}", f"ALSA={alsa}")
-        _make(EXAMPLES / "common", *options, "replay")
-        return Path(_make(EXAMPLES / "common", *options, "-s", "where").stdout.strip())
+        _make(REPLAY, *options, "program")
+        return Path(_make(REPLAY, *options, "-s", "where").stdout.strip())
 
     return build
 
@@ -79,7 +80,7 @@ def run_program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def build_example() -> Callable[..., Path]:
-    """The program of an engine's example, in a MODE of common.mk."""
+    """The program of an engine's example, in a MODE of libecho.mk."""
 
     def build(engine: Engine, mode: str = "release") -> Path:
         options = (f"MODE={mode}", "ALSA=no", *engine.make_options())
@@ -105,8 +106,8 @@ def find_bundle(default_bundle: Path) -> Callable[[Engine], Path]:
 @pytest.fixture(scope="session")
 def recording() -> Path:
     """The demonstration as a WAV file."""
-    _make(EXAMPLES / "common", "build/conversation.wav")
-    return EXAMPLES / "common/build/conversation.wav"
+    _make(REPLAY, "build/conversation.wav")
+    return REPLAY / "build/conversation.wav"
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ class Engine:
     """That library in it, or "" for an engine that is linked."""
     suffix: str
     """Of graph files."""
-    most_rss_mib: float
+    max_rss_mib: float
     """Peak, with all heads."""
     is_exact: bool = False
     """Whether C and Python print the same bytes."""

@@ -1,5 +1,5 @@
-"""What the tests of the C and C++ examples share: the Python runtime's lines, comparisons with
-them, and bundles that are spoilt."""
+"""Shared by the tests of the C and C++ examples: the Python runtime's lines, comparisons with them,
+and bundles that are spoilt."""
 
 import json
 import wave
@@ -16,14 +16,14 @@ import echo_edge
 from echo_edge.recorder.messages import rounded, to_line
 
 Lines = dict[str, list[dict[str, Any]]]
-"""What a program printed, by type, in the order of `echo-edge run --format json`."""
+"""JSON lines by type, in the order of `echo-edge run --format json`."""
 
-LEAST_TURNS, LEAST_WORDS = 0.8, 0.5
+MIN_TURNS, MIN_WORDS = 0.8, 0.5
 """Shares that are the same on another processor; without VNNI, AVX2 saturates and differs most."""
 
 
 def read_lines(stdout: str) -> Lines:
-    """What a program printed."""
+    """The JSON lines that a program printed."""
     lines: Lines = {"turn": [], "word": [], "source": [], "end": []}
     for text in stdout.splitlines():
         line = json.loads(text)
@@ -32,7 +32,7 @@ def read_lines(stdout: str) -> Lines:
 
 
 def python_lines(bundle: Path, recording: Path, **options: Any) -> Lines:
-    """What the Python runtime says of the recording."""
+    """The Python runtime's lines of the recording."""
     with echo_edge.load(bundle) as session:
         stream = session.stream(2.0, **options)
         results = [stream.push(_samples(recording)), stream.finish()]
@@ -73,7 +73,7 @@ def assert_same(found: Lines, expected: Lines) -> None:
             assert mine["confidence"] == pytest.approx(theirs["confidence"], abs=0.01)
 
 
-def assert_alike(found: Lines, expected: Lines) -> None:
+def assert_similar(found: Lines, expected: Lines) -> None:
     """Most turns are equal (speaker, times within 0.2 s), and most words in order: another
     processor rounds int8 products differently, which changes some letters."""
     turns = [
@@ -88,30 +88,30 @@ def assert_alike(found: Lines, expected: Lines) -> None:
     words = SequenceMatcher(
         None, [x["text"] for x in found["word"]], [x["text"] for x in expected["word"]], False
     )
-    assert sum(turns) / max(len(found["turn"]), len(expected["turn"])) >= LEAST_TURNS
-    assert words.ratio() >= LEAST_WORDS
+    assert sum(turns) / max(len(found["turn"]), len(expected["turn"])) >= MIN_TURNS
+    assert words.ratio() >= MIN_WORDS
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
-    """The manifest as it is."""
+    """The manifest, parsed and unchecked."""
     manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_bytes())
     return manifest
 
 
 def change(bundle: Path, **changes: Any) -> None:
-    """Other values in the manifest."""
+    """Put other values into the manifest."""
     (bundle / "manifest.json").write_text(json.dumps(read_manifest(bundle) | changes))
 
 
 def flip(path: Path) -> None:
-    """One bit in the middle of a file."""
+    """Change one bit in the middle of a file."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
 
 def replace_file(bundle: Path, name: str, data: bytes) -> None:
-    """Another content of a file, which the manifest vouches for."""
+    """Give a file another content, with the hash of that in the manifest."""
     files = read_manifest(bundle)["files"]
     files[name] = {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
     (bundle / name).write_bytes(data)

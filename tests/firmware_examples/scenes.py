@@ -28,7 +28,7 @@ N_PHONES = 43
 
 @dataclass(frozen=True)
 class Scene:
-    """A simulated recording and how it is to be decoded."""
+    """A simulated recording and the options to decode it with."""
 
     seed: int
     seconds: float = 70.0
@@ -67,7 +67,7 @@ SCENES = {
 
 @dataclass
 class Simulated:
-    """Outputs of one graph, call after call, and a record of them."""
+    """One graph with simulated outputs, and a record of them, call after call."""
 
     spec: m.GraphSpec
     answer: Callable[[Mapping[str, Array]], Answer]
@@ -84,11 +84,11 @@ class Simulated:
         pass
 
 
-class Room:
-    """Who is active when, what is said, and what graphs would make of it."""
+class Simulation:
+    """A simulated recording: activity, words, and the outputs of graphs that fit them."""
 
-    def __init__(self, scene: Scene, tokens: tuple[str, ...], sounds: dict[str, bytes]) -> None:
-        """Words that are not among those with `sounds` sound like nothing that is known."""
+    def __init__(self, scene: Scene, tokens: tuple[str, ...], phones: dict[str, bytes]) -> None:
+        """`phones` of words; those of other words are no word of the vocabulary."""
         self._scene = scene
         self._random = np.random.default_rng(scene.seed)
         self._active = self._activity()
@@ -100,11 +100,11 @@ class Room:
             len(tokens),
         )
         self._phones = self._spoken(
-            {word: [*sounds.get(word, b"\x0b\x0b\x11\x16")] for word in WORDS}, SPACE, N_PHONES
+            {word: [*phones.get(word, b"\x0b\x0b\x11\x16")] for word in WORDS}, SPACE, N_PHONES
         )
         self._n_windows = self._n_chunks = 0
         self._window = np.zeros((WINDOW, scene.n_voices), bool)
-        """Who is active in the window of the last call of `diarization`."""
+        """Activity `[steps, voices]` in the window of the last call of `diarization`."""
 
     def _activity(self) -> NDArray[np.bool_]:
         """`[steps, voices]`: turns of 0.1 to 5 s, some of which overlap."""
@@ -118,13 +118,13 @@ class Room:
             at = max(at, 0)
         return active
 
-    def _spoken(self, spelled: dict[str, list[int]], space: int, size: int) -> Array:
-        """`[frames, size]`: words sound by sound, each of one to three frames, pauses."""
+    def _spoken(self, spellings: dict[str, list[int]], space: int, size: int) -> Array:
+        """`[frames, size]`: words token by token, each of one to three frames, pauses."""
         random = self._random
         path: list[int] = []
         while len(path) < 2 * self._scene.n_steps + 48:
-            for sound in [*spelled[str(random.choice(WORDS))], space]:
-                path += [sound] * int(random.integers(1, 4))
+            for token in [*spellings[str(random.choice(WORDS))], space]:
+                path += [token] * int(random.integers(1, 4))
                 path += [0] * int(random.integers(0, 4))
             path += [0] * int(random.integers(0, 70) * (random.random() < 0.2))
         logits = random.gumbel(size=(len(path), size)) * 1.2
@@ -225,10 +225,11 @@ def decode(scene: Scene, default_bundle: Path, folder: Path) -> Reference:
     tokens = read_tokens(files["tokens.txt"], manifest)
     language = load_language_model(default_bundle / "language.npz")
     stored = np.load(default_bundle / "language.npz")
-    sounds = dict(zip(stored["words"].astype(str).tolist(), stored["sounds"].tolist(), strict=True))
-    room = Room(scene, tokens, sounds)
+    words = stored["words"].astype(str).tolist()
+    phones = dict(zip(words, stored["sounds"].tolist(), strict=True))
+    simulation = Simulation(scene, tokens, phones)
     engines = {
-        name: Simulated(spec, getattr(room, name, lambda _: {}))
+        name: Simulated(spec, getattr(simulation, name, lambda _: {}))
         for name, spec in manifest.graphs.items()
     }
     parts: list[Array] = []

@@ -1,6 +1,6 @@
 """The decoders in C against those in Python: the same outputs of graphs, the same turns, words and
-separated voices. Recordings are simulated; an engine that replays what Python's graphs said stands
-in for a real one."""
+separated voices. Recordings are simulated. An engine that replays the outputs of Python's graphs
+stands in for a real one."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.firmware_examples.scenes import SCENES, Reference, Scene
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-LONGEST_TIME_OFF_S = 0.0401
+MAX_TIME_OFF_S = 0.0401
 
 
 def _silence(scene: Scene) -> bytes:
@@ -37,8 +37,8 @@ def _assert_same(found: Lines, expected: Lines) -> None:
         assert names == [(line.get("text"), line["speaker"]) for line in expected[kind]]
         for mine, theirs in zip(found[kind], expected[kind], strict=True):
             assert mine.keys() == theirs.keys()
-            assert abs(mine["start_s"] - theirs["start_s"]) < LONGEST_TIME_OFF_S
-            assert abs(mine["end_s"] - theirs["end_s"]) < LONGEST_TIME_OFF_S
+            assert abs(mine["start_s"] - theirs["start_s"]) < MAX_TIME_OFF_S
+            assert abs(mine["end_s"] - theirs["end_s"]) < MAX_TIME_OFF_S
             assert mine["confidence"] == pytest.approx(theirs["confidence"], abs=2e-3)
 
 
@@ -95,12 +95,12 @@ def test_same_separated_voices(
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    kept = writer.keep(tuple(_turn(line) for line in turns))
+    expected_sources = writer.keep(tuple(_turn(line) for line in turns))
     found = read_lines(done.stdout)["source"]
-    assert [Path(x["path"]).name for x in found] == [Path(x.path).name for x in kept]
-    assert [x["speaker"] for x in found] == [x.speaker for x in kept]
-    assert len(kept) == 2, "the third slot is nearly silent"
-    for source in kept:
+    assert [Path(x["path"]).name for x in found] == [Path(x.path).name for x in expected_sources]
+    assert [x["speaker"] for x in found] == [x.speaker for x in expected_sources]
+    assert len(expected_sources) == 2, "the third slot is nearly silent"
+    for source in expected_sources:
         expected, mine = (
             _samples(Path(source.path)),
             _samples(tmp_path / "c" / Path(source.path).name),

@@ -1,4 +1,4 @@
-"""What nobody should meet, under the sanitizers: graphs that answer what is no number, thresholds
+"""Faults, under the sanitizers: graphs that answer what is no number, thresholds
 at the edge of what a manifest allows, folders that are links, a disk without room."""
 
 import fcntl
@@ -153,7 +153,7 @@ def test_a_microphone_until_ctrl_c(
 
 
 def test_ctrl_c_in_the_middle_of_a_sample(bundle: Path, program: Path) -> None:
-    """What was heard is finished, as at the end of a file."""
+    """All audio received is processed, as at the end of a file."""
     with subprocess.Popen(
         [program, "--bundle", bundle, "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -1,9 +1,9 @@
-/* What runs a graph. One file per engine implements this; nothing else of the program knows it.
- * An engine knows one graph file and nothing of what it computes. */
+/* An engine runs graphs. One file per engine implements these five functions; nothing else of a
+ * program knows it. An engine knows one graph file and nothing of what it computes. */
 #ifndef EE_ENGINE_H
 #define EE_ENGINE_H
 
-#include "manifest.h"
+#include "bundle/manifest.h"
 
 /* The engine's name in manifests. */
 extern const char *const ee_engine_name;
@@ -12,10 +12,10 @@ extern const char *const ee_engine_name;
 typedef struct ee_engine ee_engine;
 extern const size_t ee_engine_bytes;
 
-/* Inputs, and outputs, of a graph: more than any has. */
-enum { EE_MOST_TENSORS = 128 };
+/* Bound on the inputs, and on the outputs, of a graph. */
+enum { EE_MAX_TENSORS = 128 };
 
-/* Once, before any graph is loaded. `library` is a path or name to load the engine's shared library
+/* Before any graph is loaded. `library` is a path or name to load the engine's shared library
  * from, NULL for the usual one; `threads` is per graph. False if the engine is not there or older
  * than `minimum_version`. */
 bool ee_engine_start(const char *library, int threads, const char *minimum_version,
@@ -35,7 +35,7 @@ bool ee_engine_run(ee_engine *engine, float *const inputs[], float *const output
 /* Frees what the engine took; `engine` itself is the caller's. */
 void ee_engine_close(ee_engine *engine);
 
-/* Once, after the last graph is closed. */
+/* After the last graph is closed, or when starting failed. The engine may be started again. */
 void ee_engine_stop(void);
 
 #endif

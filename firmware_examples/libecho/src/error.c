@@ -1,7 +1,6 @@
-#include "error.h"
+#include "echo_edge.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 bool ee_fail(ee_error *error, int code, const char *format, ...)
 {

@@ -21,16 +21,16 @@ static float **take_buffers(const ee_tensor *tensors, int n, const char *owner, 
     return buffers;
 }
 
-bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name,
-                   ee_memory *memory, ee_error *error)
+bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name, ee_memory *memory,
+                   ee_error *error)
 {
     const ee_graph_spec *spec = &bundle->manifest.graphs[name];
     const char *owner = EE_GRAPH_NAMES[name];
     char path[EE_PATH_BYTES];
     graph->spec = spec;
-    if (spec->n_inputs > EE_MOST_TENSORS || spec->n_outputs > EE_MOST_TENSORS)
+    if (spec->n_inputs > EE_MAX_TENSORS || spec->n_outputs > EE_MAX_TENSORS)
         return ee_fail(error, EE_FAILED, "%s: found over %d tensors, expected fewer", spec->file,
-                       EE_MOST_TENSORS);
+                       EE_MAX_TENSORS);
     graph->inputs = take_buffers(spec->inputs, spec->n_inputs, owner, memory);
     graph->outputs = take_buffers(spec->outputs, spec->n_outputs, owner, memory);
     graph->engine = ee_take(memory, owner, 1, ee_engine_bytes);
@@ -59,8 +59,8 @@ static void scale(const ee_graph *graph, int input, float factor)
 void ee_graph_fill_state(ee_graph *graph, float value)
 {
     for (int i = 0; i < graph->spec->n_inputs; i++)
-        for (size_t k = 0; graph->spec->inputs[i].source >= 0 &&
-                           k < graph->spec->inputs[i].n_elements; k++)
+        for (size_t k = 0;
+             graph->spec->inputs[i].source >= 0 && k < graph->spec->inputs[i].n_elements; k++)
             graph->inputs[i][k] = value;
 }
 

@@ -2,7 +2,7 @@
 #ifndef EE_GRAPH_H
 #define EE_GRAPH_H
 
-#include "bundle.h"
+#include "bundle/verify.h"
 #include "engine.h"
 
 typedef struct {
@@ -12,8 +12,8 @@ typedef struct {
 } ee_graph;
 
 /* Loads the graph of that name and takes its buffers. Close it even if this failed. */
-bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name,
-                   ee_memory *memory, ee_error *error);
+bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name, ee_memory *memory,
+                   ee_error *error);
 
 /* Buffer of an input or output that is not state: the same for ever. */
 float *ee_graph_input(const ee_graph *graph, const char *name);

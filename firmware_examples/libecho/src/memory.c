@@ -6,7 +6,7 @@
 
 void *ee_take(ee_memory *memory, const char *owner, size_t count, size_t size)
 {
-    if (memory->count == EE_MOST_BLOCKS) {
+    if (memory->count == EE_MAX_BLOCKS) {
         memory->failed = true;
         return NULL;
     }
@@ -33,11 +33,13 @@ float *ee_take_vectors(ee_memory *memory, const char *owner, size_t count)
 bool ee_memory_holds(const ee_memory *memory, ee_error *error)
 {
     if (memory->failed)
-        return ee_fail(error, EE_FAILED, "memory: found too little, expected room for all buffers "
-                                         "(--memory lists them): stop other programs");
+        return ee_fail(error, EE_FAILED,
+                       "memory: found too little, expected room for all buffers "
+                       "(--memory lists them): stop other programs");
     return true;
 }
 
+/* Of one owner, NULL for all. */
 static size_t bytes_of(const ee_memory *memory, const char *owner)
 {
     size_t sum = 0;
@@ -47,21 +49,31 @@ static size_t bytes_of(const ee_memory *memory, const char *owner)
     return sum;
 }
 
-static bool is_first_of_owner(const ee_memory *memory, int index)
+static bool has_owner(const ee_memory *memory, int n_blocks, const char *owner)
 {
-    for (int i = 0; i < index; i++)
-        if (strcmp(memory->blocks[i].owner, memory->blocks[index].owner) == 0)
-            return false;
-    return true;
+    for (int i = 0; i < n_blocks; i++)
+        if (strcmp(memory->blocks[i].owner, owner) == 0)
+            return true;
+    return false;
 }
 
-void ee_print_memory(const ee_memory *memory, FILE *out)
+static void print_line(const ee_memory *first, const ee_memory *second, const char *owner,
+                       FILE *out)
 {
-    for (int i = 0; i < memory->count; i++)
-        if (is_first_of_owner(memory, i))
-            fprintf(out, "%-12s %9zu bytes\n", memory->blocks[i].owner,
-                    bytes_of(memory, memory->blocks[i].owner));
-    fprintf(out, "%-12s %9zu bytes\n", "total", bytes_of(memory, NULL));
+    fprintf(out, "%-12s %9zu bytes\n", owner ? owner : "total",
+            bytes_of(first, owner) + bytes_of(second, owner));
+}
+
+void ee_memory_print(const ee_memory *first, const ee_memory *second, FILE *out)
+{
+    for (int i = 0; i < first->count; i++)
+        if (!has_owner(first, i, first->blocks[i].owner))
+            print_line(first, second, first->blocks[i].owner, out);
+    for (int i = 0; i < second->count; i++)
+        if (!has_owner(first, first->count, second->blocks[i].owner) &&
+            !has_owner(second, i, second->blocks[i].owner))
+            print_line(first, second, second->blocks[i].owner, out);
+    print_line(first, second, NULL, out);
 }
 
 void ee_memory_free(ee_memory *memory)

@@ -1,15 +1,15 @@
-/* All memory of a program: taken at the start, under the name of who uses it, freed at the end.
- * Nothing is taken while audio flows, so what `ee_print_memory` says holds for days. */
+/* All buffers of a session or stream: taken when it is opened, under the name of their owner,
+ * freed when it is closed. Nothing is taken while audio flows, so what `ee_memory_print` says
+ * holds for days. */
 #ifndef EE_MEMORY_H
 #define EE_MEMORY_H
 
-#include "error.h"
+#include "echo_edge.h"
 
-#include <stddef.h>
-#include <stdio.h>
+#define EE_NO_MEMORY "memory: found too little: stop other programs"
 
 enum {
-    EE_MOST_BLOCKS = 256,
+    EE_MAX_BLOCKS = 256,
     EE_VECTOR_BYTES = 64, /* of the widest registers; LiteRT wants its buffers aligned to them */
 };
 
@@ -20,7 +20,7 @@ typedef struct {
 } ee_block;
 
 typedef struct {
-    ee_block blocks[EE_MOST_BLOCKS];
+    ee_block blocks[EE_MAX_BLOCKS];
     int count;
     bool failed;
 } ee_memory;
@@ -36,8 +36,8 @@ float *ee_take_vectors(ee_memory *memory, const char *owner, size_t count);
 /* False, with an error, if any of what was taken could not be had. */
 bool ee_memory_holds(const ee_memory *memory, ee_error *error);
 
-/* One line per owner, in bytes, in order of first use, and the sum. */
-void ee_print_memory(const ee_memory *memory, FILE *out);
+/* One line per owner, in bytes, in order of first use, and the sum, over two accounts. */
+void ee_memory_print(const ee_memory *first, const ee_memory *second, FILE *out);
 
 void ee_memory_free(ee_memory *memory);
 

@@ -4,26 +4,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LANGUAGE_BYTES = 64 << 20 };
+enum { MAX_LANGUAGE_BYTES = 64 << 20 };
 
-static bool read_language(ee_stream *s, const ee_bundle *bundle, ee_memory *memory,
-                          ee_error *error)
+static bool read_language_model(ee_stream *s, const ee_bundle *bundle, ee_error *error)
 {
     const char *name = s->manifest->language_model;
     int64_t size;
-    char *data = ee_bundle_read(bundle, name, MOST_LANGUAGE_BYTES, &size, error);
+    char *data = ee_bundle_read(bundle, name, MAX_LANGUAGE_BYTES, &size, error);
     bool good = data != NULL &&
-                ee_language_read(&s->language, data, (size_t)size, name, memory, error);
+                ee_language_model_read(&s->language, data, (size_t)size, name, &s->memory, error);
     free(data);
     return good;
 }
 
-static bool open_heads(ee_stream *s, const ee_bundle *bundle, ee_memory *memory, ee_error *error)
+/* A word of the transcription, to the attribution. */
+static void add_word(void *context, const ee_word *word)
+{
+    ee_stream *s = context;
+    ee_attribution_add_word(&s->attribution, word);
+}
+
+static bool open_heads(ee_stream *s, const ee_bundle *bundle, ee_error *error)
 {
     const ee_manifest *m = s->manifest;
-    const ee_language *language = NULL;
+    ee_memory *memory = &s->memory;
+    const ee_language_model *language = NULL;
     if (s->options.language_model && m->language_model[0]) {
-        if (!read_language(s, bundle, memory, error))
+        if (!read_language_model(s, bundle, error))
             return false;
         language = &s->language;
     }
@@ -33,53 +40,106 @@ static bool open_heads(ee_stream *s, const ee_bundle *bundle, ee_memory *memory,
         .min_voices = s->options.min_speakers,
         .max_voices = s->options.max_speakers,
     };
-    ee_turns_open(&s->turns, m, s->options.max_speakers, s->options.sink, memory);
-    return ee_asr_open(&s->asr, bundle, language, &s->turns, memory, error) &&
+    ee_attribution_open(&s->attribution, m, s->options.max_speakers, s->options.sink, memory);
+    return ee_ctc_open(&s->ctc, bundle, language, add_word, s, memory, error) &&
            ee_diarization_open(&s->diarization, bundle, diarization, memory, error) &&
-           (!s->options.separate || ee_separation_open(&s->separation, bundle, memory, error));
+           (s->options.sink.sources == NULL ||
+            ee_separation_open(&s->separation, bundle, memory, error));
 }
 
-bool ee_stream_open(ee_stream *s, const ee_bundle *bundle, ee_stream_options options,
-                    ee_memory *memory, ee_error *error)
+static bool are_in_range(const ee_stream_options *options, ee_error *error)
 {
-    if (!(options.latency_s >= 0.0) || !isfinite(options.latency_s))
-        return ee_fail(error, EE_USAGE, "latency_s: found %g, expected 0 or more seconds, finite: "
-                                        "this program decides while it listens", options.latency_s);
-    if (options.min_speakers < 1 || options.min_speakers > options.max_speakers ||
-        options.max_speakers > EE_MOST_VOICES)
-        return ee_fail(error, EE_USAGE, "speakers: found %d to %d, expected 1 <= min_speakers <= "
-                                        "max_speakers <= %d",
-                       options.min_speakers, options.max_speakers, EE_MOST_VOICES);
-    s->options = options;
-    s->manifest = &bundle->manifest;
-    ee_condition_open(&s->condition, s->manifest, memory);
-    return ee_graph_open(&s->frontend, bundle, EE_FRONTEND, memory, error) &&
-           ee_graph_open(&s->encoder, bundle, EE_ENCODER, memory, error) &&
-           open_heads(s, bundle, memory, error) && ee_memory_holds(memory, error);
+    if (!(options->latency_s >= 0.0) || !isfinite(options->latency_s))
+        return ee_fail(error, EE_USAGE,
+                       "latency_s: found %g, expected 0 or more seconds, finite: "
+                       "this program decides while it listens",
+                       options->latency_s);
+    if (options->min_speakers < 1 || options->min_speakers > options->max_speakers ||
+        options->max_speakers > EE_MAX_SPEAKERS)
+        return ee_fail(error, EE_USAGE,
+                       "speakers: found %d to %d, expected 1 <= min_speakers <= "
+                       "max_speakers <= %d",
+                       options->min_speakers, options->max_speakers, EE_MAX_SPEAKERS);
+    return true;
 }
 
-double ee_stream_heard_s(const ee_stream *s)
+static bool open_all(ee_stream *s, const ee_bundle *bundle, ee_error *error)
 {
-    return (double)s->n_heard / s->manifest->sample_rate;
+    ee_condition_open(&s->condition, s->manifest, &s->memory);
+    return ee_graph_open(&s->frontend, bundle, EE_FRONTEND, &s->memory, error) &&
+           ee_graph_open(&s->encoder, bundle, EE_ENCODER, &s->memory, error) &&
+           open_heads(s, bundle, error) && ee_memory_holds(&s->memory, error);
 }
 
-/* Hands out `n` separated samples, never more than were heard. */
-static void emit(ee_stream *s, int n)
+ee_stream_options ee_default_options(void)
 {
-    int64_t left = s->n_heard - s->n_emitted;
+    return (ee_stream_options){.latency_s = 2.0,
+                               .min_speakers = 1,
+                               .max_speakers = EE_MAX_SPEAKERS,
+                               .language_model = true};
+}
+
+ee_stream *ee_stream_open(ee_session *session, const ee_stream_options *options, ee_error *error)
+{
+    if (session == NULL || error->code != EE_DONE || !are_in_range(options, error))
+        return NULL;
+    ee_stream *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        ee_fail(error, EE_FAILED, EE_NO_MEMORY);
+        return NULL;
+    }
+    s->options = *options;
+    s->manifest = &session->bundle.manifest;
+    s->session_memory = &session->memory;
+    if (open_all(s, &session->bundle, error))
+        return s;
+    ee_stream_close(s);
+    return NULL;
+}
+
+double ee_stream_received_s(const ee_stream *s)
+{
+    return (double)s->n_received / s->manifest->sample_rate;
+}
+
+int ee_stream_n_speakers(const ee_stream *s)
+{
+    return s->attribution.n_speakers;
+}
+
+double ee_stream_speech_s(const ee_stream *s, int speaker)
+{
+    return s->attribution.speech_s[speaker - 1];
+}
+
+void *ee_stream_take(ee_stream *s, const char *owner, size_t count, size_t size, ee_error *error)
+{
+    void *buffer = ee_take(&s->memory, owner, count, size);
+    return ee_memory_holds(&s->memory, error) ? buffer : NULL;
+}
+
+void ee_stream_print_memory(const ee_stream *s, FILE *out)
+{
+    ee_memory_print(s->session_memory, &s->memory, out);
+}
+
+/* Emits `n` separated samples, never more than were received. */
+static void emit_sources(ee_stream *s, int n)
+{
+    int64_t left = s->n_received - s->n_emitted;
     n = n < left ? n : (int)left;
     s->n_emitted += n;
     if (n > 0)
-        s->options.sources(s->options.sink.context, s->separation.ready,
-                           s->manifest->chunk_samples + s->manifest->overlap_samples, n);
+        s->options.sink.sources(s->options.sink.context, s->separation.ready,
+                                s->manifest->chunk_samples + s->manifest->overlap_samples, n);
 }
 
 /* Steps that became decided, to turns and to words. */
-static bool settle(ee_stream *s, ee_error *error)
+static bool attribute(ee_stream *s, ee_error *error)
 {
     ee_activity activity;
     while (ee_diarization_decide(&s->diarization, false, &activity, error))
-        ee_turns_add_activity(&s->turns, &activity, ee_stream_heard_s(s));
+        ee_attribution_add_activity(&s->attribution, &activity, ee_stream_received_s(s));
     return error->code == EE_DONE;
 }
 
@@ -88,7 +148,7 @@ static bool run_frontend(ee_stream *s, int n_samples, ee_error *error)
 {
     int gain = ee_condition_push(&s->condition, ee_graph_input(&s->frontend, "pcm"),
                                  s->manifest->chunk_samples, n_samples);
-    if (s->n_heard <= s->manifest->chunk_samples)
+    if (s->n_received <= s->manifest->chunk_samples)
         ee_graph_fill_state(&s->frontend, s->condition.before);
     if (gain != s->gain)
         ee_graph_scale_state(&s->frontend, ldexpf(1.0f, gain - s->gain));
@@ -107,31 +167,33 @@ static bool run_chunk(ee_stream *s, int n_samples, ee_error *error)
     size_t n_frames = (size_t)(m->chunk_samples / m->spectrum_hop_samples);
     memcpy(input, features, n_frames * 80 * sizeof *features);
     if (!ee_graph_run(&s->encoder, error) ||
-        !ee_asr_push(&s->asr, ee_graph_output(&s->encoder, "latents_asr"), ee_stream_heard_s(s),
+        !ee_ctc_push(&s->ctc, ee_graph_output(&s->encoder, "latents_asr"), ee_stream_received_s(s),
                      error))
         return false;
     int n_steps = (n_samples + m->step_samples - 1) / m->step_samples;
     ee_diarization_push(&s->diarization, ee_graph_output(&s->encoder, "latents_diarization"),
                         ee_graph_output(&s->encoder, "latents_speaker"), n_steps);
-    if (!settle(s, error))
+    if (!attribute(s, error))
         return false;
-    if (!s->options.separate)
+    if (s->options.sink.sources == NULL)
         return true;
     int n = ee_separation_push(&s->separation, ee_graph_output(&s->encoder, "latents_separation"),
                                features, ee_graph_output(&s->frontend, "spectrum"),
                                ldexpf(1.0f, -s->gain), &s->diarization, error);
     if (n < 0)
         return false;
-    emit(s, n);
+    emit_sources(s, n);
     return true;
 }
 
 bool ee_stream_push(ee_stream *s, const int16_t *pcm, size_t n_samples, ee_error *error)
 {
+    if (s == NULL || error->code != EE_DONE)
+        return false;
     float *chunk = ee_graph_input(&s->frontend, "pcm");
     for (size_t i = 0; i < n_samples; i++) {
         chunk[s->n_pending++] = (float)pcm[i] / 32768.0f;
-        s->n_heard++;
+        s->n_received++;
         if (s->n_pending < s->manifest->chunk_samples)
             continue;
         s->n_pending = 0;
@@ -143,6 +205,8 @@ bool ee_stream_push(ee_stream *s, const int16_t *pcm, size_t n_samples, ee_error
 
 bool ee_stream_finish(ee_stream *s, ee_error *error)
 {
+    if (s == NULL || error->code != EE_DONE)
+        return false;
     ee_activity activity;
     int n_last = s->n_pending;
     s->n_pending = 0;
@@ -152,21 +216,25 @@ bool ee_stream_finish(ee_stream *s, ee_error *error)
         if (!run_chunk(s, n_last, error))
             return false;
     }
-    ee_asr_finish(&s->asr, ee_stream_heard_s(s));
+    ee_ctc_finish(&s->ctc, ee_stream_received_s(s));
     if (!ee_diarization_decide(&s->diarization, true, &activity, error))
         return false;
-    ee_turns_add_activity(&s->turns, &activity, ee_stream_heard_s(s));
-    ee_turns_finish(&s->turns, ee_stream_heard_s(s));
-    if (s->options.separate)
-        emit(s, ee_separation_finish(&s->separation));
+    ee_attribution_add_activity(&s->attribution, &activity, ee_stream_received_s(s));
+    ee_attribution_finish(&s->attribution, ee_stream_received_s(s));
+    if (s->options.sink.sources != NULL)
+        emit_sources(s, ee_separation_finish(&s->separation));
     return true;
 }
 
 void ee_stream_close(ee_stream *s)
 {
+    if (s == NULL)
+        return;
     ee_graph_close(&s->frontend);
     ee_graph_close(&s->encoder);
-    ee_asr_close(&s->asr);
+    ee_ctc_close(&s->ctc);
     ee_diarization_close(&s->diarization);
     ee_separation_close(&s->separation);
+    ee_memory_free(&s->memory);
+    free(s);
 }

@@ -14,15 +14,13 @@ struct ee_engine {
 
 const size_t ee_engine_bytes = sizeof(ee_engine);
 
-bool ee_engine_start(const char *library, int threads, const char *minimum_version,
-                     ee_error *error)
+bool ee_engine_start(const char *library, int threads, const char *minimum_version, ee_error *error)
 {
     (void)library, (void)threads, (void)minimum_version, (void)error;
     return true;
 }
 
-bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec,
-                    ee_error *error)
+bool ee_engine_load(ee_engine *engine, const char *path, const ee_graph_spec *spec, ee_error *error)
 {
     *engine = (ee_engine){spec, fopen(path, "rb")};
     if (engine->file == NULL)

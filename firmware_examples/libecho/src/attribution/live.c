@@ -1,57 +1,59 @@
-#include "turns.h"
+#include "attribution/live.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    REACH_STEPS = 12,  /* a word just outside a turn (0.5 s) still belongs to it */
-    KEEP_STEPS = 1500, /* decided steps remembered: a minute, longer than any word waits */
+    WORD_REACH_STEPS = 12, /* a word just outside a turn (0.5 s) still belongs to it */
+    HISTORY_STEPS = 1500,  /* decided steps remembered: a minute, longer than any word waits */
 };
 
-void ee_turns_open(ee_turns *turns, const ee_manifest *manifest, int max_voices, ee_sink sink,
-                   ee_memory *memory)
+void ee_attribution_open(ee_attribution *a, const ee_manifest *manifest, int max_voices,
+                         ee_sink sink, ee_memory *memory)
 {
-    *turns = (ee_turns){
+    *a = (ee_attribution){
         .sink = sink,
         .step_s = (double)manifest->step_samples / manifest->sample_rate,
-        .rules = ee_turn_rules_of(manifest),
+        .rules = ee_turn_rules_from_manifest(manifest),
         .n_voices = max_voices,
-        .decided = ee_take(memory, "turns", KEEP_STEPS * (size_t)max_voices, sizeof(float)),
-        .waiting = ee_take(memory, "words", EE_MOST_WAITING, sizeof(ee_word)),
+        .activity = ee_take(memory, "turns", HISTORY_STEPS * (size_t)max_voices, sizeof(float)),
+        .waiting = ee_take(memory, "words", EE_MAX_WAITING, sizeof(ee_word)),
     };
 }
 
-static int label_of(ee_turns *turns, int voice)
+/* Speakers are numbered when the first turn or word of a voice is emitted. */
+static int speaker_of(ee_attribution *a, int voice)
 {
-    if (turns->speaker[voice] == 0)
-        turns->speaker[voice] = ++turns->n_speakers;
-    return turns->speaker[voice];
+    if (a->speaker[voice] == 0)
+        a->speaker[voice] = ++a->n_speakers;
+    return a->speaker[voice];
 }
 
-static void close_turn(ee_turns *turns, int voice, double heard_s)
+static void close_turn(ee_attribution *a, int voice, double received_s)
 {
-    ee_open_turn *open = &turns->open[voice];
+    ee_open_turn *open = &a->open[voice];
     open->is_open = false;
-    if (open->last + 1 - open->start < turns->rules.shortest_steps)
+    if (open->last + 1 - open->start < a->rules.shortest_steps)
         return;
     /* A turn ends with the audio, though its last step may reach beyond. */
     ee_turn turn = {
-        .start_s = (double)open->start * turns->step_s,
-        .end_s = fmin((double)(open->last + 1) * turns->step_s, heard_s),
+        .start_s = (double)open->start * a->step_s,
+        .end_s = fmin((double)(open->last + 1) * a->step_s, received_s),
         .confidence = open->total / (double)open->n_steps,
-        .speaker = label_of(turns, voice),
+        .speaker = speaker_of(a, voice),
     };
-    turns->speech_s[turn.speaker - 1] += turn.end_s - turn.start_s;
-    turns->sink.turn(turns->sink.context, &turn);
+    a->speech_s[turn.speaker - 1] += turn.end_s - turn.start_s;
+    if (a->sink.turn != NULL)
+        a->sink.turn(a->sink.context, &turn);
 }
 
-/* The open turn, last active before step `before`, that comes first: by its last step if
- * `by_last`, then in the order of opening. EE_NOBODY if there is none. */
-static int first_to_close(const ee_turns *turns, int64_t before, bool by_last)
+/* The voice whose open turn, last active before step `before`, is to be closed next: by its last
+ * step if `by_last`, then in the order of opening. EE_NOBODY if there is none. */
+static int next_to_close(const ee_attribution *a, int64_t before, bool by_last)
 {
     int best = EE_NOBODY;
-    for (int voice = 0; voice < turns->n_voices; voice++) {
-        const ee_open_turn *turn = &turns->open[voice], *first = &turns->open[best < 0 ? 0 : best];
+    for (int voice = 0; voice < a->n_voices; voice++) {
+        const ee_open_turn *turn = &a->open[voice], *first = &a->open[best < 0 ? 0 : best];
         if (!turn->is_open || turn->last >= before)
             continue;
         bool same = !by_last || turn->last == first->last;
@@ -61,86 +63,92 @@ static int first_to_close(const ee_turns *turns, int64_t before, bool by_last)
     return best;
 }
 
-static void add_step(ee_turns *turns, int64_t step, const float *scores, double heard_s)
+/* Cuts turns out of the activity, a step at a time. Voices are independent of each other. */
+static void add_step(ee_attribution *a, int64_t step, const float *scores, double received_s)
 {
-    for (int voice = 0; voice < turns->n_voices; voice++) {
-        if (!(scores[voice] >= turns->rules.active))
+    /* 1. A score over the threshold opens the voice's turn, or makes it longer. */
+    for (int voice = 0; voice < a->n_voices; voice++) {
+        if (!(scores[voice] >= a->rules.active))
             continue;
-        ee_open_turn *open = &turns->open[voice];
+        ee_open_turn *open = &a->open[voice];
         if (!open->is_open)
-            *open = (ee_open_turn){.is_open = true, .start = step, .number = turns->n_opened++};
+            *open = (ee_open_turn){.is_open = true, .start = step, .number = a->n_opened++};
         open->last = step;
         open->total += scores[voice];
         open->n_steps++;
     }
+    /* 2. A pause longer than `gap_steps` closes it. Shorter pauses are part of the turn. */
     int voice;
-    while ((voice = first_to_close(turns, step - turns->rules.gap_steps, false)) != EE_NOBODY)
-        close_turn(turns, voice, heard_s);
+    while ((voice = next_to_close(a, step - a->rules.gap_steps, false)) != EE_NOBODY)
+        close_turn(a, voice, received_s); /* 3. which drops a turn that is too short */
 }
 
-/* The voice heard most during the word, or else just around it. */
-static int voice_of(const ee_turns *turns, const ee_word *word)
+/* The voice that was most active during the word, or else just around it. */
+static int voice_of(const ee_attribution *a, const ee_word *word)
 {
-    int64_t origin = turns->decided_end - turns->n_decided;
-    int64_t first = llrint(word->start_s / turns->step_s);
-    int64_t last = llrint(word->end_s / turns->step_s);
-    for (int reach = 0; reach <= REACH_STEPS; reach += REACH_STEPS) {
-        float total[EE_MOST_VOICES] = {0};
+    int64_t origin = a->decided_end - a->n_decided;
+    int64_t first = llrint(word->start_s / a->step_s);
+    int64_t last = llrint(word->end_s / a->step_s);
+    for (int reach = 0; reach <= WORD_REACH_STEPS; reach += WORD_REACH_STEPS) {
+        float total[EE_MAX_VOICES] = {0};
         int best = 0;
         int64_t low = first - reach > origin ? first - reach : origin;
-        int64_t high = last + reach < turns->decided_end ? last + reach : turns->decided_end;
+        int64_t high = last + reach < a->decided_end ? last + reach : a->decided_end;
         for (int64_t step = low; step < high; step++)
-            for (int voice = 0; voice < turns->n_voices; voice++)
-                total[voice] += turns->decided[(step % KEEP_STEPS) * turns->n_voices + voice];
-        for (int voice = 1; voice < turns->n_voices; voice++)
+            for (int voice = 0; voice < a->n_voices; voice++)
+                total[voice] += a->activity[(step % HISTORY_STEPS) * a->n_voices + voice];
+        for (int voice = 1; voice < a->n_voices; voice++)
             if (total[voice] > total[best])
                 best = voice;
-        if (turns->n_decided > 0 && total[best] >= turns->rules.active)
+        if (a->n_decided > 0 && total[best] >= a->rules.active)
             return best;
     }
     return EE_NOBODY;
 }
 
-static void give_word(ee_turns *turns)
+static void emit_word(ee_attribution *a)
 {
-    ee_word *word = &turns->waiting[turns->first_waiting];
-    int voice = voice_of(turns, word);
-    word->speaker = voice == EE_NOBODY ? 0 : label_of(turns, voice);
-    turns->sink.word(turns->sink.context, word);
-    turns->first_waiting = (turns->first_waiting + 1) % EE_MOST_WAITING;
-    turns->n_waiting--;
+    ee_word *word = &a->waiting[a->first_waiting];
+    int voice = voice_of(a, word);
+    word->speaker = voice == EE_NOBODY ? 0 : speaker_of(a, voice);
+    if (a->sink.word != NULL)
+        a->sink.word(a->sink.context, word);
+    a->first_waiting = (a->first_waiting + 1) % EE_MAX_WAITING;
+    a->n_waiting--;
 }
 
-void ee_turns_add_word(ee_turns *turns, const ee_word *word)
+void ee_attribution_add_word(ee_attribution *a, const ee_word *word)
 {
-    if (turns->n_waiting == EE_MOST_WAITING) /* no speech is that dense; the oldest goes first */
-        give_word(turns);
-    turns->waiting[(turns->first_waiting + turns->n_waiting++) % EE_MOST_WAITING] = *word;
+    if (a->n_waiting == EE_MAX_WAITING) /* no speech is that dense; the oldest goes first */
+        emit_word(a);
+    a->waiting[(a->first_waiting + a->n_waiting++) % EE_MAX_WAITING] = *word;
 }
 
-void ee_turns_add_activity(ee_turns *turns, const ee_activity *activity, double heard_s)
+void ee_attribution_add_activity(ee_attribution *a, const ee_activity *activity, double received_s)
 {
     if (activity->n_steps == 0)
         return;
-    size_t row = (size_t)turns->n_voices;
+    /* 1. Turns, step by step. */
+    size_t row = (size_t)a->n_voices;
     for (int i = 0; i < activity->n_steps; i++) {
         const float *scores = activity->scores + (size_t)i * row;
         int64_t step = activity->first_step + i;
-        add_step(turns, step, scores, heard_s);
-        memcpy(turns->decided + (size_t)(step % KEEP_STEPS) * row, scores, row * sizeof(float));
-        turns->decided_end = step + 1;
-        turns->n_decided += turns->n_decided < KEEP_STEPS;
+        add_step(a, step, scores, received_s);
+        memcpy(a->activity + (size_t)(step % HISTORY_STEPS) * row, scores, row * sizeof(float));
+        a->decided_end = step + 1;
+        a->n_decided += a->n_decided < HISTORY_STEPS;
     }
-    double settled_s = (double)(turns->decided_end - REACH_STEPS) * turns->step_s;
-    while (turns->n_waiting > 0 && turns->waiting[turns->first_waiting].end_s <= settled_s)
-        give_word(turns);
+    /* 2. Words around which everything is decided, in their order. */
+    double final_s = (double)(a->decided_end - WORD_REACH_STEPS) * a->step_s;
+    while (a->n_waiting > 0 && a->waiting[a->first_waiting].end_s <= final_s)
+        emit_word(a);
 }
 
-void ee_turns_finish(ee_turns *turns, double heard_s)
+void ee_attribution_finish(ee_attribution *a, double received_s)
 {
     int voice;
-    while ((voice = first_to_close(turns, INT64_MAX, true)) != EE_NOBODY)
-        close_turn(turns, voice, heard_s);
-    while (turns->n_waiting > 0)
-        give_word(turns);
+    while ((voice = next_to_close(a, INT64_MAX, true)) != EE_NOBODY)
+        close_turn(a, voice, received_s);
+    while (a->n_waiting > 0)
+        emit_word(a);
 }

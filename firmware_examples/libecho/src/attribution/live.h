@@ -1,40 +1,18 @@
-/* Decided activity to turns, words to the voice that was active, voices to labels. The same rules
- * as echo_edge/attribution/turns.py and echo_edge/attribution/labels.py at a finite latency. Times are seconds. */
-#ifndef EE_TURNS_H
-#define EE_TURNS_H
+/* Live attribution: decided activity to turns, words to the voice that was active, voices to
+ * speakers in order of appearance. The same rules as echo_edge/attribution/ at a finite latency. */
+#ifndef EE_LIVE_H
+#define EE_LIVE_H
 
-#include "diarization.h"
+#include "heads/diarization.h"
 
-enum {
-    EE_WORD_BYTES = 200,
-    EE_MOST_WAITING = 512, /* words without a voice yet: more than are said in a window */
-};
+enum { EE_MAX_WAITING = 512 /* words without a speaker yet: more than fit into a window */ };
 
-/* Speech of one speaker without a break; `speaker` counts from 1, in order of appearance. */
-typedef struct {
-    double start_s, end_s, confidence;
-    int speaker;
-} ee_turn;
-
-/* `speaker` is 0 where no turn covers the word. */
-typedef struct {
-    double start_s, end_s, confidence;
-    int speaker;
-    char text[EE_WORD_BYTES];
-} ee_word;
-
-/* Whoever wants to know what became final. */
-typedef struct {
-    void *context;
-    void (*turn)(void *context, const ee_turn *turn);
-    void (*word)(void *context, const ee_word *word);
-} ee_sink;
-
-/* Turns of voices that are not closed yet; steps. */
+/* A turn that is not closed yet; steps. */
 typedef struct {
     bool is_open;
-    int64_t start, last, n_steps, number; /* `number` tells in which order they were opened */
-    double total;
+    int64_t start, last, n_steps; /* first and last active step, how many were active */
+    int64_t number;               /* in which order they were opened */
+    double total;                 /* of the scores */
 } ee_open_turn;
 
 typedef struct {
@@ -42,28 +20,29 @@ typedef struct {
     ee_turn_rules rules;
     double step_s;
     int64_t n_opened;
-    ee_open_turn open[EE_MOST_VOICES];
-    int speaker[EE_MOST_VOICES]; /* label of a voice, 0 for none yet */
+    ee_open_turn open[EE_MAX_VOICES];
+    int speaker[EE_MAX_VOICES]; /* of a voice, from 1; 0 for none yet */
     int n_speakers;
-    double speech_s[EE_MOST_VOICES]; /* of speaker 1 on */
-    float *decided;                  /* [kept, voices], a ring: activity of late */
+    double speech_s[EE_MAX_VOICES]; /* in turns, of speaker 1 on */
+    float *activity;                /* [history, voices], a ring: the last decided scores */
     int n_voices, n_decided;
-    int64_t decided_end; /* step */
-    ee_word *waiting;    /* a ring of EE_MOST_WAITING */
+    int64_t decided_end; /* step after the last decided one */
+    ee_word *waiting;    /* a ring of EE_MAX_WAITING */
     int first_waiting, n_waiting;
-} ee_turns;
+} ee_attribution;
 
-void ee_turns_open(ee_turns *turns, const ee_manifest *manifest, int max_voices, ee_sink sink,
-                   ee_memory *memory);
+void ee_attribution_open(ee_attribution *attribution, const ee_manifest *manifest, int max_voices,
+                         ee_sink sink, ee_memory *memory);
 
-/* A word that needs a voice. */
-void ee_turns_add_word(ee_turns *turns, const ee_word *word);
+/* A word that has no speaker yet. Words come in order of time. */
+void ee_attribution_add_word(ee_attribution *attribution, const ee_word *word);
 
-/* Decided steps; `heard_s` is the end of the audio so far. Gives out the turns that ended, then the
+/* Decided steps; `received_s` is the end of the audio so far. Emits the turns that ended, then the
  * words whose steps, and some after, are decided. */
-void ee_turns_add_activity(ee_turns *turns, const ee_activity *activity, double heard_s);
+void ee_attribution_add_activity(ee_attribution *attribution, const ee_activity *activity,
+                                 double received_s);
 
-/* Gives out all that is left. */
-void ee_turns_finish(ee_turns *turns, double heard_s);
+/* Emits all that is left. */
+void ee_attribution_finish(ee_attribution *attribution, double received_s);
 
 #endif

@@ -1,12 +1,20 @@
-#include "condition.h"
+#include "audio/condition.h"
 
 #include <math.h>
 
 static const double CUTOFF_HZ = 80.0, HALF_LIFE_S = 5.0, ON = 1.5, OFF = 1.2, MIN_POWER = 1e-5,
                     PRIOR_POWER = 1e-4, PEAK = 1.5, OFFSET = 0.01;
 enum {
-    MIN_LEVEL = -6, MAX_LEVEL = 0, GOAL = -4, MIN_GAIN = -40, MAX_GAIN = 9, NOISE_FLOOR = -15,
-    ABOVE_NOISE = 3, MIN_SPEECH_BLOCKS = 25, LOUDER_SHARE = 8, SILENT = -1000
+    MIN_LEVEL = -6,
+    MAX_LEVEL = 0,
+    GOAL = -4,
+    MIN_GAIN = -40,
+    MAX_GAIN = 9,
+    NOISE_FLOOR = -15,
+    ABOVE_NOISE = 3,
+    MIN_SPEECH_BLOCKS = 25,
+    LOUDER_SHARE = 8,
+    SILENT = -1000
 };
 
 /* The largest e with 2^e <= value. */
@@ -48,10 +56,10 @@ void ee_condition_open(ee_condition *c, const ee_manifest *m, ee_memory *memory)
 /* Transposed direct form II; settled on the first sample, so that an offset leaves no mark. */
 static void high_pass(ee_condition *c, const float *chunk, int n)
 {
-    if (!c->is_settled) {
+    if (!c->is_started) {
         c->state[0] = -c->sections[0][0] * chunk[0];
         c->state[1] = c->sections[0][2] * chunk[0];
-        c->is_settled = true;
+        c->is_started = true;
     }
     for (int i = 0; i < n; i++) {
         double x = chunk[i];
@@ -69,7 +77,7 @@ static void high_pass(ee_condition *c, const float *chunk, int n)
 static void filter_rumble(ee_condition *c, float *chunk, int n)
 {
     double mean = 0.0, all = 0.0, above = 0.0;
-    double kept = pow(0.5, (double)n / c->sample_rate / HALF_LIFE_S);
+    double decay = pow(0.5, (double)n / c->sample_rate / HALF_LIFE_S);
     high_pass(c, chunk, n);
     for (int i = 0; i < n; i++)
         mean += chunk[i] / (double)n;
@@ -77,11 +85,11 @@ static void filter_rumble(ee_condition *c, float *chunk, int n)
         all += (chunk[i] - mean) * (chunk[i] - mean);
         above += c->above[i] * c->above[i];
     }
-    c->all_power = kept * c->all_power + all;
-    c->above_power = kept * c->above_power + above;
-    c->heard = kept * c->heard + n;
+    c->all_power = decay * c->all_power + all;
+    c->above_power = decay * c->above_power + above;
+    c->weight = decay * c->weight + n;
     double ratio = c->rumbles ? OFF : ON;
-    c->rumbles = c->all_power - c->above_power > MIN_POWER * c->heard &&
+    c->rumbles = c->all_power - c->above_power > MIN_POWER * c->weight &&
                  c->all_power > ratio * c->above_power;
     for (int i = 0; c->rumbles && i < n; i++)
         chunk[i] = (float)c->above[i];
@@ -154,7 +162,7 @@ static void find_offset(ee_condition *c, const float *chunk, int n_real)
 
 int ee_condition_push(ee_condition *c, float *chunk, int n, int n_real)
 {
-    bool is_first = !c->is_settled;
+    bool is_first = !c->is_started;
     filter_rumble(c, chunk, n);
     if (is_first)
         find_offset(c, chunk, n_real);

@@ -1,10 +1,10 @@
-/* What is done to a stream's audio before the frontend hears it: rumble is filtered out and the
- * level put right where they are not nominal; audio that is nominal passes bit for bit. Decides chunk
- * by chunk as echo_edge/audio/condition.py does, where the rules and their reasons are. */
+/* Conditioning of a stream's audio before the frontend: rumble is filtered out
+ * and the level put right where they are not nominal. Nominal audio passes bit for bit. Decides
+ * chunk by chunk as echo_edge/audio/condition.py does, where the rules and their reasons are. */
 #ifndef EE_CONDITION_H
 #define EE_CONDITION_H
 
-#include "manifest.h"
+#include "bundle/manifest.h"
 #include "memory.h"
 
 enum { EE_FILTER_ORDER = 8, EE_LEVEL_BLOCKS = 250 };
@@ -17,12 +17,13 @@ typedef struct {
 typedef struct {
     int block_samples, sample_rate;
     double sections[EE_FILTER_ORDER / 2][5], state[EE_FILTER_ORDER];
-    double *above;                /* [chunk]: what the high-pass leaves */
-    double all_power, above_power, heard;
-    bool is_settled, rumbles;
-    ee_recent noise, speech;      /* levels of blocks, as exponents of two */
+    double *above;                 /* [chunk]: what the high-pass leaves */
+    double all_power, above_power; /* sums that decay */
+    double weight;                 /* how many samples they stand for */
+    bool is_started, rumbles;
+    ee_recent noise, speech; /* levels of blocks, as exponents of two */
     int gain;
-    float before; /* what the frontend is to take as heard before the first sample: an offset */
+    float before; /* offset of the first chunk: what the frontend takes for the samples before it */
 } ee_condition;
 
 void ee_condition_open(ee_condition *condition, const ee_manifest *manifest, ee_memory *memory);

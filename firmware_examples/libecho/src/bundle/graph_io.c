@@ -1,4 +1,4 @@
-#include "manifest.h"
+#include "bundle/graph_io.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@ typedef struct {
     const char *name;
     int n_dims;
     int64_t dims[4];
-} promise;
+} requirement;
 
 static void describe(const int64_t *dims, int n_dims, char *out, size_t size)
 {
@@ -20,12 +20,13 @@ static void describe(const int64_t *dims, int n_dims, char *out, size_t size)
         at += (size_t)snprintf(out + at, size - at, i ? ", %lld" : "%lld", (long long)dims[i]);
 }
 
-static bool is_kept(const ee_manifest *m, promise wanted, ee_error *error)
+/* Whether the graph has the tensor, in the shape that is required. */
+static bool is_met(const ee_manifest *m, requirement wanted, ee_error *error)
 {
     const ee_graph_spec *graph = &m->graphs[wanted.graph];
-    const ee_tensor *tensor =
-        wanted.is_input ? ee_find_tensor(graph->inputs, graph->n_inputs, wanted.name)
-                        : ee_find_tensor(graph->outputs, graph->n_outputs, wanted.name);
+    const ee_tensor *tensor = wanted.is_input
+                                  ? ee_find_tensor(graph->inputs, graph->n_inputs, wanted.name)
+                                  : ee_find_tensor(graph->outputs, graph->n_outputs, wanted.name);
     if (tensor != NULL && tensor->source < 0 && tensor->n_dims == wanted.n_dims &&
         memcmp(tensor->dims, wanted.dims, (size_t)wanted.n_dims * sizeof *wanted.dims) == 0)
         return true;
@@ -33,13 +34,15 @@ static bool is_kept(const ee_manifest *m, promise wanted, ee_error *error)
     describe(wanted.dims, wanted.n_dims, expected, sizeof expected);
     if (tensor != NULL)
         describe(tensor->dims, tensor->n_dims, found, sizeof found);
-    return ee_fail(error, EE_REFUSED, "manifest.json: graphs.%s: %s: found [%s], expected [%s]: "
-                                      "export it again",
+    return ee_fail(error, EE_REFUSED,
+                   "manifest.json: graphs.%s: %s: found [%s], expected [%s]: "
+                   "export it again",
                    EE_GRAPH_NAMES[wanted.graph], wanted.name, found, expected);
 }
 
-/* Inputs that nobody would feed. */
-static bool is_fed(const ee_manifest *m, const promise *all, size_t n, ee_error *error)
+/* Whether every input is one of those required, or state. */
+static bool every_input_is_fed(const ee_manifest *m, const requirement *all, size_t n,
+                               ee_error *error)
 {
     for (int g = 0; g < EE_GRAPHS; g++)
         for (int i = 0; i < m->graphs[g].n_inputs; i++) {
@@ -49,8 +52,9 @@ static bool is_fed(const ee_manifest *m, const promise *all, size_t n, ee_error 
                 known = all[k].is_input && (int)all[k].graph == g &&
                         strcmp(all[k].name, tensor->name) == 0;
             if (!known)
-                return ee_fail(error, EE_REFUSED, "manifest.json: graphs.%s: found the input %s, "
-                                                  "expected none of that name: export it again",
+                return ee_fail(error, EE_REFUSED,
+                               "manifest.json: graphs.%s: found the input %s, "
+                               "expected none of that name: export it again",
                                EE_GRAPH_NAMES[g], tensor->name);
         }
     return true;
@@ -63,14 +67,14 @@ static int64_t last_dim(const ee_graph_spec *graph, const char *output)
     return tensor != NULL && tensor->n_dims > 0 ? tensor->dims[tensor->n_dims - 1] : 0;
 }
 
-bool ee_contract_holds(const ee_manifest *m, ee_error *error)
+bool ee_graph_io_holds(const ee_manifest *m, ee_error *error)
 {
     int64_t chunk = m->chunk_samples, steps = m->chunk_steps, window = m->window_steps;
     int64_t frames = chunk / m->spectrum_hop_samples, k = m->max_sources;
     int64_t d = last_dim(&m->graphs[EE_ENCODER], "latents"), e = m->embedding_dim;
     int64_t tokens = last_dim(&m->graphs[EE_ASR], "logprobs");
     int64_t phones = last_dim(&m->graphs[EE_ASR], "phones");
-    const promise all[] = {
+    const requirement all[] = {
         {EE_FRONTEND, true, "pcm", 2, {1, chunk}},
         {EE_FRONTEND, false, "features", 3, {1, frames, 80}},
         {EE_FRONTEND, false, "spectrum", 4, {1, frames, 257, 2}},
@@ -99,7 +103,7 @@ bool ee_contract_holds(const ee_manifest *m, ee_error *error)
     };
     size_t n = sizeof all / sizeof *all - (m->language_model[0] ? 0 : 1);
     for (size_t i = 0; i < n; i++)
-        if (!is_kept(m, all[i], error))
+        if (!is_met(m, all[i], error))
             return false;
-    return is_fed(m, all, n, error);
+    return every_input_is_fed(m, all, n, error);
 }

@@ -1,44 +1,8 @@
-#include "manifest_json.h"
+#include "bundle/graph_spec.h"
 
 #include <string.h>
 
-static const int64_t MOST_ELEMENTS = 10000000;
-enum { MOST_COUNT = 10000000 };
-
-bool ee_refuse_key(ee_error *error, const char *key, const char *expected)
-{
-    return ee_fail(error, EE_REFUSED,
-                   "manifest.json: %.100s: expected %s: the file is damaged or was changed: "
-                   "copy or export the bundle again", key, expected);
-}
-
-bool ee_read_text(json_t *object, const char *key, char *out, size_t size, ee_error *error)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    if (text == NULL || strlen(text) >= size)
-        return ee_refuse_key(error, key, "a short text");
-    strcpy(out, text);
-    return true;
-}
-
-bool ee_read_count(json_t *object, const char *key, int lowest, int *out, ee_error *error)
-{
-    json_t *value = json_object_get(object, key);
-    json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < lowest || number > MOST_COUNT)
-        return ee_refuse_key(error, key, "an integer in its range");
-    *out = (int)number;
-    return true;
-}
-
-bool ee_read_number(json_t *object, const char *key, double *out, ee_error *error)
-{
-    json_t *value = json_object_get(object, key);
-    if (!json_is_number(value))
-        return ee_refuse_key(error, key, "a finite number");
-    *out = json_number_value(value);
-    return true;
-}
+static const int64_t MAX_ELEMENTS = 10000000;
 
 static bool read_tensor(json_t *json, ee_tensor *tensor, ee_error *error)
 {
@@ -49,13 +13,14 @@ static bool read_tensor(json_t *json, ee_tensor *tensor, ee_error *error)
     json_t *shape = json_object_get(json, "shape"), *size;
     if (strcmp(type, "float32") != 0)
         return ee_refuse_key(error, tensor->name, "float32, as all audio and all state");
-    if (!json_is_array(shape) || json_array_size(shape) > EE_MOST_DIMS)
+    if (!json_is_array(shape) || json_array_size(shape) > EE_MAX_DIMS)
         return ee_refuse_key(error, tensor->name, "a shape of at most 8 dimensions");
     int64_t n_elements = 1;
     size_t i;
-    json_array_foreach(shape, i, size) {
+    json_array_foreach(shape, i, size)
+    {
         int64_t dim = json_integer_value(size);
-        if (dim < 1 || dim > MOST_ELEMENTS || (n_elements *= dim) > MOST_ELEMENTS)
+        if (dim < 1 || dim > MAX_ELEMENTS || (n_elements *= dim) > MAX_ELEMENTS)
             return ee_refuse_key(error, tensor->name, "a shape of 1 to 10000000 elements");
         tensor->dims[i] = dim;
     }
@@ -94,22 +59,23 @@ static bool is_same_shape(const ee_tensor *a, const ee_tensor *b)
            memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) == 0;
 }
 
-bool ee_read_graph(json_t *json, const char *name, ee_graph_spec *graph, ee_memory *memory,
-                       ee_error *error)
+bool ee_graph_spec_read(json_t *json, const char *name, ee_graph_spec *graph, ee_memory *memory,
+                        ee_error *error)
 {
     if (!ee_read_text(json, "file", graph->file, sizeof graph->file, error))
         return false;
-    graph->inputs = read_tensors(json_object_get(json, "inputs"), name, &graph->n_inputs, memory,
-                                 error);
-    graph->outputs = read_tensors(json_object_get(json, "outputs"), name, &graph->n_outputs,
-                                  memory, error);
+    graph->inputs =
+        read_tensors(json_object_get(json, "inputs"), name, &graph->n_inputs, memory, error);
+    graph->outputs =
+        read_tensors(json_object_get(json, "outputs"), name, &graph->n_outputs, memory, error);
     json_t *state = json_object_get(json, "state"), *source;
     if (error->code != EE_DONE)
         return false;
     if (!json_is_object(state))
         return ee_refuse_key(error, name, "state, an object");
     const char *key;
-    json_object_foreach(state, key, source) {
+    json_object_foreach(state, key, source)
+    {
         const char *from = json_is_string(source) ? json_string_value(source) : "";
         const ee_tensor *in = ee_find_tensor(graph->inputs, graph->n_inputs, key);
         const ee_tensor *out = ee_find_tensor(graph->outputs, graph->n_outputs, from);

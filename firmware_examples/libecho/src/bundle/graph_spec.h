@@ -1,24 +1,13 @@
-/* Values and graphs out of a manifest's JSON; each function is false, with code EE_REFUSED and the
- * key in the error, for a value that breaks a rule. */
-#ifndef EE_MANIFEST_JSON_H
-#define EE_MANIFEST_JSON_H
+/* One of the six graphs of a manifest: its file, its inputs and outputs, and its state. */
+#ifndef EE_GRAPH_SPEC_H
+#define EE_GRAPH_SPEC_H
 
-#include "manifest.h"
+#include "bundle/manifest.h"
+#include "strict_json.h"
 
-#include <jansson.h>
-
-/* The error of a key whose value is not what was expected. Returns false. */
-bool ee_refuse_key(ee_error *error, const char *key, const char *expected);
-
-/* A string of the object, short enough for `out`. */
-bool ee_read_text(json_t *object, const char *key, char *out, size_t size, ee_error *error);
-
-bool ee_read_count(json_t *object, const char *key, int lowest, int *out, ee_error *error);
-
-bool ee_read_number(json_t *object, const char *key, double *out, ee_error *error);
-
-/* One of the six graphs: file, inputs, outputs, and which output feeds which input. */
-bool ee_read_graph(json_t *json, const char *name, ee_graph_spec *graph, ee_memory *memory,
-                   ee_error *error);
+/* Reads the graph called `name` out of `json`: file, inputs, outputs, and which output feeds which
+ * input. False with code EE_REFUSED for what breaks a rule. */
+bool ee_graph_spec_read(json_t *json, const char *name, ee_graph_spec *graph, ee_memory *memory,
+                        ee_error *error);
 
 #endif

@@ -1,17 +1,15 @@
-#include "language.h"
+#include "bundle/language_model.h"
 
-#include "npz.h"
-#include "turns.h"
+#include "bundle/npz.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PHONES, SOUNDS, WORDS, UNIGRAM, BACKOFF, ROWS, COLUMNS, BIGRAM, ARRAYS };
+enum { PHONES, PRONUNCIATIONS, WORDS, UNIGRAM, BACKOFF, ROWS, COLUMNS, BIGRAM, ARRAYS };
 
-static const char *const NAMES[ARRAYS] = {"phones.npy",  "sounds.npy", "words.npy",
-                                          "unigram.npy", "backoff.npy", "rows.npy",
-                                          "columns.npy", "bigram.npy"};
+static const char *const NAMES[ARRAYS] = {"phones.npy",  "sounds.npy", "words.npy",   "unigram.npy",
+                                          "backoff.npy", "rows.npy",   "columns.npy", "bigram.npy"};
 static const char KINDS[ARRAYS + 1] = "SSSffuuf";
 
 static float from_half(uint16_t bits)
@@ -58,13 +56,13 @@ static bool are_finite(const float *values, int count)
     return true;
 }
 
-/* Whether (sound, word) ascends, each pair once. */
-static bool are_sorted(const ee_language *l)
+/* Whether (pronunciation, word) ascends, each pair once. */
+static bool are_sorted(const ee_language_model *l)
 {
     for (int i = 1; i < l->n_words; i++) {
-        const uint8_t *sound = l->sounds + (size_t)i * (size_t)l->sound_bytes;
+        const uint8_t *phones = l->pronunciations + (size_t)i * (size_t)l->pronunciation_bytes;
         const uint8_t *word = l->words + (size_t)i * (size_t)l->word_bytes;
-        int order = memcmp(sound - l->sound_bytes, sound, (size_t)l->sound_bytes);
+        int order = memcmp(phones - l->pronunciation_bytes, phones, (size_t)l->pronunciation_bytes);
         if (order == 0)
             order = memcmp(word - l->word_bytes, word, (size_t)l->word_bytes);
         if (order >= 0)
@@ -73,23 +71,23 @@ static bool are_sorted(const ee_language *l)
     return true;
 }
 
-/* Whether every word has a sound, made of phones with nothing but zeros behind. */
-static bool are_known(const ee_language *l)
+/* Whether every word has a pronunciation, of phones with nothing but zeros behind. */
+static bool are_known(const ee_language_model *l)
 {
     for (int i = 0; i < l->n_words; i++) {
-        const uint8_t *sound = l->sounds + (size_t)i * (size_t)l->sound_bytes;
-        for (int k = 0; k < l->sound_bytes; k++)
-            if (sound[k] == EE_SPACE || sound[k] >= l->n_phones ||
-                (sound[k] == 0 && k == 0) || (k > 0 && sound[k] != 0 && sound[k - 1] == 0))
+        const uint8_t *phones = l->pronunciations + (size_t)i * (size_t)l->pronunciation_bytes;
+        for (int k = 0; k < l->pronunciation_bytes; k++)
+            if (phones[k] == EE_SPACE || phones[k] >= l->n_phones || (phones[k] == 0 && k == 0) ||
+                (k > 0 && phones[k] != 0 && phones[k - 1] == 0))
                 return false;
     }
     return true;
 }
 
 /* Whether every index points into its array and every number is finite. */
-static bool is_sound(const ee_language *l, const ee_array *arrays)
+static bool is_sound(const ee_language_model *l, const ee_array *arrays)
 {
-    if (!l->sounds || !l->words || !l->unigram || !l->backoff || !l->rows || !l->columns ||
+    if (!l->pronunciations || !l->words || !l->unigram || !l->backoff || !l->rows || !l->columns ||
         !l->bigram || l->n_words < 1 || l->word_bytes >= EE_WORD_BYTES ||
         arrays[WORDS].count != l->n_words || arrays[UNIGRAM].count != l->n_words ||
         arrays[BACKOFF].count != l->n_words + 1 || arrays[ROWS].count != l->n_words + 2 ||
@@ -108,16 +106,17 @@ static bool is_sound(const ee_language *l, const ee_array *arrays)
            are_finite(l->bigram, l->n_bigrams);
 }
 
-static bool take_arrays(ee_language *language, const ee_array *arrays, const char *name,
+static bool take_arrays(ee_language_model *language, const ee_array *arrays, const char *name,
                         ee_memory *memory, ee_error *error)
 {
-    *language = (ee_language){
+    *language = (ee_language_model){
         .n_phones = arrays[PHONES].count,
-        .n_words = arrays[SOUNDS].count,
-        .sound_bytes = arrays[SOUNDS].item_bytes,
+        .n_words = arrays[PRONUNCIATIONS].count,
+        .pronunciation_bytes = arrays[PRONUNCIATIONS].item_bytes,
         .word_bytes = arrays[WORDS].item_bytes,
         .n_bigrams = arrays[BIGRAM].count,
-        .sounds = take_bytes(&arrays[SOUNDS], arrays[SOUNDS].item_bytes, memory),
+        .pronunciations =
+            take_bytes(&arrays[PRONUNCIATIONS], arrays[PRONUNCIATIONS].item_bytes, memory),
         .words = take_bytes(&arrays[WORDS], arrays[WORDS].item_bytes, memory),
         .unigram = take_floats(&arrays[UNIGRAM], memory),
         .backoff = take_floats(&arrays[BACKOFF], memory),
@@ -128,14 +127,15 @@ static bool take_arrays(ee_language *language, const ee_array *arrays, const cha
     if (!ee_memory_holds(memory, error))
         return false;
     if (!is_sound(language, arrays))
-        return ee_fail(error, EE_REFUSED, "%s: found arrays that do not fit together, expected a "
-                                          "language model of up to 65536 words: export it again",
+        return ee_fail(error, EE_REFUSED,
+                       "%s: found arrays that do not fit together, expected a "
+                       "language model of up to 65536 words: export it again",
                        name);
     return true;
 }
 
-bool ee_language_read(ee_language *language, const void *data, size_t n_bytes, const char *name,
-                      ee_memory *memory, ee_error *error)
+bool ee_language_model_read(ee_language_model *language, const void *data, size_t n_bytes,
+                            const char *name, ee_memory *memory, ee_error *error)
 {
     ee_array arrays[ARRAYS] = {{0}};
     bool good = true;
@@ -152,11 +152,12 @@ bool ee_language_read(ee_language *language, const void *data, size_t n_bytes, c
 }
 
 /* The first word from `low` on whose phone at `depth` is at least `phone`. */
-static int first_from(const ee_language *l, ee_range range, int depth, int phone)
+static int first_from(const ee_language_model *l, ee_word_range range, int depth, int phone)
 {
     while (range.low < range.high) {
         int middle = range.low + (range.high - range.low) / 2;
-        if (l->sounds[(size_t)middle * (size_t)l->sound_bytes + (size_t)depth] < phone)
+        if (l->pronunciations[(size_t)middle * (size_t)l->pronunciation_bytes + (size_t)depth] <
+            phone)
             range.low = middle + 1;
         else
             range.high = middle;
@@ -164,22 +165,23 @@ static int first_from(const ee_language *l, ee_range range, int depth, int phone
     return range.low;
 }
 
-ee_range ee_language_narrow(const ee_language *l, ee_range range, int depth, int phone)
+ee_word_range ee_prefix_range(const ee_language_model *l, ee_word_range range, int depth, int phone)
 {
-    if (depth >= l->sound_bytes)
-        return phone ? (ee_range){range.low, range.low} : range;
-    return (ee_range){first_from(l, range, depth, phone), first_from(l, range, depth, phone + 1)};
+    if (depth >= l->pronunciation_bytes)
+        return phone ? (ee_word_range){range.low, range.low} : range;
+    return (ee_word_range){first_from(l, range, depth, phone),
+                           first_from(l, range, depth, phone + 1)};
 }
 
-float ee_language_likeliest(const ee_language *l, ee_range range)
+float ee_prefix_lookahead(const ee_language_model *l, ee_word_range range)
 {
-    float most = l->unigram[range.low];
+    float best = l->unigram[range.low];
     for (int word = range.low + 1; word < range.high; word++)
-        most = l->unigram[word] > most ? l->unigram[word] : most;
-    return most;
+        best = l->unigram[word] > best ? l->unigram[word] : best;
+    return best;
 }
 
-double ee_language_score(const ee_language *l, int previous, int word)
+double ee_bigram_logprob(const ee_language_model *l, int previous, int word)
 {
     int row = previous < 0 ? l->n_words : previous;
     uint32_t low = l->rows[row], high = l->rows[row + 1], end = high;

@@ -2,18 +2,18 @@
 #ifndef EE_MANIFEST_H
 #define EE_MANIFEST_H
 
+#include "bundle/sha256.h"
 #include "memory.h"
-#include "sha256.h"
 
 #include <stdint.h>
 
 enum {
-    EE_NAME_BYTES = 104,  /* a name has at most 100 characters */
-    EE_FILE_BYTES = 204,  /* a file name at most 200 */
-    EE_MOST_DIMS = 8,
-    EE_MOST_CLASSES = 64, /* of the powerset */
-    EE_MOST_LOCAL = 16,   /* speakers of one window */
-    EE_MOST_SLOTS = 16,   /* separated voices */
+    EE_NAME_BYTES = 104, /* a name has at most 100 characters */
+    EE_FILE_BYTES = 204, /* a file name at most 200 */
+    EE_MAX_DIMS = 8,
+    EE_MAX_CLASSES = 64, /* of the powerset */
+    EE_MAX_LOCAL = 16,   /* speakers of one window */
+    EE_MAX_SLOTS = EE_MAX_SOURCES,
 };
 
 typedef enum {
@@ -32,7 +32,7 @@ extern const char *const EE_GRAPH_NAMES[EE_GRAPHS];
 typedef struct {
     char name[EE_NAME_BYTES];
     int n_dims;
-    int64_t dims[EE_MOST_DIMS];
+    int64_t dims[EE_MAX_DIMS];
     size_t n_elements;
     int source; /* of an input that is state: the output that feeds it in the next call; else -1 */
 } ee_tensor;
@@ -61,7 +61,7 @@ typedef struct {
     char sha256[EE_SHA256_HEX + 1]; /* of manifest.json: the identity of the bundle */
     int sample_rate, chunk_samples, chunk_steps, step_samples, spectrum_hop_samples;
     int window_steps, hop_steps, embedding_dim;
-    uint32_t powerset[EE_MOST_CLASSES]; /* bit k: local speaker k is active */
+    uint32_t powerset[EE_MAX_CLASSES]; /* bit k: local speaker k is active */
     int n_classes, n_local;
     ee_decoding decoding;
     char tokens[EE_FILE_BYTES], language_model[EE_FILE_BYTES]; /* "" for no model */
@@ -84,8 +84,5 @@ bool ee_is_file_name(const char *name);
 
 /* -1, 0 or 1 as version `a`, numbers with dots, is older than `b`, the same or newer. */
 int ee_compare_versions(const char *a, const char *b);
-
-/* The table "The graphs" of docs/reference/bundle.md: refuses graphs that lack what decoders use. */
-bool ee_contract_holds(const ee_manifest *manifest, ee_error *error);
 
 #endif

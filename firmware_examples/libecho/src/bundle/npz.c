@@ -1,11 +1,11 @@
-#include "npz.h"
+#include "bundle/npz.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 /* Layout of the two records that matter; fields are little-endian and not aligned. */
-enum { END_BYTES = 22, ENTRY_BYTES = 46, LOCAL_BYTES = 30, MOST_MEMBER_BYTES = 64 << 20 };
+enum { END_BYTES = 22, ENTRY_BYTES = 46, LOCAL_BYTES = 30, MAX_MEMBER_BYTES = 64 << 20 };
 
 static uint32_t number(const uint8_t *at, int n_bytes)
 {
@@ -40,8 +40,10 @@ static const uint8_t *find_entry(const uint8_t *data, size_t n_bytes, const char
 /* Unpacks `packed` into exactly `size` bytes at `out`. */
 static bool inflate_all(const uint8_t *packed, uint32_t n_packed, uint8_t *out, uint32_t size)
 {
-    z_stream stream = {.next_in = (Bytef *)(uintptr_t)packed, .avail_in = n_packed,
-                       .next_out = out, .avail_out = size};
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)packed,
+                       .avail_in = n_packed,
+                       .next_out = out,
+                       .avail_out = size};
     if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
         return false;
     bool whole = inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.total_out == size;
@@ -55,7 +57,7 @@ static uint8_t *unpack(const uint8_t *data, size_t n_bytes, const uint8_t *entry
     uint32_t method = number(entry + 10, 2), packed = number(entry + 20, 4);
     uint32_t at = number(entry + 42, 4);
     *size = number(entry + 24, 4);
-    if (*size > MOST_MEMBER_BYTES || at > n_bytes || n_bytes - at < LOCAL_BYTES)
+    if (*size > MAX_MEMBER_BYTES || at > n_bytes || n_bytes - at < LOCAL_BYTES)
         return NULL;
     size_t start = (size_t)at + LOCAL_BYTES + number(data + at + 26, 2) + number(data + at + 28, 2);
     if (start > n_bytes || n_bytes - start < packed || (method != 0 && method != Z_DEFLATED))
@@ -99,9 +101,10 @@ bool ee_npz_read(ee_array *array, const uint8_t *data, size_t n_bytes, const cha
     uint8_t *npy = entry ? unpack(data, n_bytes, entry, &size) : NULL;
     if (npy == NULL || !read_header(array, npy, size, &start)) {
         free(npy);
-        return ee_fail(error, EE_REFUSED, "%s: %s: found no such row of numbers, expected a "
-                                          "language model: copy or export the bundle again", file,
-                       name);
+        return ee_fail(error, EE_REFUSED,
+                       "%s: %s: found no such row of numbers, expected a "
+                       "language model: copy or export the bundle again",
+                       file, name);
     }
     memmove(npy, npy + start, size - start);
     array->data = npy;

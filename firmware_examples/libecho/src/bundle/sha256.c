@@ -1,4 +1,4 @@
-#include "sha256.h"
+#include "bundle/sha256.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,8 +37,8 @@ static void take_block(ee_sha256 *hash, const uint8_t *block)
         uint32_t *d = &s[(67 - i) & 7], e = s[(68 - i) & 7], f = s[(69 - i) & 7];
         uint32_t g = s[(70 - i) & 7], *h = &s[(71 - i) & 7];
         uint32_t choice = (e & f) ^ (~e & g), majority = (*a & b) ^ (*a & c) ^ (b & c);
-        uint32_t one = *h + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) + choice + ROUND[i] +
-                       w[i];
+        uint32_t one =
+            *h + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) + choice + ROUND[i] + w[i];
         *d += one;
         *h = one + (rotated(*a, 2) ^ rotated(*a, 13) ^ rotated(*a, 22)) + majority;
     }

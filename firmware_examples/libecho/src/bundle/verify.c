@@ -1,4 +1,6 @@
-#include "bundle.h"
+#include "bundle/verify.h"
+
+#include "bundle/graph_io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,10 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RENEW "the file is damaged or was changed: copy or export the bundle again"
-#define NO_MEMORY "memory: found too little: stop other programs"
-
-enum { MOST_MANIFEST_BYTES = 1 << 20, MOST_TOKENS_BYTES = 1 << 20, HASH_BYTES = 1 << 16 };
+enum { MAX_MANIFEST_BYTES = 1 << 20, MAX_TOKENS_BYTES = 1 << 20, HASH_BYTES = 1 << 16 };
 
 bool ee_bundle_path(const ee_bundle *bundle, const char *name, char *out, ee_error *error)
 {
@@ -28,13 +27,13 @@ static int open_file(const ee_bundle *bundle, const char *name, int64_t *size, e
     if (!ee_bundle_path(bundle, name, path, error))
         return -1;
     if (lstat(path, &status) != 0) {
-        ee_fail(error, EE_REFUSED, "%s: found nothing (%s), expected a file: " RENEW, name,
+        ee_fail(error, EE_REFUSED, "%s: found nothing (%s), expected a file: " EE_RENEW, name,
                 strerror(errno));
         return -1;
     }
     if (!S_ISREG(status.st_mode)) {
-        ee_fail(error, EE_REFUSED, "%s: found a link, folder or device, expected a regular file: "
-                RENEW, name);
+        ee_fail(error, EE_REFUSED,
+                "%s: found a link, folder or device, expected a regular file: " EE_RENEW, name);
         return -1;
     }
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -57,20 +56,20 @@ static bool read_all(int file, char *data, int64_t size)
     return have == size;
 }
 
-char *ee_bundle_read(const ee_bundle *bundle, const char *name, int64_t most, int64_t *size,
+char *ee_bundle_read(const ee_bundle *bundle, const char *name, int64_t max_bytes, int64_t *size,
                      ee_error *error)
 {
     int file = open_file(bundle, name, size, error);
     if (file < 0)
         return NULL;
-    char *data = *size <= most ? malloc((size_t)*size + 1) : NULL;
-    if (*size > most)
-        ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected at most %lld: " RENEW, name,
-                (long long)*size, (long long)most);
+    char *data = *size <= max_bytes ? malloc((size_t)*size + 1) : NULL;
+    if (*size > max_bytes)
+        ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected at most %lld: " EE_RENEW, name,
+                (long long)*size, (long long)max_bytes);
     else if (data == NULL)
-        ee_fail(error, EE_FAILED, NO_MEMORY);
+        ee_fail(error, EE_FAILED, EE_NO_MEMORY);
     else if (!read_all(file, data, *size))
-        ee_fail(error, EE_REFUSED, "%s: cannot be read to its end: " RENEW, name);
+        ee_fail(error, EE_REFUSED, "%s: cannot be read to its end: " EE_RENEW, name);
     else
         data[*size] = 0;
     close(file);
@@ -96,10 +95,10 @@ static bool check_file(const ee_bundle *bundle, const ee_file_spec *spec, uint8_
     ee_sha256_finish(&hash, found);
     close(file);
     if (size != spec->size_bytes)
-        return ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected %lld: " RENEW,
+        return ee_fail(error, EE_REFUSED, "%s: found %lld bytes, expected %lld: " EE_RENEW,
                        spec->name, (long long)size, (long long)spec->size_bytes);
     if (got < 0 || strcmp(found, spec->sha256) != 0)
-        return ee_fail(error, EE_REFUSED, "%s: found sha256 %s, expected %s: " RENEW, spec->name,
+        return ee_fail(error, EE_REFUSED, "%s: found sha256 %s, expected %s: " EE_RENEW, spec->name,
                        found, spec->sha256);
     return true;
 }
@@ -132,9 +131,10 @@ static bool check_listing(const ee_bundle *bundle, const char *folder, ee_error 
     int file = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *entries = file < 0 ? NULL : fdopendir(file);
     if (entries == NULL) {
-        ee_fail(error, EE_REFUSED, "%s: found a link or no permission (%s), expected a folder that "
-                                   "can be read: " RENEW, *folder ? folder : bundle->path,
-                strerror(errno));
+        ee_fail(error, EE_REFUSED,
+                "%s: found a link or no permission (%s), expected a folder that "
+                "can be read: " EE_RENEW,
+                *folder ? folder : bundle->path, strerror(errno));
         if (file >= 0)
             close(file);
         return false;
@@ -146,8 +146,10 @@ static bool check_listing(const ee_bundle *bundle, const char *folder, ee_error 
         if (is_known(&bundle->manifest, name))
             continue;
         if (*folder || !is_folder_of_known(&bundle->manifest, name))
-            ee_fail(error, EE_REFUSED, "%.200s: found in the bundle, expected only what "
-                                       "manifest.json lists: remove it", name);
+            ee_fail(error, EE_REFUSED,
+                    "%.200s: found in the bundle, expected only what "
+                    "manifest.json lists: remove it",
+                    name);
         else
             check_listing(bundle, name, error);
     }
@@ -161,56 +163,25 @@ static bool check_files(const ee_bundle *bundle, ee_error *error)
         return false;
     uint8_t *block = malloc(HASH_BYTES);
     if (block == NULL)
-        return ee_fail(error, EE_FAILED, NO_MEMORY);
+        return ee_fail(error, EE_FAILED, EE_NO_MEMORY);
     for (int i = 0; i < bundle->manifest.n_files && error->code == EE_DONE; i++)
         check_file(bundle, &bundle->manifest.files[i], block, error);
     free(block);
     return error->code == EE_DONE;
 }
 
-/* One line of the tokens file. */
-static bool read_token(ee_bundle *bundle, int number, const char *line, ee_error *error)
-{
-    const char *name = bundle->manifest.tokens, *text = strcmp(line, "<space>") ? line : " ";
-    bool is_blank = strcmp(line, "<blank>") == 0;
-    if (is_blank != (number == 0) || *line == 0 || strlen(text) >= EE_TOKEN_BYTES ||
-        strpbrk(line, " \t\r\v\f") != NULL)
-        return ee_fail(error, EE_REFUSED, "%s: line %d: found '%.20s', expected <blank> first, "
-                                          "then one short token without blanks a line: " RENEW,
-                       name, number + 1, line);
-    for (int i = 0; i < number; i++)
-        if (strcmp(bundle->tokens[i].text, text) == 0)
-            return ee_fail(error, EE_REFUSED, "%s: line %d: found '%.20s' again, expected it once: "
-                           RENEW, name, number + 1, line);
-    strcpy(bundle->tokens[number].text, text);
-    return true;
-}
-
 static bool read_tokens(ee_bundle *bundle, ee_memory *memory, ee_error *error)
 {
     const ee_manifest *m = &bundle->manifest;
     const ee_graph_spec *asr = &m->graphs[EE_ASR];
-    int expected = (int)ee_find_tensor(asr->outputs, asr->n_outputs, "logprobs")->dims[2];
+    bundle->n_tokens = (int)ee_find_tensor(asr->outputs, asr->n_outputs, "logprobs")->dims[2];
+    bundle->tokens = ee_take(memory, "tokens", (size_t)bundle->n_tokens, sizeof(ee_token));
     int64_t size;
-    char *text = ee_bundle_read(bundle, m->tokens, MOST_TOKENS_BYTES, &size, error);
-    bundle->tokens = ee_take(memory, "tokens", (size_t)expected, sizeof *bundle->tokens);
-    if (text == NULL || !ee_memory_holds(memory, error)) {
-        free(text);
-        return false;
-    }
-    int found = 0;
-    for (char *line = text, *end; line < text + size; line = end + 1, found++) {
-        end = strchr(line, '\n') ? strchr(line, '\n') : text + size;
-        *end = 0;
-        if (found < expected && !read_token(bundle, found, line, error))
-            break;
-    }
+    char *text = ee_bundle_read(bundle, m->tokens, MAX_TOKENS_BYTES, &size, error);
+    bool good = text != NULL && ee_memory_holds(memory, error) &&
+                ee_tokens_read(bundle->tokens, bundle->n_tokens, m->tokens, text, size, error);
     free(text);
-    bundle->n_tokens = expected;
-    if (error->code == EE_DONE && found != expected)
-        return ee_fail(error, EE_REFUSED, "%s: found %d tokens, expected %d, one for each output "
-                                          "of the asr graph: " RENEW, m->tokens, found, expected);
-    return error->code == EE_DONE;
+    return good;
 }
 
 bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_memory *memory,
@@ -222,15 +193,17 @@ bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_
         return ee_fail(error, EE_REFUSED, "%s: found no folder, expected a bundle: check the path",
                        path);
     int64_t size;
-    char *text = ee_bundle_read(bundle, "manifest.json", MOST_MANIFEST_BYTES, &size, error);
+    char *text = ee_bundle_read(bundle, "manifest.json", MAX_MANIFEST_BYTES, &size, error);
     if (text == NULL)
         return false;
     bool good = ee_manifest_read(&bundle->manifest, text, (size_t)size, memory, error);
     free(text);
-    if (!good || !check_files(bundle, error))
+    if (!good || !ee_graph_io_holds(&bundle->manifest, error) || !check_files(bundle, error))
         return false;
     if (strcmp(bundle->manifest.engine, engine) != 0)
-        return ee_fail(error, EE_FAILED, "engine %s: this program cannot run it (it can: %s): use "
-                                         "a bundle for that", bundle->manifest.engine, engine);
+        return ee_fail(error, EE_FAILED,
+                       "engine %s: this program cannot run it (it can: %s): use "
+                       "a bundle for that",
+                       bundle->manifest.engine, engine);
     return read_tokens(bundle, memory, error);
 }

@@ -1,18 +1,12 @@
 /* A verified bundle: nothing of it reaches an engine before every promise of its manifest holds.
  * Signatures are not looked at: `echo-edge bundle install` did that. */
-#ifndef EE_BUNDLE_H
-#define EE_BUNDLE_H
+#ifndef EE_VERIFY_H
+#define EE_VERIFY_H
 
-#include "manifest.h"
+#include "bundle/manifest.h"
+#include "bundle/tokens.h"
 
-enum {
-    EE_TOKEN_BYTES = 16,
-    EE_PATH_BYTES = 4096,
-};
-
-typedef struct {
-    char text[EE_TOKEN_BYTES]; /* UTF-8; the space is " " */
-} ee_token;
+enum { EE_PATH_BYTES = 4096 };
 
 typedef struct {
     char path[EE_PATH_BYTES];
@@ -27,8 +21,8 @@ bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_
                     ee_error *error);
 
 /* The bytes of a file of the bundle and a zero after them, to be freed by the caller; NULL with an
- * error, code EE_REFUSED if there are more than `most`. */
-char *ee_bundle_read(const ee_bundle *bundle, const char *name, int64_t most, int64_t *size,
+ * error, code EE_REFUSED if there are more than `max_bytes`. */
+char *ee_bundle_read(const ee_bundle *bundle, const char *name, int64_t max_bytes, int64_t *size,
                      ee_error *error);
 
 /* Path of a file of the bundle, in `out` of EE_PATH_BYTES. */

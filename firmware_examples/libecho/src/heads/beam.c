@@ -1,130 +1,134 @@
-#include "beam_scores.h"
-
-#include "turns.h"
+#include "heads/beam_scores.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
     WIDTH = EE_BEAM_WIDTH,
-    SETTLE_FRAMES = 10, /* how often to look for words on which the spellings agree */
-    MOST_PHONES = 100,
+    COMMIT_FRAMES = 10, /* how often to look for words on which the prefixes agree */
+    MAX_PHONES = 100,
 };
 
-static const float LEAST_LOGPROB = -6.0f; /* phones below this are not tried in a frame */
-static const double MARGIN = 12.0; /* spellings this many nats below the best are dropped */
-static const double DOUBT = 3.0;  /* a word is final if all within so many nats agree on it */
+static const float MIN_LOGPROB = -6.0f; /* phones below this are not tried in a frame */
+static const double MARGIN = 12.0;      /* prefixes this many nats below the best are dropped */
+/* A word is final if all prefixes within so many nats of the best agree on it. */
+static const double STABILITY_MARGIN = 3.0;
 
-static ee_spelling *at(const ee_beam *beam, int index)
+static ee_prefix_node *at(const ee_beam *beam, int index)
 {
     return &beam->tree.nodes[index];
 }
 
-/* One empty spelling after `previous_word`. */
+/* One empty prefix after `previous_word`. */
 static void restart(ee_beam *beam, int previous_word)
 {
-    ee_spellings_clear(&beam->tree);
-    beam->root = ee_spellings_new(&beam->tree, EE_NONE, 0);
-    ee_spelling *root = at(beam, beam->root);
-    root->words = (ee_range){0, beam->language->n_words};
+    ee_prefix_tree_clear(&beam->tree);
+    beam->root = ee_prefix_tree_add(&beam->tree, EE_NONE, 0);
+    ee_prefix_node *root = at(beam, beam->root);
+    root->words = (ee_word_range){0, beam->language->n_words};
     root->previous_word = previous_word;
     root->blank = 0.0;
     beam->beam[0] = beam->root;
     beam->n_beam = 1;
 }
 
-bool ee_beam_open(ee_beam *beam, const ee_language *language, ee_beam_options options,
+bool ee_beam_open(ee_beam *beam, const ee_language_model *language, ee_beam_options options,
                   ee_memory *memory, ee_error *error)
 {
     *beam = (ee_beam){
         .language = language,
         .options = options,
-        .touched = ee_take(memory, "beam", EE_MOST_NODES, sizeof *beam->touched),
-        .scores = ee_take(memory, "beam", EE_MOST_NODES, sizeof *beam->scores),
-        .chain = ee_take(memory, "beam", EE_MOST_NODES, sizeof *beam->chain),
+        .candidates = ee_take(memory, "beam", EE_MAX_NODES, sizeof *beam->candidates),
+        .scores = ee_take(memory, "beam", EE_MAX_NODES, sizeof *beam->scores),
+        .lineage = ee_take(memory, "beam", EE_MAX_NODES, sizeof *beam->lineage),
     };
-    ee_spellings_open(&beam->tree, memory);
+    ee_prefix_tree_open(&beam->tree, memory);
     if (!ee_memory_holds(memory, error))
         return false;
-    if (language->n_phones > MOST_PHONES)
-        return ee_fail(error, EE_REFUSED, "language model: found %d phones, expected up to %d: "
-                                          "export the bundle again",
-                       language->n_phones, MOST_PHONES);
+    if (language->n_phones > MAX_PHONES)
+        return ee_fail(error, EE_REFUSED,
+                       "language model: found %d phones, expected up to %d: "
+                       "export the bundle again",
+                       language->n_phones, MAX_PHONES);
     restart(beam, EE_START);
     return true;
 }
 
-/* The spelling with one more sound; EE_NONE if no word is spelled so. */
+/* The prefix with one more phone, made if it is not in the tree; EE_NONE if no word goes so. */
 static int child_of(ee_beam *beam, int index, int token)
 {
     for (int child = at(beam, index)->child; child != EE_NONE; child = at(beam, child)->sibling)
         if (at(beam, child)->token == token)
             return child;
-    ee_spelling scored = {.token = token};
-    if (!ee_score_child(beam, &scored, at(beam, index)))
+    ee_prefix_node scored = {.token = token};
+    if (!ee_extend_prefix(beam, &scored, at(beam, index)))
         return EE_NONE;
-    int child = ee_spellings_new(&beam->tree, index, token);
+    int child = ee_prefix_tree_add(&beam->tree, index, token);
     if (child != EE_NONE) {
-        ee_spelling *node = at(beam, child);
+        ee_prefix_node *node = at(beam, child);
         node->words = scored.words;
         node->depth = scored.depth;
         node->previous_word = scored.previous_word;
-        node->settled = scored.settled;
+        node->committed = scored.committed;
         node->language = scored.language;
     }
     return child;
 }
 
-static void touch(ee_beam *beam, int index)
+static void add_candidate(ee_beam *beam, int index)
 {
-    if (at(beam, index)->touched != beam->frame) {
-        at(beam, index)->touched = beam->frame;
-        beam->touched[beam->n_touched++] = index;
+    if (at(beam, index)->candidate_frame != beam->frame) {
+        at(beam, index)->candidate_frame = beam->frame;
+        beam->candidates[beam->n_candidates++] = index;
     }
 }
 
-/* One more way into a node; the likeliest gives the time. */
-static void enter(ee_spelling *node, double entered, int64_t frame, double logprob)
+/* More paths into a prefix; the likeliest so far tells when its phone was. */
+static void add_paths(ee_prefix_node *node, double incoming, int64_t frame, double logprob)
 {
-    node->next_sound = ee_add_logs(node->next_sound, entered);
-    if (entered > node->weight) {
-        node->weight = entered;
+    node->next_phone = ee_add_logs(node->next_phone, incoming);
+    if (incoming > node->max_incoming) {
+        node->max_incoming = incoming;
         node->frame = frame;
         node->end = frame + 1;
         node->logprob = logprob;
     }
 }
 
-/* A spelling stays as it is or gains one of the frame's `n` likely sounds. */
+/* The inner loop of the paper for one prefix of the beam. `likely` are the `n` phones that are
+ * tried in this frame. */
 static void extend(ee_beam *beam, int index, const float *logprobs, const int *likely, int n,
-                   double hopeless)
+                   double min_score)
 {
-    ee_spelling *node = at(beam, index);
-    double total = ee_heard(node);
+    ee_prefix_node *node = at(beam, index);
+    double total = ee_acoustic_logprob(node);
+    /* 1. It stays as it is: with a blank after any of its paths ... */
     node->next_blank = ee_add_logs(node->next_blank, total + logprobs[0]);
+    /* 2. ... or with its last phone once more, on paths that end in that phone. */
     if (node->token != 0) {
-        double again = logprobs[node->token];
-        node->next_sound = ee_add_logs(node->next_sound, node->sound + again);
-        if (again > log(0.5) && node->end == beam->frame)
+        double repeated = logprobs[node->token];
+        node->next_phone = ee_add_logs(node->next_phone, node->phone + repeated);
+        if (repeated > log(0.5) && node->end == beam->frame)
             node->end++;
     }
+    /* 3. Or it gains a phone. The same phone twice in a row needs a blank between them. */
     for (int i = 0; i < n; i++) {
         double logprob = logprobs[likely[i]];
-        double entered = (likely[i] == node->token ? node->blank : total) + logprob;
-        bool promising = entered + node->language > hopeless;
+        double incoming = (likely[i] == node->token ? node->blank : total) + logprob;
+        bool promising = incoming + node->language > min_score;
         int child = promising ? child_of(beam, index, likely[i]) : EE_NONE;
         if (child == EE_NONE)
             continue;
-        touch(beam, child);
-        enter(at(beam, child), entered, beam->frame, logprob);
+        add_candidate(beam, child);
+        add_paths(at(beam, child), incoming, beam->frame, logprob);
     }
 }
 
-/* The numbers of the best candidates, best first, of equals the later one; how many. */
+/* Places of the best candidates, best first, of equals the later one; how many. */
 static int best_candidates(const ee_beam *beam, int best[WIDTH])
 {
     int n = 0;
-    for (int i = 0; i < beam->n_touched; i++) {
+    for (int i = 0; i < beam->n_candidates; i++) {
         int place = n;
         while (place > 0 && beam->scores[best[place - 1]] <= beam->scores[i])
             place--;
@@ -141,52 +145,52 @@ static int best_candidates(const ee_beam *beam, int best[WIDTH])
 static void prune(ee_beam *beam)
 {
     int best[WIDTH];
-    for (int i = 0; i < beam->n_touched; i++) {
-        ee_spelling *node = at(beam, beam->touched[i]);
+    for (int i = 0; i < beam->n_candidates; i++) {
+        ee_prefix_node *node = at(beam, beam->candidates[i]);
         node->blank = node->next_blank;
-        node->sound = node->next_sound;
-        node->next_blank = node->next_sound = -INFINITY;
-        node->is_kept = false;
-        beam->scores[i] = ee_score(node);
+        node->phone = node->next_phone;
+        node->next_blank = node->next_phone = -INFINITY;
+        node->is_in_beam = false;
+        beam->scores[i] = ee_prefix_score(node);
     }
     int n_best = best_candidates(beam, best);
-    double least = beam->scores[best[0]] - MARGIN;
+    double min_score = beam->scores[best[0]] - MARGIN;
     beam->n_beam = 0;
     for (int i = 0; i < n_best; i++) {
-        if (i > 0 && !(beam->scores[best[i]] >= least)) /* the best stays, even a NaN */
+        if (i > 0 && !(beam->scores[best[i]] >= min_score)) /* the best stays, even a NaN */
             break;
-        beam->beam[beam->n_beam] = beam->touched[best[i]];
-        at(beam, beam->beam[beam->n_beam++])->is_kept = true;
+        beam->beam[beam->n_beam] = beam->candidates[best[i]];
+        at(beam, beam->beam[beam->n_beam++])->is_in_beam = true;
     }
-    for (int i = 0; i < beam->n_touched; i++)
-        ee_spellings_forget(&beam->tree, beam->touched[i]);
+    for (int i = 0; i < beam->n_candidates; i++)
+        ee_prefix_tree_prune(&beam->tree, beam->candidates[i]);
 }
 
-/* The nodes of a spelling without the root, in `chain`; how many. */
-static int lineage(ee_beam *beam, int index)
+/* Fills `lineage` with the nodes of a prefix, without the root; how many. */
+static int find_lineage(ee_beam *beam, int index)
 {
     int n = 0, place;
     for (int node = index; at(beam, node)->parent != EE_NONE; node = at(beam, node)->parent)
         n++;
     place = n;
     for (int node = index; at(beam, node)->parent != EE_NONE; node = at(beam, node)->parent)
-        beam->chain[--place] = node;
+        beam->lineage[--place] = node;
     return n;
 }
 
-/* Hands out a word of which these are the sounds. */
-static void give_word(const ee_beam *beam, const int *sounds, int n, int word)
+/* Emits the word whose `n` phones are these nodes. */
+static void emit_word(const ee_beam *beam, const int *nodes, int n, int word)
 {
-    const ee_language *language = beam->language;
+    const ee_language_model *language = beam->language;
     char text[EE_WORD_BYTES] = {0};
     memcpy(text, language->words + (size_t)word * (size_t)language->word_bytes,
            (size_t)language->word_bytes);
     double logprobs = 0.0;
     for (int i = 0; i < n; i++)
-        logprobs += at(beam, sounds[i])->logprob;
-    ee_spelled spelled = {text, at(beam, sounds[0])->frame, at(beam, sounds[n - 1])->end,
-                          exp(logprobs / n)};
-    beam->options.spelled(beam->options.context, &spelled);
+        logprobs += at(beam, nodes[i])->logprob;
+    ee_decoded_word decoded = {text, at(beam, nodes[0])->frame, at(beam, nodes[n - 1])->end,
+                               exp(logprobs / n)};
+    beam->options.emit(beam->options.context, &decoded);
 }
 
 static bool descends_from(const ee_beam *beam, int index, int ancestor)
@@ -196,57 +200,65 @@ static bool descends_from(const ee_beam *beam, int index, int ancestor)
     return index == ancestor;
 }
 
-/* Hands out the first word if all likely spellings agree on it or if it is old. */
-static bool settle(ee_beam *beam)
+/* Emits the first word of the best prefix if it is stable or old; false if it is neither. */
+static bool commit_word(ee_beam *beam)
 {
-    int n = lineage(beam, beam->beam[0]), end = 0, n_agree = 0;
-    while (end < n && at(beam, beam->chain[end])->token != EE_SPACE)
+    /* 1. The first word ends at the first space of the best prefix: the root to be. */
+    int n = find_lineage(beam, beam->beam[0]), end = 0, n_agree = 0;
+    while (end < n && at(beam, beam->lineage[end])->token != EE_SPACE)
         end++;
     if (end == n)
         return false;
-    int root = beam->chain[end], agree[WIDTH];
-    double least = ee_score(at(beam, beam->beam[0])) - DOUBT;
-    bool doubted = false;
+    /* 2. It is stable if no prefix near the best one begins with another word. */
+    int root = beam->lineage[end], agree[WIDTH];
+    double min_score = ee_prefix_score(at(beam, beam->beam[0])) - STABILITY_MARGIN;
+    bool is_stable = true;
     for (int i = 0; i < beam->n_beam; i++) {
         if (descends_from(beam, beam->beam[i], root))
             agree[n_agree++] = beam->beam[i];
         else
-            doubted = doubted || ee_score(at(beam, beam->beam[i])) >= least;
+            is_stable = is_stable && !(ee_prefix_score(at(beam, beam->beam[i])) >= min_score);
     }
-    if (doubted && beam->frame - at(beam, beam->chain[0])->frame <= beam->options.lag)
+    int64_t age = beam->frame - at(beam, beam->lineage[0])->frame;
+    if (!is_stable && age <= beam->options.max_lag_frames)
         return false;
+    /* 3. Only prefixes that begin with it stay, and the tree begins after it. */
     memcpy(beam->beam, agree, (size_t)n_agree * sizeof *agree);
     beam->n_beam = n_agree;
-    give_word(beam, beam->chain, end, at(beam, root)->previous_word);
-    ee_spellings_detach(&beam->tree, root);
-    ee_spellings_take_apart(&beam->tree, beam->root);
+    emit_word(beam, beam->lineage, end, at(beam, root)->previous_word);
+    ee_prefix_tree_detach(&beam->tree, root);
+    ee_prefix_tree_remove_below(&beam->tree, beam->root);
     beam->root = root;
     return true;
 }
 
 void ee_beam_push(ee_beam *beam, const float *logprobs)
 {
-    int likely[MOST_PHONES], n = 0;
-    beam->n_touched = 0;
+    /* 1. The phones worth trying in this frame. */
+    int likely[MAX_PHONES], n = 0;
     for (int token = 1; token < beam->language->n_phones; token++)
-        if (logprobs[token] > LEAST_LOGPROB)
+        if (logprobs[token] > MIN_LOGPROB)
             likely[n++] = token;
+    /* 2. Every prefix of the beam is a candidate, and those it becomes with one more phone. One
+     * more phone adds a word's bonus at most, so what cannot get far enough is not tried. */
+    beam->n_candidates = 0;
     for (int i = 0; i < beam->n_beam; i++)
-        touch(beam, beam->beam[i]);
-    /* One more sound adds a word's bonus at most; what cannot get far enough is not tried. */
-    double hopeless = ee_score(at(beam, beam->beam[0])) + logprobs[0] - MARGIN -
-                      beam->options.word_bonus;
+        add_candidate(beam, beam->beam[i]);
+    double min_score =
+        ee_prefix_score(at(beam, beam->beam[0])) + logprobs[0] - MARGIN - beam->options.word_bonus;
     for (int i = 0; i < beam->n_beam; i++)
-        extend(beam, beam->beam[i], logprobs, likely, n, hopeless);
+        extend(beam, beam->beam[i], logprobs, likely, n, min_score);
+    /* 3. The best of them are the beam of the next frame. */
     prune(beam);
     beam->frame++;
-    beam->silent = logprobs[0] > (float)log(0.5) ? beam->silent + 1 : 0;
-    /* A frame takes at most one node per spelling and sound: there is always room for it. */
+    /* 4. Words that are final: all after silence, else those that are stable or old. A frame takes
+     * at most one node per prefix and phone, so there is always room for it. */
+    beam->n_silent = logprobs[0] > (float)log(0.5) ? beam->n_silent + 1 : 0;
     bool is_full = beam->tree.n_free < WIDTH * beam->language->n_phones;
-    if (beam->silent == beam->options.silence || is_full)
+    if (beam->n_silent == beam->options.silence_frames || is_full)
         ee_beam_finish(beam);
-    else if (beam->frame % SETTLE_FRAMES == 0)
-        while (settle(beam))
+    else if (beam->frame % COMMIT_FRAMES == 0)
+        while (commit_word(beam))
             continue;
 }
 
@@ -257,16 +269,16 @@ void ee_beam_finish(ee_beam *beam)
         if (ee_final_score(beam, at(beam, beam->beam[i])) >
             ee_final_score(beam, at(beam, beam->beam[best])))
             best = i;
-    const ee_spelling *last = at(beam, beam->beam[best]);
-    int n = lineage(beam, beam->beam[best]), cut = ee_last_word(beam, last);
+    const ee_prefix_node *last = at(beam, beam->beam[best]);
+    int n = find_lineage(beam, beam->beam[best]), unfinished = ee_likeliest_word(beam, last);
     for (int i = 0; i < n; i++) {
-        const ee_spelling *space = at(beam, beam->chain[i]);
+        const ee_prefix_node *space = at(beam, beam->lineage[i]);
         if (space->token != EE_SPACE)
             continue;
-        give_word(beam, beam->chain + first, i - first, space->previous_word);
+        emit_word(beam, beam->lineage + first, i - first, space->previous_word);
         first = i + 1;
     }
-    if (cut != EE_START)
-        give_word(beam, beam->chain + first, n - first, cut);
-    restart(beam, cut != EE_START ? cut : last->previous_word);
+    if (unfinished != EE_START)
+        emit_word(beam, beam->lineage + first, n - first, unfinished);
+    restart(beam, unfinished != EE_START ? unfinished : last->previous_word);
 }

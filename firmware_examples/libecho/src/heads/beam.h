@@ -1,44 +1,47 @@
-/* CTC prefix beam search with a language model: the likeliest words, not the likeliest sounds. The
- * same search as echo_edge/heads/beam.py, over a fixed number of spellings. */
+/* CTC prefix beam search with a language model: the likeliest words, not the likeliest phones. The
+ * same search as echo_edge/heads/beam.py, over a fixed number of prefixes. After Hannun et al.,
+ * "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs"
+ * (2014). */
 #ifndef EE_BEAM_H
 #define EE_BEAM_H
 
-#include "spellings.h"
+#include "heads/prefix_tree.h"
 
-enum { EE_BEAM_WIDTH = 64 /* spellings kept per frame */ };
+enum { EE_BEAM_WIDTH = 64 /* prefixes that survive a frame */ };
 
 /* One word: its text, first frame, frame after the last, confidence in [0, 1]. */
 typedef struct {
     const char *text;
     int64_t first, end;
     double confidence;
-} ee_spelled;
+} ee_decoded_word;
 
 typedef struct {
-    double weight;        /* of the language model's log-probabilities beside those of the sounds */
-    double word_bonus;    /* nats per word */
-    int64_t silence, lag; /* frames: words end after so much silence, are final at that age */
+    double weight;     /* of the language model's log-probabilities beside those of the phones */
+    double word_bonus; /* nats per word */
+    int64_t silence_frames; /* so many without a phone end a word */
+    int64_t max_lag_frames; /* an older word is final, whatever the beam thinks */
     void *context;
-    void (*spelled)(void *context, const ee_spelled *spelled); /* gets every word, once */
+    void (*emit)(void *context, const ee_decoded_word *word); /* gets every word, once */
 } ee_beam_options;
 
 typedef struct {
-    const ee_language *language;
+    const ee_language_model *language;
     int root;
     ee_beam_options options;
-    int64_t frame, silent;
-    ee_spellings tree;
-    int beam[EE_BEAM_WIDTH], n_beam; /* the spellings kept, best first */
-    int *touched, n_touched;         /* this frame's candidates, at most EE_MOST_NODES */
+    int64_t frame, n_silent; /* frames received; frames of silence up to now */
+    ee_prefix_tree tree;
+    int beam[EE_BEAM_WIDTH], n_beam; /* the surviving prefixes, best first */
+    int *candidates, n_candidates;   /* of this frame, at most EE_MAX_NODES */
     double *scores;                  /* of the candidates */
-    int *chain;                      /* a spelling's nodes, first sound first */
+    int *lineage;                    /* the nodes of one prefix, first phone first */
 } ee_beam;
 
 /* `language` must outlive it. */
-bool ee_beam_open(ee_beam *beam, const ee_language *language, ee_beam_options options,
+bool ee_beam_open(ee_beam *beam, const ee_language_model *language, ee_beam_options options,
                   ee_memory *memory, ee_error *error);
 
-/* One more frame of log-posteriors [n_phones]. */
+/* One more frame of log-posteriors [n_phones], in nats. */
 void ee_beam_push(ee_beam *beam, const float *logprobs);
 
 /* The words that are left; the search starts anew. */

@@ -1,8 +1,8 @@
-#include "beam_scores.h"
+#include "heads/beam_scores.h"
 
 #include <math.h>
 
-/* Of the word that the end cuts off; nothing is written of it. */
+/* Log-probability of the word that the end cuts off; nothing is written of it. */
 static const double UNFINISHED = -20.0;
 
 double ee_add_logs(double a, double b)
@@ -11,74 +11,76 @@ double ee_add_logs(double a, double b)
     return low == -INFINITY ? high : high + log1p(exp(low - high));
 }
 
-double ee_heard(const ee_spelling *node)
+double ee_acoustic_logprob(const ee_prefix_node *node)
 {
-    return ee_add_logs(node->blank, node->sound);
+    return ee_add_logs(node->blank, node->phone);
 }
 
-double ee_score(const ee_spelling *node)
+double ee_prefix_score(const ee_prefix_node *node)
 {
-    return ee_heard(node) + node->language;
+    return ee_acoustic_logprob(node) + node->language;
 }
 
-int ee_last_word(const ee_beam *beam, const ee_spelling *node)
+int ee_likeliest_word(const ee_beam *beam, const ee_prefix_node *node)
 {
     if (node->depth == 0)
         return EE_START;
-    ee_range ends = ee_language_narrow(beam->language, node->words, node->depth, EE_BLANK);
+    ee_word_range ends = ee_prefix_range(beam->language, node->words, node->depth, EE_BLANK);
     int likeliest = EE_START;
-    double most = -INFINITY;
+    double max_score = -INFINITY;
     for (int word = ends.low; word < ends.high; word++) {
-        double score = ee_language_score(beam->language, node->previous_word, word);
-        if (likeliest == EE_START || score > most) {
+        double score = ee_bigram_logprob(beam->language, node->previous_word, word);
+        if (likeliest == EE_START || score > max_score) {
             likeliest = word;
-            most = score;
+            max_score = score;
         }
     }
     return likeliest;
 }
 
 /* The score of the complete words and of `word` after them. */
-static double settle_word(const ee_beam *beam, const ee_spelling *node, int word)
+static double commit(const ee_beam *beam, const ee_prefix_node *node, int word)
 {
-    double score = word == EE_START
-                       ? UNFINISHED
-                       : ee_language_score(beam->language, node->previous_word, word);
-    return node->settled + beam->options.weight * score;
+    double logprob = word == EE_START
+                         ? UNFINISHED
+                         : ee_bigram_logprob(beam->language, node->previous_word, word);
+    return node->committed + beam->options.weight * logprob;
 }
 
-double ee_final_score(const ee_beam *beam, const ee_spelling *node)
+double ee_final_score(const ee_beam *beam, const ee_prefix_node *node)
 {
     if (node->depth == 0)
-        return ee_heard(node) + node->settled;
-    return ee_heard(node) + settle_word(beam, node, ee_last_word(beam, node));
+        return ee_acoustic_logprob(node) + node->committed;
+    return ee_acoustic_logprob(node) + commit(beam, node, ee_likeliest_word(beam, node));
 }
 
-static bool spell(const ee_beam *beam, ee_spelling *child, const ee_spelling *node)
+/* One more phone of the word begun. */
+static bool extend_word(const ee_beam *beam, ee_prefix_node *child, const ee_prefix_node *node)
 {
     child->previous_word = node->previous_word;
-    child->settled = node->settled;
+    child->committed = node->committed;
     child->depth = node->depth + 1;
-    child->words = ee_language_narrow(beam->language, node->words, node->depth, child->token);
+    child->words = ee_prefix_range(beam->language, node->words, node->depth, child->token);
     if (child->words.low == child->words.high)
         return false;
-    double hope = ee_language_likeliest(beam->language, child->words);
-    child->language = child->settled + beam->options.weight * hope;
+    double lookahead = ee_prefix_lookahead(beam->language, child->words);
+    child->language = child->committed + beam->options.weight * lookahead;
     return true;
 }
 
-static bool end_word(const ee_beam *beam, ee_spelling *child, const ee_spelling *node)
+/* A space: the word begun is complete. */
+static bool end_word(const ee_beam *beam, ee_prefix_node *child, const ee_prefix_node *node)
 {
-    child->previous_word = ee_last_word(beam, node);
+    child->previous_word = ee_likeliest_word(beam, node);
     if (child->previous_word == EE_START)
         return false;
-    child->words = (ee_range){0, beam->language->n_words};
-    child->settled = settle_word(beam, node, child->previous_word) + beam->options.word_bonus;
-    child->language = child->settled;
+    child->words = (ee_word_range){0, beam->language->n_words};
+    child->committed = commit(beam, node, child->previous_word) + beam->options.word_bonus;
+    child->language = child->committed;
     return true;
 }
 
-bool ee_score_child(const ee_beam *beam, ee_spelling *child, const ee_spelling *node)
+bool ee_extend_prefix(const ee_beam *beam, ee_prefix_node *child, const ee_prefix_node *node)
 {
-    return child->token == EE_SPACE ? end_word(beam, child, node) : spell(beam, child, node);
+    return child->token == EE_SPACE ? end_word(beam, child, node) : extend_word(beam, child, node);
 }

@@ -1,27 +1,27 @@
-/* What a spelling is worth to the beam search: what was heard, and what the language model says of
+/* Scores of a prefix in the beam search: what the frames say, and what the language model says of
  * its words. Log-probabilities in nats. */
 #ifndef EE_BEAM_SCORES_H
 #define EE_BEAM_SCORES_H
 
-#include "beam.h"
+#include "heads/beam.h"
 
 /* log(exp(a) + exp(b)) */
 double ee_add_logs(double a, double b);
 
-/* Of all paths through the frames so far that spell this. */
-double ee_heard(const ee_spelling *node);
+/* Log-probability of all paths through the frames so far that give this prefix. */
+double ee_acoustic_logprob(const ee_prefix_node *node);
 
-/* With the language model: the word begun counts as the likeliest that it may become. */
-double ee_score(const ee_spelling *node);
+/* With the language model: the word begun counts as the likeliest one that it may become. */
+double ee_prefix_score(const ee_prefix_node *node);
 
 /* The same if the word begun ends here. */
-double ee_final_score(const ee_beam *beam, const ee_spelling *node);
+double ee_final_score(const ee_beam *beam, const ee_prefix_node *node);
 
-/* The likeliest word that sounds as what the node ends; EE_START if there is none. */
-int ee_last_word(const ee_beam *beam, const ee_spelling *node);
+/* The likeliest word with the pronunciation that the node ends; EE_START if there is none. */
+int ee_likeliest_word(const ee_beam *beam, const ee_prefix_node *node);
 
-/* What the model says of `child`, which is to be `node` and one sound more. False if no word is
- * spelled so. */
-bool ee_score_child(const ee_beam *beam, ee_spelling *child, const ee_spelling *node);
+/* Fills in what the language model says of `child`, which is to be `node` and one phone more.
+ * False if the vocabulary has no word that goes so. */
+bool ee_extend_prefix(const ee_beam *beam, ee_prefix_node *child, const ee_prefix_node *node);
 
 #endif

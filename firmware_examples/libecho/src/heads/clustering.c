@@ -1,9 +1,8 @@
-#include "clustering.h"
+#include "heads/clustering.h"
 
 #include <math.h>
 
-/* How much more alike a stretch must be to a known voice while there are fewer than there should
- * be. */
+/* Added to the threshold while there are fewer voices than `min_voices`. */
 static const double STRICTER = 0.2;
 
 void ee_clusters_open(ee_clusters *clusters, const ee_manifest *manifest, int min_voices,
@@ -33,8 +32,8 @@ static void update_centroid(ee_clusters *clusters, int voice)
         centroid[i] = sum[i] / norm;
 }
 
-/* The known voice that is most alike and its cosine; EE_NOBODY if none is known. */
-static int find_nearest(const ee_clusters *clusters, const float *embedding, float *most)
+/* The known voice with the highest cosine, and that; EE_NOBODY if none is known. */
+static int find_nearest(const ee_clusters *clusters, const float *embedding, float *max_cosine)
 {
     int best = EE_NOBODY;
     for (int voice = 0; voice < clusters->count; voice++) {
@@ -42,24 +41,30 @@ static int find_nearest(const ee_clusters *clusters, const float *embedding, flo
         float cosine = 0.0f;
         for (int i = 0; i < clusters->dim; i++)
             cosine += embedding[i] * centroid[i];
-        if (best == EE_NOBODY || cosine > *most) {
+        if (best == EE_NOBODY || cosine > *max_cosine) {
             best = voice;
-            *most = cosine;
+            *max_cosine = cosine;
         }
     }
     return best;
 }
 
+/* Online clustering, one stretch at a time. */
 int ee_clusters_link(ee_clusters *clusters, const float *embedding, float speech_s)
 {
+    /* 1. The nearest centroid. */
     float cosine = 0.0f;
     int voice = find_nearest(clusters, embedding, &cosine);
+    /* 2. A stretch with little clean speech founds no voice and moves no centroid. */
     if (!(speech_s >= clusters->new_voice_s))
         return voice;
-    double least = clusters->threshold +
-                   (clusters->count < clusters->min_voices ? STRICTER : 0.0);
-    if (clusters->count < clusters->max_voices && (voice == EE_NOBODY || cosine < (float)least))
+    /* 3. It is a new voice if it is too unlike the nearest, and there is room for one. */
+    double min_cosine =
+        clusters->threshold + (clusters->count < clusters->min_voices ? STRICTER : 0.0);
+    if (clusters->count < clusters->max_voices &&
+        (voice == EE_NOBODY || cosine < (float)min_cosine))
         voice = clusters->count++;
+    /* 4. The centroid is the mean of its stretches' embeddings, weighted by their clean speech. */
     float *sum = clusters->sums + voice * clusters->dim;
     for (int i = 0; i < clusters->dim; i++)
         sum[i] += speech_s * embedding[i];

@@ -3,16 +3,16 @@
 #ifndef EE_CLUSTERING_H
 #define EE_CLUSTERING_H
 
+#include "bundle/manifest.h"
 #include "memory.h"
-#include "manifest.h"
 
-enum { EE_NOBODY = -1, EE_MOST_VOICES = 20 };
+enum { EE_NOBODY = -1, EE_MAX_VOICES = EE_MAX_SPEAKERS };
 
 typedef struct {
-    double threshold;   /* least cosine to be a known voice where a new one could be */
-    double new_voice_s; /* least clean speech that founds a voice or moves its centroid */
-    int min_voices;     /* while there are fewer, more alike is needed */
-    int max_voices;     /* at most EE_MOST_VOICES */
+    double threshold;   /* min. cosine to be a known voice where a new one could be */
+    double new_voice_s; /* min. clean speech that founds a voice or moves its centroid */
+    int min_voices;     /* while there are fewer, the threshold is higher */
+    int max_voices;     /* at most EE_MAX_VOICES */
     int dim;            /* of an embedding */
     float *sums;        /* [max_voices, dim], embeddings weighted by clean speech */
     float *centroids;   /* [max_voices, dim], unit length; the first `count` are valid */

@@ -1,134 +1,137 @@
-#include "asr.h"
+#include "heads/ctc.h"
 
 #include <math.h>
 #include <string.h>
 
 /* A word followed by this much silence is complete even without a space. */
 static const double SILENCE_S = 0.8;
-/* Words older than this become final whether or not the spellings agree. */
-static const double LAG_S = 4.0;
+/* Older words become final whether or not the prefixes of the beam agree on them. */
+static const double MAX_LAG_S = 4.0;
 
-static void add_spelled(void *context, const ee_spelled *spelled)
+static void emit_word(void *context, const ee_decoded_word *decoded)
 {
-    ee_asr *asr = context;
+    ee_ctc *ctc = context;
     ee_word word = {
-        .start_s = fmin((double)spelled->first * asr->frame_s, asr->heard_s),
-        .end_s = fmin((double)spelled->end * asr->frame_s, asr->heard_s),
-        .confidence = spelled->confidence,
+        .start_s = fmin((double)decoded->first * ctc->frame_s, ctc->received_s),
+        .end_s = fmin((double)decoded->end * ctc->frame_s, ctc->received_s),
+        .confidence = decoded->confidence,
     };
-    strcpy(word.text, spelled->text);
-    ee_turns_add_word(asr->turns, &word);
+    strcpy(word.text, decoded->text);
+    ctc->emit(ctc->context, &word);
 }
 
-bool ee_asr_open(ee_asr *asr, const ee_bundle *bundle, const ee_language *language,
-                 ee_turns *turns, ee_memory *memory, ee_error *error)
+bool ee_ctc_open(ee_ctc *ctc, const ee_bundle *bundle, const ee_language_model *language,
+                 void (*emit)(void *context, const ee_word *word), void *context, ee_memory *memory,
+                 ee_error *error)
 {
     const ee_manifest *m = &bundle->manifest;
     double step_s = (double)m->step_samples / m->sample_rate;
-    asr->tokens = bundle->tokens;
-    asr->n_tokens = bundle->n_tokens;
-    asr->n_frames = m->chunk_steps * m->frames_per_step;
-    asr->frame_s = step_s / m->frames_per_step;
-    asr->silence = llrint(SILENCE_S / asr->frame_s);
-    asr->turns = turns;
-    if (!ee_graph_open(&asr->graph, bundle, EE_ASR, memory, error))
+    ctc->tokens = bundle->tokens;
+    ctc->n_tokens = bundle->n_tokens;
+    ctc->n_frames = m->chunk_steps * m->frames_per_step;
+    ctc->frame_s = step_s / m->frames_per_step;
+    ctc->silence_frames = llrint(SILENCE_S / ctc->frame_s);
+    ctc->emit = emit;
+    ctc->context = context;
+    if (!ee_graph_open(&ctc->graph, bundle, EE_ASR, memory, error))
         return false;
     if (language == NULL)
         return true;
     ee_beam_options options = {
         .weight = m->decoding.language_weight,
         .word_bonus = m->decoding.word_bonus,
-        .silence = asr->silence,
-        .lag = llrint(LAG_S / asr->frame_s),
-        .context = asr,
-        .spelled = add_spelled,
+        .silence_frames = ctc->silence_frames,
+        .max_lag_frames = llrint(MAX_LAG_S / ctc->frame_s),
+        .context = ctc,
+        .emit = emit_word,
     };
-    const ee_graph_spec *spec = asr->graph.spec;
-    asr->uses_beam = true;
-    asr->n_phones = (int)ee_find_tensor(spec->outputs, spec->n_outputs, "phones")->dims[2];
-    if (language->n_phones != asr->n_phones)
-        return ee_fail(error, EE_REFUSED, "%s: found %d phones, expected %d, one for each output "
-                                          "of the asr graph: export the bundle again",
-                       m->language_model, language->n_phones, asr->n_phones);
-    return ee_beam_open(&asr->beam, language, options, memory, error);
+    const ee_graph_spec *spec = ctc->graph.spec;
+    ctc->uses_beam = true;
+    ctc->n_phones = (int)ee_find_tensor(spec->outputs, spec->n_outputs, "phones")->dims[2];
+    if (language->n_phones != ctc->n_phones)
+        return ee_fail(error, EE_REFUSED,
+                       "%s: found %d phones, expected %d, one for each output "
+                       "of the asr graph: export the bundle again",
+                       m->language_model, language->n_phones, ctc->n_phones);
+    return ee_beam_open(&ctc->beam, language, options, memory, error);
 }
 
-static void finish_letters(ee_asr *asr)
+static void finish_word(ee_ctc *ctc)
 {
-    ee_letters *word = &asr->letters;
-    if (word->n_letters > 0) {
-        ee_spelled spelled = {word->text, word->first, word->last + 1,
-                              exp(word->logprobs / word->n_letters)};
-        add_spelled(asr, &spelled);
+    ee_greedy_word *word = &ctc->word;
+    if (word->n_characters > 0) {
+        ee_decoded_word decoded = {word->text, word->first, word->last + 1,
+                                   exp(word->logprobs / word->n_characters)};
+        emit_word(ctc, &decoded);
     }
     word->length = 0;
-    word->n_letters = 0;
+    word->n_characters = 0;
     word->logprobs = 0.0;
 }
 
-static void add_letter(ee_asr *asr, int index, float logprob)
+static void add_character(ee_ctc *ctc, int index, float logprob)
 {
-    ee_letters *word = &asr->letters;
-    size_t length = strlen(asr->tokens[index].text);
+    ee_greedy_word *word = &ctc->word;
+    size_t length = strlen(ctc->tokens[index].text);
     if (word->length + length >= EE_WORD_BYTES) /* no word is that long */
-        finish_letters(asr);
-    if (word->n_letters == 0)
-        word->first = asr->frame;
-    memcpy(word->text + word->length, asr->tokens[index].text, length + 1);
+        finish_word(ctc);
+    if (word->n_characters == 0)
+        word->first = ctc->frame;
+    memcpy(word->text + word->length, ctc->tokens[index].text, length + 1);
     word->length += length;
     word->logprobs += logprob;
-    word->n_letters++;
-    word->last = asr->frame;
+    word->n_characters++;
+    word->last = ctc->frame;
 }
 
 /* The best character of the frame; repeats and blanks dropped. */
-static void take_best(ee_asr *asr, const float *logprobs)
+static void take_best(ee_ctc *ctc, const float *logprobs)
 {
-    ee_letters *word = &asr->letters;
+    ee_greedy_word *word = &ctc->word;
     int index = 0;
-    for (int token = 1; token < asr->n_tokens; token++)
+    for (int token = 1; token < ctc->n_tokens; token++)
         if (logprobs[token] > logprobs[index])
             index = token;
-    if (index != 0 && strcmp(asr->tokens[index].text, " ") == 0)
-        finish_letters(asr);
+    if (index != 0 && strcmp(ctc->tokens[index].text, " ") == 0)
+        finish_word(ctc);
     else if (index != 0 && index == word->previous)
-        word->last = asr->frame;
+        word->last = ctc->frame;
     else if (index != 0)
-        add_letter(asr, index, logprobs[index]);
-    else if (word->n_letters > 0 && asr->frame - word->last >= asr->silence)
-        finish_letters(asr);
+        add_character(ctc, index, logprobs[index]);
+    else if (word->n_characters > 0 && ctc->frame - word->last >= ctc->silence_frames)
+        finish_word(ctc);
     word->previous = index;
-    asr->frame++;
+    ctc->frame++;
 }
 
-bool ee_asr_push(ee_asr *asr, const float *latents, double heard_s, ee_error *error)
+bool ee_ctc_push(ee_ctc *ctc, const float *latents, double received_s, ee_error *error)
 {
-    float *input = ee_graph_input(&asr->graph, "latents");
-    const ee_graph_spec *spec = asr->graph.spec;
+    float *input = ee_graph_input(&ctc->graph, "latents");
+    const ee_graph_spec *spec = ctc->graph.spec;
     memcpy(input, latents,
            ee_find_tensor(spec->inputs, spec->n_inputs, "latents")->n_elements * sizeof *input);
-    if (!ee_graph_run(&asr->graph, error))
+    if (!ee_graph_run(&ctc->graph, error))
         return false;
-    asr->heard_s = heard_s;
-    const float *heard = ee_graph_output(&asr->graph, asr->uses_beam ? "phones" : "logprobs");
-    for (int frame = 0; frame < asr->n_frames; frame++)
-        if (asr->uses_beam)
-            ee_beam_push(&asr->beam, heard + (size_t)frame * (size_t)asr->n_phones);
+    ctc->received_s = received_s;
+    const float *logprobs = ee_graph_output(&ctc->graph, ctc->uses_beam ? "phones" : "logprobs");
+    for (int frame = 0; frame < ctc->n_frames; frame++)
+        if (ctc->uses_beam)
+            ee_beam_push(&ctc->beam, logprobs + (size_t)frame * (size_t)ctc->n_phones);
         else
-            take_best(asr, heard + (size_t)frame * (size_t)asr->n_tokens);
+            take_best(ctc, logprobs + (size_t)frame * (size_t)ctc->n_tokens);
     return true;
 }
 
-void ee_asr_finish(ee_asr *asr, double heard_s)
+void ee_ctc_finish(ee_ctc *ctc, double received_s)
 {
-    asr->heard_s = heard_s;
-    if (asr->uses_beam)
-        ee_beam_finish(&asr->beam);
+    ctc->received_s = received_s;
+    if (ctc->uses_beam)
+        ee_beam_finish(&ctc->beam);
     else
-        finish_letters(asr);
+        finish_word(ctc);
 }
 
-void ee_asr_close(ee_asr *asr)
+void ee_ctc_close(ee_ctc *ctc)
 {
-    ee_graph_close(&asr->graph);
+    ee_graph_close(&ctc->graph);
 }

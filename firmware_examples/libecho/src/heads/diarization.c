@@ -1,24 +1,24 @@
-#include "diarization.h"
+#include "heads/diarization.h"
 
 #include <math.h>
 #include <string.h>
 
-/* With less clean speech a stretch has no usable embedding, steps. */
-static const float SHORTEST_EMBEDDED_STEPS = 3.0f;
+/* With less clean speech, in steps, a stretch has no usable embedding. */
+static const float MIN_EMBEDDED_STEPS = 3.0f;
 
 static void take_memory(ee_diarization *d, int n_voices, ee_memory *memory)
 {
     const ee_manifest *m = d->manifest;
     const char *owner = "diarization";
     size_t window = (size_t)d->window, voices = (size_t)n_voices, local = (size_t)m->n_local;
-    size_t stretches = local * ee_most_stretches(&d->rules, d->window);
+    size_t stretches = local * ee_max_stretches(&d->rules, d->window);
     for (int i = 0; i < 2; i++)
-        d->latents[i] = ee_take(memory, owner, (size_t)d->history * (size_t)d->width,
-                                sizeof(float));
+        d->latents[i] =
+            ee_take(memory, owner, (size_t)d->history * (size_t)d->width, sizeof(float));
     d->votes = ee_take(memory, owner, window * voices, sizeof(float));
     d->voters = ee_take(memory, owner, window, sizeof(float));
     d->active = ee_take(memory, owner, window * local, sizeof(float));
-    d->alone = ee_take(memory, owner, window * local, sizeof(float));
+    d->clean = ee_take(memory, owner, window * local, sizeof(float));
     d->scores = ee_take(memory, owner, window * voices, sizeof(float));
     d->stretches = ee_take(memory, owner, stretches, sizeof *d->stretches);
     d->embeddings = ee_take(memory, owner, stretches * (size_t)m->embedding_dim, sizeof(float));
@@ -36,14 +36,14 @@ bool ee_diarization_open(ee_diarization *d, const ee_bundle *bundle, ee_diarizat
     d->latency = d->window - d->hop;
     if (options.latency_steps < d->latency)
         d->latency = options.latency_steps;
-    d->rules = ee_turn_rules_of(m);
+    d->rules = ee_turn_rules_from_manifest(m);
     const ee_graph_spec *spec = &m->graphs[EE_DIARIZATION];
     d->width = (int)ee_find_tensor(spec->inputs, spec->n_inputs, "latents")->dims[2];
     d->history = d->window + m->chunk_steps;
     take_memory(d, options.max_voices, memory);
     ee_clusters_open(&d->clusters, m, options.min_voices, options.max_voices, memory);
-    for (int voice = 0; voice < EE_MOST_VOICES; voice++)
-        d->last_heard[voice] = -1;
+    for (int voice = 0; voice < EE_MAX_VOICES; voice++)
+        d->last_active[voice] = -1;
     return ee_memory_holds(memory, error);
 }
 
@@ -52,22 +52,22 @@ void ee_diarization_push(ee_diarization *d, const float *diarization, const floa
 {
     const float *parts[2] = {diarization, speaker};
     size_t new = (size_t)n_steps * (size_t)d->width;
-    size_t kept = (size_t)(d->history - n_steps) * (size_t)d->width;
+    size_t old = (size_t)(d->history - n_steps) * (size_t)d->width;
     for (int i = 0; i < 2; i++) {
-        memmove(d->latents[i], d->latents[i] + new, kept * sizeof(float));
-        memcpy(d->latents[i] + kept, parts[i], new * sizeof(float));
+        memmove(d->latents[i], d->latents[i] + new, old * sizeof(float));
+        memcpy(d->latents[i] + old, parts[i], new * sizeof(float));
     }
     d->steps += n_steps;
 }
 
-/* From posteriors of the powerset to each local speaker: active at all, active alone. */
+/* From posteriors of the powerset to each local speaker: active, and active without others. */
 static void read_posteriors(ee_diarization *d, const float *valid)
 {
     const ee_manifest *m = d->manifest;
     const float *logprobs = ee_graph_output(&d->segmentation, "logprobs");
     size_t n = (size_t)d->window * (size_t)m->n_local * sizeof(float);
     memset(d->active, 0, n);
-    memset(d->alone, 0, n);
+    memset(d->clean, 0, n);
     for (int step = 0; step < d->window; step++)
         for (int class = 0; class < m->n_classes; class++) {
             float posterior = expf(logprobs[step * m->n_classes + class]) * valid[step];
@@ -78,7 +78,7 @@ static void read_posteriors(ee_diarization *d, const float *valid)
                     continue;
                 d->active[step * m->n_local + local] += posterior;
                 if (single)
-                    d->alone[step * m->n_local + local] += posterior;
+                    d->clean[step * m->n_local + local] += posterior;
             }
         }
 }
@@ -86,14 +86,14 @@ static void read_posteriors(ee_diarization *d, const float *valid)
 /* The window's latents and which of its steps exist, as inputs of the segmentation graph. */
 static const float *fill_window(ee_diarization *d, int64_t end)
 {
-    int64_t have = end < d->window ? end : d->window;
+    int64_t n_valid = end < d->window ? end : d->window;
     size_t first = (size_t)(d->history - (d->steps - end) - d->window) * (size_t)d->width;
     size_t n_bytes = (size_t)d->window * (size_t)d->width * sizeof(float);
     memcpy(ee_graph_input(&d->segmentation, "latents"), d->latents[0] + first, n_bytes);
     memcpy(ee_graph_input(&d->embedding, "latents"), d->latents[1] + first, n_bytes);
     float *valid = ee_graph_input(&d->segmentation, "valid");
     for (int step = 0; step < d->window; step++)
-        valid[step] = step >= d->window - have ? 1.0f : 0.0f;
+        valid[step] = step >= d->window - n_valid ? 1.0f : 0.0f;
     return valid;
 }
 
@@ -107,8 +107,8 @@ static int find_stretches(ee_diarization *d)
         ee_stretch stretch = d->stretches[i];
         float clean_steps = 0.0f;
         for (int step = stretch.start; step < stretch.end; step++)
-            clean_steps += d->alone[step * n_local + stretch.local];
-        if (!(clean_steps >= SHORTEST_EMBEDDED_STEPS))
+            clean_steps += d->clean[step * n_local + stretch.local];
+        if (!(clean_steps >= MIN_EMBEDDED_STEPS))
             continue;
         stretch.speech_s = clean_steps * step_s;
         d->stretches[n_usable++] = stretch;
@@ -127,7 +127,7 @@ static bool embed(ee_diarization *d, int n, ee_error *error)
         for (int i = 0; i < now; i++) {
             const ee_stretch *stretch = &d->stretches[first + i];
             for (int step = stretch->start; step < stretch->end; step++)
-                weights[i * d->window + step] = d->alone[step * n_rows + stretch->local];
+                weights[i * d->window + step] = d->clean[step * n_rows + stretch->local];
         }
         if (!ee_graph_run(&d->embedding, error))
             return false;
@@ -137,13 +137,13 @@ static bool embed(ee_diarization *d, int n, ee_error *error)
     return true;
 }
 
-/* Finds the voices of the first `n` stretches; who speaks longest comes first. */
+/* Finds the voices of the first `n` stretches, the longest first. */
 static void link_all(ee_diarization *d, int n)
 {
     enum { NOT_YET = EE_NOBODY - 1 };
     for (int i = 0; i < n; i++)
         d->stretches[i].voice = NOT_YET;
-    for (int turn = 0; turn < n; turn++) {
+    for (int n_linked = 0; n_linked < n; n_linked++) {
         int longest = -1;
         for (int i = 0; i < n; i++)
             if (d->stretches[i].voice == NOT_YET &&
@@ -162,23 +162,28 @@ static void add_votes(ee_diarization *d, int64_t end, const ee_stretch *stretch)
         return;
     for (int step = stretch->first; step < stretch->last; step++)
         d->votes[step * n_voices + voice] += d->active[step * n_local + stretch->local];
-    int64_t heard = end - d->window + stretch->end - 1;
-    if (heard > d->last_heard[voice])
-        d->last_heard[voice] = heard;
+    int64_t last = end - d->window + stretch->end - 1;
+    if (last > d->last_active[voice])
+        d->last_active[voice] = last;
 }
 
+/* Adds what the window that ends at `end` says of each of its steps. */
 static bool vote(ee_diarization *d, int64_t end, ee_error *error)
 {
+    /* 1. Segmentation: who of a few local speakers is active, step by step. */
     const float *valid = fill_window(d, end);
     if (!ee_graph_run(&d->segmentation, error))
         return false;
     read_posteriors(d, valid);
     for (int step = 0; step < d->window; step++)
         d->voters[step] += valid[step];
+    /* 2. Stretches of speech, and their embeddings from what nobody else speaks into. */
     int n = find_stretches(d);
     if (!embed(d, n, error))
         return false;
+    /* 3. The voice of each stretch. */
     link_all(d, n);
+    /* 4. A vote for that voice at each step of the stretch and around it. */
     for (int i = 0; i < n; i++)
         add_votes(d, end, &d->stretches[i]);
     return true;
@@ -195,17 +200,19 @@ static bool advance(ee_diarization *d, int64_t end, int latency, ee_activity *ac
                     ee_error *error)
 {
     int n_voices = d->clusters.max_voices;
+    /* 1. The votes move to the new window, and the window votes. */
     if (end > d->done) {
-        size_t shift = (size_t)(end - d->done), kept = (size_t)d->window - shift;
+        size_t shift = (size_t)(end - d->done), old = (size_t)d->window - shift;
         size_t row = (size_t)n_voices;
-        memmove(d->votes, d->votes + shift * row, kept * row * sizeof(float));
-        memset(d->votes + kept * row, 0, shift * row * sizeof(float));
-        memmove(d->voters, d->voters + shift, kept * sizeof(float));
-        memset(d->voters + kept, 0, shift * sizeof(float));
+        memmove(d->votes, d->votes + shift * row, old * row * sizeof(float));
+        memset(d->votes + old * row, 0, shift * row * sizeof(float));
+        memmove(d->voters, d->voters + shift, old * sizeof(float));
+        memset(d->voters + old, 0, shift * sizeof(float));
         d->done = end;
         if (!vote(d, end, error))
             return false;
     }
+    /* 2. The score of a voice at a decided step is its mean vote over the windows that saw it. */
     int64_t first = d->decided, last = end - latency > first ? end - latency : first;
     d->decided = last;
     *activity = (ee_activity){first, (int)(last - first), n_voices, d->scores};
@@ -228,14 +235,14 @@ bool ee_diarization_decide(ee_diarization *d, bool everything, ee_activity *acti
            advance(d, d->done + d->hop, d->latency, activity, error);
 }
 
-int ee_diarization_recent(const ee_diarization *d, int voices[EE_MOST_VOICES])
+int ee_diarization_recent(const ee_diarization *d, int voices[EE_MAX_VOICES])
 {
     int n = 0;
     for (int voice = 0; voice < d->clusters.max_voices; voice++) {
-        if (d->last_heard[voice] < 0)
+        if (d->last_active[voice] < 0)
             continue;
         int at = n++;
-        for (; at > 0 && d->last_heard[voices[at - 1]] < d->last_heard[voice]; at--)
+        for (; at > 0 && d->last_active[voices[at - 1]] < d->last_active[voice]; at--)
             voices[at] = voices[at - 1];
         voices[at] = voice;
     }

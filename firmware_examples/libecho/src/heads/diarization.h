@@ -3,9 +3,9 @@
 #ifndef EE_DIARIZATION_H
 #define EE_DIARIZATION_H
 
-#include "clustering.h"
 #include "graph.h"
-#include "stretches.h"
+#include "heads/clustering.h"
+#include "heads/stretches.h"
 
 /* Decided steps from `first_step` on: how sure each voice is active. */
 typedef struct {
@@ -18,16 +18,17 @@ typedef struct {
     ee_graph segmentation, embedding;
     ee_clusters clusters;
     const ee_manifest *manifest;
-    int window, hop, latency, width, history; /* steps; latents per step; steps kept */
-    int64_t steps, done, decided; /* pushed, end of the last window, decided: counts of steps */
-    float *latents[2];            /* [history, width], the newest last: for either graph */
-    float *votes, *voters;        /* [window, voices], [window]: what windows said of a step */
-    float *active, *alone;        /* [window, n_local]: probability per step in this window */
-    float *scores;                /* [window, voices] */
+    int window, hop, latency, history; /* steps; `history` are the latents remembered */
+    int width;                         /* latents per step */
+    int64_t steps, done, decided;      /* steps pushed, segmented, decided */
+    float *latents[2];                 /* [history, width], the newest last: for either graph */
+    float *votes, *voters;             /* [window, voices], [window]: what windows said of a step */
+    float *active, *clean; /* [window, n_local]: probability of speech, of clean speech */
+    float *scores;         /* [window, voices] */
     ee_turn_rules rules;
-    ee_stretch *stretches;        /* of this window */
-    float *embeddings;            /* [stretches, embedding_dim] */
-    int64_t last_heard[EE_MOST_VOICES]; /* step; -1 for a voice not yet found */
+    ee_stretch *stretches;              /* of this window */
+    float *embeddings;                  /* [stretches, embedding_dim] */
+    int64_t last_active[EE_MAX_VOICES]; /* step; -1 for a voice not yet found */
 } ee_diarization;
 
 /* What is asked of a decoder. */
@@ -48,8 +49,8 @@ void ee_diarization_push(ee_diarization *decoder, const float *diarization, cons
 bool ee_diarization_decide(ee_diarization *decoder, bool everything, ee_activity *activity,
                            ee_error *error);
 
-/* Voices found so far, last heard first; how many. */
-int ee_diarization_recent(const ee_diarization *decoder, int voices[EE_MOST_VOICES]);
+/* Voices found so far, the last active one first; how many. */
+int ee_diarization_recent(const ee_diarization *decoder, int voices[EE_MAX_VOICES]);
 
 void ee_diarization_close(ee_diarization *decoder);
 

@@ -1,14 +1,14 @@
-#include "spellings.h"
+#include "heads/prefix_tree.h"
 
 #include <math.h>
 
-void ee_spellings_open(ee_spellings *tree, ee_memory *memory)
+void ee_prefix_tree_open(ee_prefix_tree *tree, ee_memory *memory)
 {
-    tree->nodes = ee_take(memory, "beam", EE_MOST_NODES, sizeof *tree->nodes);
-    tree->scratch = ee_take(memory, "beam", EE_MOST_NODES, sizeof *tree->scratch);
+    tree->nodes = ee_take(memory, "beam", EE_MAX_NODES, sizeof *tree->nodes);
+    tree->scratch = ee_take(memory, "beam", EE_MAX_NODES, sizeof *tree->scratch);
 }
 
-static void free_node(ee_spellings *tree, int index)
+static void free_node(ee_prefix_tree *tree, int index)
 {
     tree->nodes[index].parent = EE_NONE;
     tree->nodes[index].child = tree->free;
@@ -16,26 +16,34 @@ static void free_node(ee_spellings *tree, int index)
     tree->n_free++;
 }
 
-void ee_spellings_clear(ee_spellings *tree)
+void ee_prefix_tree_clear(ee_prefix_tree *tree)
 {
     tree->free = EE_NONE;
     tree->n_free = 0;
-    for (int index = 0; index < EE_MOST_NODES; index++)
+    for (int index = 0; index < EE_MAX_NODES; index++)
         free_node(tree, index);
 }
 
-int ee_spellings_new(ee_spellings *tree, int parent, int token)
+int ee_prefix_tree_add(ee_prefix_tree *tree, int parent, int token)
 {
     int index = tree->free;
     if (index == EE_NONE)
         return EE_NONE;
-    ee_spelling *node = &tree->nodes[index];
+    ee_prefix_node *node = &tree->nodes[index];
     tree->free = node->child;
     tree->n_free--;
-    *node = (ee_spelling){
-        .parent = parent, .child = EE_NONE, .sibling = EE_NONE, .token = token, .touched = -1,
-        .blank = -INFINITY, .next_blank = -INFINITY, .sound = -INFINITY,
-        .next_sound = -INFINITY, .weight = -INFINITY, .previous_word = EE_START,
+    *node = (ee_prefix_node){
+        .parent = parent,
+        .child = EE_NONE,
+        .sibling = EE_NONE,
+        .token = token,
+        .candidate_frame = -1,
+        .blank = -INFINITY,
+        .next_blank = -INFINITY,
+        .phone = -INFINITY,
+        .next_phone = -INFINITY,
+        .max_incoming = -INFINITY,
+        .previous_word = EE_START,
     };
     if (parent != EE_NONE) {
         node->sibling = tree->nodes[parent].child;
@@ -44,9 +52,9 @@ int ee_spellings_new(ee_spellings *tree, int parent, int token)
     return index;
 }
 
-void ee_spellings_detach(ee_spellings *tree, int index)
+void ee_prefix_tree_detach(ee_prefix_tree *tree, int index)
 {
-    ee_spelling *node = &tree->nodes[index];
+    ee_prefix_node *node = &tree->nodes[index];
     int *link = &tree->nodes[node->parent].child;
     while (*link != index)
         link = &tree->nodes[*link].sibling;
@@ -54,7 +62,7 @@ void ee_spellings_detach(ee_spellings *tree, int index)
     node->parent = node->sibling = EE_NONE;
 }
 
-void ee_spellings_take_apart(ee_spellings *tree, int root)
+void ee_prefix_tree_remove_below(ee_prefix_tree *tree, int root)
 {
     int n = 0;
     tree->scratch[n++] = root;
@@ -67,12 +75,12 @@ void ee_spellings_take_apart(ee_spellings *tree, int root)
     }
 }
 
-void ee_spellings_forget(ee_spellings *tree, int index)
+void ee_prefix_tree_prune(ee_prefix_tree *tree, int index)
 {
-    const ee_spelling *node = &tree->nodes[index];
-    while (!node->is_kept && node->child == EE_NONE && node->parent != EE_NONE) {
+    const ee_prefix_node *node = &tree->nodes[index];
+    while (!node->is_in_beam && node->child == EE_NONE && node->parent != EE_NONE) {
         int parent = node->parent;
-        ee_spellings_detach(tree, index);
+        ee_prefix_tree_detach(tree, index);
         free_node(tree, index);
         index = parent;
         node = &tree->nodes[index];

@@ -1,8 +1,8 @@
-#include "separation.h"
+#include "heads/separation.h"
 
 #include <string.h>
 
-/* What remains, per chunk, of the energy by which slots that hold nobody are compared. */
+/* Share that remains, per chunk, of the energy by which slots without a voice are compared. */
 static const float FADE = 0.8f;
 
 bool ee_separation_open(ee_separation *s, const ee_bundle *bundle, ee_memory *memory,
@@ -10,12 +10,12 @@ bool ee_separation_open(ee_separation *s, const ee_bundle *bundle, ee_memory *me
 {
     const ee_manifest *m = s->manifest = &bundle->manifest;
     size_t k = (size_t)m->max_sources, overlap = (size_t)m->overlap_samples;
-    for (int slot = 0; slot < EE_MOST_SLOTS; slot++)
-        s->held[slot] = EE_NOBODY;
+    for (int slot = 0; slot < EE_MAX_SLOTS; slot++)
+        s->voices[slot] = EE_NOBODY;
     s->skip = m->overlap_samples;
     s->tail = ee_take(memory, "separation", k * overlap, sizeof(float));
-    s->ready = ee_take(memory, "separation", k * ((size_t)m->chunk_samples + overlap),
-                       sizeof(float));
+    s->ready =
+        ee_take(memory, "separation", k * ((size_t)m->chunk_samples + overlap), sizeof(float));
     return ee_graph_open(&s->graph, bundle, EE_SEPARATION, memory, error);
 }
 
@@ -23,22 +23,22 @@ static float cosine(const ee_clusters *clusters, int a, int b)
 {
     float sum = 0.0f;
     for (int i = 0; i < clusters->dim; i++)
-        sum += clusters->centroids[a * clusters->dim + i] *
-               clusters->centroids[b * clusters->dim + i];
+        sum +=
+            clusters->centroids[a * clusters->dim + i] * clusters->centroids[b * clusters->dim + i];
     return sum;
 }
 
-/* The slot for a new voice: a free one, of these the loudest of late; else that of the voice which
- * has been silent for longest. */
+/* The slot for a new voice: of the free ones the loudest; else that of the voice which has been
+ * silent for longest. */
 static int slot_for_new(const ee_separation *s, const int *recent, int n_recent)
 {
     int best = EE_NOBODY, oldest = 0, oldest_rank = -1;
     for (int slot = 0; slot < s->manifest->max_sources; slot++) {
-        if (s->held[slot] == EE_NOBODY &&
+        if (s->voices[slot] == EE_NOBODY &&
             (best == EE_NOBODY || s->energies[slot] > s->energies[best]))
             best = slot;
         int rank = 0;
-        while (rank < n_recent && recent[rank] != s->held[slot])
+        while (rank < n_recent && recent[rank] != s->voices[slot])
             rank++;
         if (rank > oldest_rank) {
             oldest_rank = rank;
@@ -48,32 +48,33 @@ static int slot_for_new(const ee_separation *s, const int *recent, int n_recent)
     return best != EE_NOBODY ? best : oldest;
 }
 
-/* Of two voices that are alike, only one gets a slot. */
-static bool has_place(const ee_separation *s, const ee_clusters *clusters, int voice)
+/* Whether the voice, or one so like it that both may be one, has a slot. */
+static bool has_slot(const ee_separation *s, const ee_clusters *clusters, int voice)
 {
     for (int slot = 0; slot < s->manifest->max_sources; slot++) {
-        int held = s->held[slot];
-        if (held == voice)
+        int other = s->voices[slot];
+        if (other == voice)
             return true;
-        if (held != EE_NOBODY &&
-            cosine(clusters, held, voice) >= (float)s->manifest->decoding.slot_threshold)
+        if (other != EE_NOBODY &&
+            cosine(clusters, other, voice) >= (float)s->manifest->decoding.slot_threshold)
             return true;
     }
     return false;
 }
 
+/* Tells the graph which voice belongs in which slot. */
 static void assign_slots(ee_separation *s, const ee_diarization *diarization)
 {
     const ee_clusters *clusters = &diarization->clusters;
-    int recent[EE_MOST_VOICES], n = ee_diarization_recent(diarization, recent);
+    int recent[EE_MAX_VOICES], n = ee_diarization_recent(diarization, recent);
     for (int i = 0; i < n && i < s->manifest->max_sources; i++)
-        if (!has_place(s, clusters, recent[i]))
-            s->held[slot_for_new(s, recent, n)] = recent[i];
+        if (!has_slot(s, clusters, recent[i]))
+            s->voices[slot_for_new(s, recent, n)] = recent[i];
     float *voices = ee_graph_input(&s->graph, "voices");
     size_t row = (size_t)clusters->dim * sizeof(float);
     for (int slot = 0; slot < s->manifest->max_sources; slot++, voices += clusters->dim)
-        if (s->held[slot] != EE_NOBODY)
-            memcpy(voices, clusters->centroids + s->held[slot] * clusters->dim, row);
+        if (s->voices[slot] != EE_NOBODY)
+            memcpy(voices, clusters->centroids + s->voices[slot] * clusters->dim, row);
         else
             memset(voices, 0, row);
 }
@@ -100,6 +101,8 @@ int ee_separation_push(ee_separation *s, const float *latents, const float *feat
         return -1;
     memcpy(s->ready, ee_graph_output(&s->graph, "sources"),
            (size_t)(s->manifest->max_sources * all) * sizeof(float));
+    /* Overlap-add: the end of the chunk before, faded out by the graph, on this one's faded-in
+     * beginning. The first `skip` samples of the stream are only delay. */
     int skip = s->skip < chunk ? s->skip : chunk;
     for (int slot = 0; slot < s->manifest->max_sources; slot++) {
         float *samples = s->ready + slot * all, *tail = s->tail + slot * overlap, energy = 0.0f;

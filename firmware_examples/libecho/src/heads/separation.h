@@ -1,16 +1,16 @@
-/* Separated voices: chunk by chunk waveforms of up to K slots, joined without clicks. A slot that
- * holds a voice which diarization has found is told so, and keeps it. The same rules as
+/* Separated voices: chunk by chunk waveforms of up to K slots, joined without clicks. A slot gets
+ * the centroid of a voice that diarization has found, and keeps that voice. The same rules as
  * echo_edge/heads/separation.py. */
 #ifndef EE_SEPARATION_H
 #define EE_SEPARATION_H
 
-#include "diarization.h"
+#include "heads/diarization.h"
 
 typedef struct {
     ee_graph graph;
     const ee_manifest *manifest;
-    int held[EE_MOST_SLOTS]; /* the voice in each slot, or EE_NOBODY */
-    float energies[EE_MOST_SLOTS];
+    int voices[EE_MAX_SLOTS]; /* the voice of each slot, or EE_NOBODY */
+    float energies[EE_MAX_SLOTS];
     float *tail;  /* [K, overlap]: the end of the chunk before */
     float *ready; /* [K, chunk + overlap] */
     int skip;     /* samples of the start that are only delay */
@@ -26,7 +26,7 @@ int ee_separation_push(ee_separation *separation, const float *latents, const fl
                        const float *spectrum, float factor, const ee_diarization *diarization,
                        ee_error *error);
 
-/* The samples still held back, as `push` returns them. */
+/* The samples that are left, as `push` returns them. */
 int ee_separation_finish(ee_separation *separation);
 
 void ee_separation_close(ee_separation *separation);

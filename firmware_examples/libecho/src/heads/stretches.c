@@ -1,24 +1,24 @@
-#include "stretches.h"
+#include "heads/stretches.h"
 
 #include <math.h>
 
 /* Steps of so many seconds, whatever number a manifest gives. */
-static int64_t steps_of(double seconds, double step_s)
+static int64_t to_steps(double seconds, double step_s)
 {
     return llrint(fmin(fmax(seconds / step_s, -1e9), 1e9));
 }
 
-ee_turn_rules ee_turn_rules_of(const ee_manifest *manifest)
+ee_turn_rules ee_turn_rules_from_manifest(const ee_manifest *manifest)
 {
     double step_s = (double)manifest->step_samples / manifest->sample_rate;
     return (ee_turn_rules){
         .active = (float)manifest->decoding.active_threshold,
-        .gap_steps = steps_of(manifest->decoding.gap_s, step_s),
-        .shortest_steps = steps_of(manifest->decoding.shortest_turn_s, step_s),
+        .gap_steps = to_steps(manifest->decoding.gap_s, step_s),
+        .shortest_steps = to_steps(manifest->decoding.shortest_turn_s, step_s),
     };
 }
 
-size_t ee_most_stretches(const ee_turn_rules *rules, int window)
+size_t ee_max_stretches(const ee_turn_rules *rules, int window)
 {
     int64_t shortest = rules->shortest_steps > 1 ? rules->shortest_steps : 1;
     int64_t to_next = rules->gap_steps > -1 ? rules->gap_steps + 2 : 1;

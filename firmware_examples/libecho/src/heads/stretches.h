@@ -3,7 +3,7 @@
 #ifndef EE_STRETCHES_H
 #define EE_STRETCHES_H
 
-#include "manifest.h"
+#include "bundle/manifest.h"
 
 /* How activity becomes turns, in steps. */
 typedef struct {
@@ -20,10 +20,10 @@ typedef struct {
     int voice;       /* whose it is */
 } ee_stretch;
 
-ee_turn_rules ee_turn_rules_of(const ee_manifest *manifest);
+ee_turn_rules ee_turn_rules_from_manifest(const ee_manifest *manifest);
 
 /* The most stretches of one local speaker that a window of so many steps can have. */
-size_t ee_most_stretches(const ee_turn_rules *rules, int window);
+size_t ee_max_stretches(const ee_turn_rules *rules, int window);
 
 /* The stretches of all local speakers, who are `active` [window, n_local]; how many. */
 int ee_find_stretches(const ee_turn_rules *rules, const float *active, int window, int n_local,
