@@ -11,7 +11,7 @@ void write_turn_line(FILE *out, const ee_turn *turn);
 /* {"type": "word", "start_s": ..., "end_s": ..., "text": ..., "speaker": ..., "confidence": ...} */
 void write_word_line(FILE *out, const ee_word *word);
 
-/* {"type": "source", "path": ..., "speaker": ...}; speaker 0 is nobody. */
+/* {"type": "source", "path": ..., "speaker": ...}; null for speaker 0. */
 void write_source_line(FILE *out, const char *path, int speaker);
 
 /* {"type": "end", "duration_s": ..., "speakers": [{"id": "speaker_1", "speech_s": ...}]} */

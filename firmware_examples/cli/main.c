@@ -258,7 +258,7 @@ static void print_stats(double load_s, double run_s)
 
 static void close_all(void)
 {
-    if (all.separates) /* after an error nothing is kept */
+    if (all.separates) /* after an error no file stays */
         wav_sources_close(&all.sources, stdout, &all.error);
     ee_stream_close(all.stream);
     ee_session_close(all.session);

@@ -10,8 +10,8 @@ typedef struct {
     volatile sig_atomic_t stop; /* set it, from a signal handler too, to end the audio here */
 } microphone;
 
-/* A capture device as the sound library calls it, for example "default" or "hw:1,0". False if there
- * is none, or if this program was built without the library. */
+/* Opens a capture device by the name that ALSA has for it, such as "default" or "hw:1,0". False
+ * with the error EE_FAILED if there is none, or if this program was built without ALSA. */
 bool microphone_open(microphone *mic, const char *device, ee_error *error);
 
 /* Waits for up to `n` samples; 0 at the end, -1 with an error. */

@@ -19,7 +19,7 @@
  *         options.sink.turn = print_turn;
  *         ee_session *session = ee_session_open(argv[1], argc > 2 ? argv[2] : NULL, 1, &error);
  *         ee_stream *stream = ee_stream_open(session, &options, &error);
- *         while ((n = fread(pcm, sizeof *pcm, 1600, stdin)) > 0)
+ *         while (!error.code && (n = fread(pcm, sizeof *pcm, 1600, stdin)) > 0)
  *             ee_stream_push(stream, pcm, n, &error);
  *         if (!ee_stream_finish(stream, &error))
  *             fprintf(stderr, "%s\n", error.text);

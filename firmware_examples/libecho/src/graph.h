@@ -19,8 +19,8 @@ bool ee_graph_open(ee_graph *graph, const ee_bundle *bundle, ee_graph_name name,
 float *ee_graph_input(const ee_graph *graph, const char *name);
 const float *ee_graph_output(const ee_graph *graph, const char *name);
 
-/* Sets or multiplies all state, for a graph whose state is what it was given last; multiplies an
- * input. */
+/* Sets all state, or multiplies it, for a graph whose state is the end of its last input; or
+ * multiplies an input. */
 void ee_graph_fill_state(ee_graph *graph, float value);
 void ee_graph_scale_input(ee_graph *graph, const char *name, float factor);
 void ee_graph_scale_state(ee_graph *graph, float factor);

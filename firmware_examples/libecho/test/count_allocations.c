@@ -1,5 +1,5 @@
 /* Linked in for a test (-Wl,--wrap=malloc and the like): counts this program's allocations, its
- * libraries' included, the engine's excluded, and says so on stderr at the end. */
+ * libraries' included, the engine's excluded, and prints the count on stderr at the end. */
 #include <stddef.h>
 #include <stdio.h>
 
@@ -30,7 +30,7 @@ void *__wrap_realloc(void *data, size_t size)
     return __real_realloc(data, size);
 }
 
-__attribute__((destructor)) static void say(void)
+__attribute__((destructor)) static void print_count(void)
 {
     fprintf(stderr, "allocations: %ld\n", n_allocations);
 }

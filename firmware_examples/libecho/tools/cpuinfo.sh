@@ -1,5 +1,5 @@
 #!/bin/sh
-# cpuinfo.sh CPU: what /proc/cpuinfo says on a board of four such cores, by qemu's name of them.
+# cpuinfo.sh CPU: /proc/cpuinfo as on a board of four such cores, by qemu's name of them.
 set -eu
 older="fp asimd evtstrm aes pmull sha1 sha2 crc32"
 case $1 in

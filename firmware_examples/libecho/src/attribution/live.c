@@ -47,8 +47,8 @@ static void close_turn(ee_attribution *a, int voice, double received_s)
         a->sink.turn(a->sink.context, &turn);
 }
 
-/* The voice whose open turn, last active before step `before`, is to be closed next: by its last
- * step if `by_last`, then in the order of opening. EE_NOBODY if there is none. */
+/* The voice with the next turn to close, of those last active before step `before`: in the order
+ * of last steps if `by_last`, then of opening. EE_NOBODY if there is none. */
 static int next_to_close(const ee_attribution *a, int64_t before, bool by_last)
 {
     int best = EE_NOBODY;

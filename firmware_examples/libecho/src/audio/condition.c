@@ -53,7 +53,8 @@ void ee_condition_open(ee_condition *c, const ee_manifest *m, ee_memory *memory)
     }
 }
 
-/* Transposed direct form II; settled on the first sample, so that an offset leaves no mark. */
+/* Transposed direct form II. Its state begins as if the first sample had been there for ever, so
+ * that an offset leaves no mark. */
 static void high_pass(ee_condition *c, const float *chunk, int n)
 {
     if (!c->is_started) {

@@ -98,7 +98,7 @@ bool ee_graph_io_holds(const ee_manifest *m, ee_error *error)
         {EE_SPEAKER, true, "latents", 3, {1, window, d}},
         {EE_SPEAKER, true, "weights", 3, {1, m->n_local, window}},
         {EE_SPEAKER, false, "embeddings", 3, {1, m->n_local, e}},
-        /* Words are searched for by sound, if they are: it stays the last one here. */
+        /* The last one here, since only a beam search with a language model needs it. */
         {EE_ASR, false, "phones", 3, {1, steps * m->frames_per_step, phones}},
     };
     size_t n = sizeof all / sizeof *all - (m->language_model[0] ? 0 : 1);

@@ -1,4 +1,5 @@
-/* What the decoders need of the six graphs: the table "The graphs" of docs/reference/bundle.md, as code. */
+/* Inputs and outputs of the six graphs that the decoders use: the table "The graphs" of
+ * docs/reference/bundle.md, as code. */
 #ifndef EE_GRAPH_IO_H
 #define EE_GRAPH_IO_H
 

@@ -1,4 +1,5 @@
-/* What a bundle says about itself: the keys of manifest.json (docs/reference/bundle.md) a device uses. */
+/* The manifest of a bundle: the keys of manifest.json (docs/reference/bundle.md) that a device
+ * uses. */
 #ifndef EE_MANIFEST_H
 #define EE_MANIFEST_H
 
@@ -71,18 +72,19 @@ typedef struct {
     int n_files;
 } ee_manifest;
 
-/* Reads the manifest in `text`. False, code EE_REFUSED, for one that breaks a rule. */
+/* Reads the manifest in `text`. False with code EE_REFUSED for one that breaks a rule. What the
+ * decoders need of its graphs is another question: graph_io.h. */
 bool ee_manifest_read(ee_manifest *manifest, const char *text, size_t n_bytes, ee_memory *memory,
                       ee_error *error);
 
 /* The input or output of that name; NULL if there is none. */
 const ee_tensor *ee_find_tensor(const ee_tensor *tensors, int n_tensors, const char *name);
 
-/* Whether a bundle's file may be called so: A-Z a-z 0-9 . _ -, at most one folder, no "..", no
- * leading dot. */
+/* Whether a file of a bundle may have this name: A-Z a-z 0-9 . _ -, at most one folder, no "..",
+ * no leading dot. */
 bool ee_is_file_name(const char *name);
 
-/* -1, 0 or 1 as version `a`, numbers with dots, is older than `b`, the same or newer. */
+/* -1, 0 or 1 if version `a`, numbers with dots, is older than `b`, equal or newer. */
 int ee_compare_versions(const char *a, const char *b);
 
 #endif

@@ -1,4 +1,4 @@
-/* A verified bundle: nothing of it reaches an engine before every promise of its manifest holds.
+/* A verified bundle: none of it reaches an engine before every rule is checked.
  * Signatures are not looked at: `echo-edge bundle install` did that. */
 #ifndef EE_VERIFY_H
 #define EE_VERIFY_H

@@ -54,7 +54,7 @@ bool ee_beam_open(ee_beam *beam, const ee_language_model *language, ee_beam_opti
     return true;
 }
 
-/* The prefix with one more phone, made if it is not in the tree; EE_NONE if no word goes so. */
+/* The prefix with one more phone, made if it is not in the tree; EE_NONE if no word begins so. */
 static int child_of(ee_beam *beam, int index, int token)
 {
     for (int child = at(beam, index)->child; child != EE_NONE; child = at(beam, child)->sibling)

@@ -1,4 +1,4 @@
-/* Scores of a prefix in the beam search: what the frames say, and what the language model says of
+/* Scores of a prefix in the beam search: those of the frames, and those of the language model for
  * its words. Log-probabilities in nats. */
 #ifndef EE_BEAM_SCORES_H
 #define EE_BEAM_SCORES_H
@@ -20,8 +20,8 @@ double ee_final_score(const ee_beam *beam, const ee_prefix_node *node);
 /* The likeliest word with the pronunciation that the node ends; EE_START if there is none. */
 int ee_likeliest_word(const ee_beam *beam, const ee_prefix_node *node);
 
-/* Fills in what the language model says of `child`, which is to be `node` and one phone more.
- * False if the vocabulary has no word that goes so. */
+/* Fills in the language model's part of `child`, which is to be `node` and one phone more. False
+ * if no word of the vocabulary begins so. */
 bool ee_extend_prefix(const ee_beam *beam, ee_prefix_node *child, const ee_prefix_node *node);
 
 #endif

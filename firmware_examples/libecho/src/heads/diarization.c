@@ -167,7 +167,7 @@ static void add_votes(ee_diarization *d, int64_t end, const ee_stretch *stretch)
         d->last_active[voice] = last;
 }
 
-/* Adds what the window that ends at `end` says of each of its steps. */
+/* Adds the votes of the window that ends at `end`, for each of its steps. */
 static bool vote(ee_diarization *d, int64_t end, ee_error *error)
 {
     /* 1. Segmentation: who of a few local speakers is active, step by step. */
@@ -177,7 +177,7 @@ static bool vote(ee_diarization *d, int64_t end, ee_error *error)
     read_posteriors(d, valid);
     for (int step = 0; step < d->window; step++)
         d->voters[step] += valid[step];
-    /* 2. Stretches of speech, and their embeddings from what nobody else speaks into. */
+    /* 2. Stretches of speech, and their embeddings from their clean speech. */
     int n = find_stretches(d);
     if (!embed(d, n, error))
         return false;

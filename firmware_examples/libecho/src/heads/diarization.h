@@ -22,7 +22,7 @@ typedef struct {
     int width;                         /* latents per step */
     int64_t steps, done, decided;      /* steps pushed, segmented, decided */
     float *latents[2];                 /* [history, width], the newest last: for either graph */
-    float *votes, *voters;             /* [window, voices], [window]: what windows said of a step */
+    float *votes, *voters; /* [window, voices], [window]: sums over windows, and how many */
     float *active, *clean; /* [window, n_local]: probability of speech, of clean speech */
     float *scores;         /* [window, voices] */
     ee_turn_rules rules;

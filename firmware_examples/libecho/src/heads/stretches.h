@@ -1,4 +1,4 @@
-/* Where local speakers of a window speak without a pause. The same rules as `TurnRules` and
+/* Stretches of speech of local speakers in a window. The same rules as `TurnRules` and
  * `find_stretches` of echo_edge/heads/diarization.py. */
 #ifndef EE_STRETCHES_H
 #define EE_STRETCHES_H
@@ -16,10 +16,11 @@ typedef struct {
 typedef struct {
     int local, start, end;
     int first, last; /* from here to here no other stretch of the local speaker is nearer */
-    float speech_s;  /* of these, what nobody else speaks into */
-    int voice;       /* whose it is */
+    float speech_s;  /* clean speech: without that of others */
+    int voice;       /* found by clustering */
 } ee_stretch;
 
+/* The thresholds of the manifest, in steps. */
 ee_turn_rules ee_turn_rules_from_manifest(const ee_manifest *manifest);
 
 /* The most stretches of one local speaker that a window of so many steps can have. */
