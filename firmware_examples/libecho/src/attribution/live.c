@@ -33,7 +33,7 @@ static void close_turn(ee_attribution *a, int voice, double received_s)
 {
     ee_open_turn *open = &a->open[voice];
     open->is_open = false;
-    if (open->last + 1 - open->start < a->rules.shortest_steps)
+    if (open->last + 1 - open->start < a->rules.min_on_steps)
         return;
     /* A turn ends with the audio, though its last step may reach beyond. */
     ee_turn turn = {
@@ -68,7 +68,7 @@ static void add_step(ee_attribution *a, int64_t step, const float *scores, doubl
 {
     /* 1. A score over the threshold opens the voice's turn, or makes it longer. */
     for (int voice = 0; voice < a->n_voices; voice++) {
-        if (!(scores[voice] >= a->rules.active))
+        if (!(scores[voice] >= a->rules.onset))
             continue;
         ee_open_turn *open = &a->open[voice];
         if (!open->is_open)
@@ -77,9 +77,9 @@ static void add_step(ee_attribution *a, int64_t step, const float *scores, doubl
         open->total += scores[voice];
         open->n_steps++;
     }
-    /* 2. A pause longer than `gap_steps` closes it. Shorter pauses are part of the turn. */
+    /* 2. A pause longer than `min_off_steps` closes it. Shorter pauses are part of the turn. */
     int voice;
-    while ((voice = next_to_close(a, step - a->rules.gap_steps, false)) != EE_NOBODY)
+    while ((voice = next_to_close(a, step - a->rules.min_off_steps, false)) != EE_NOBODY)
         close_turn(a, voice, received_s); /* 3. which drops a turn that is too short */
 }
 
@@ -100,7 +100,7 @@ static int voice_of(const ee_attribution *a, const ee_word *word)
         for (int voice = 1; voice < a->n_voices; voice++)
             if (total[voice] > total[best])
                 best = voice;
-        if (a->n_decided > 0 && total[best] >= a->rules.active)
+        if (a->n_decided > 0 && total[best] >= a->rules.onset)
             return best;
     }
     return EE_NOBODY;

@@ -7,9 +7,9 @@
 
 /* How activity becomes turns, in steps. */
 typedef struct {
-    float active;           /* a voice is active where its score is at least this */
-    int64_t gap_steps;      /* pauses up to this long do not end a turn */
-    int64_t shortest_steps; /* shorter turns are dropped */
+    float onset;           /* a voice is active where its score is at least this */
+    int64_t min_off_steps; /* pauses up to this long do not end a turn */
+    int64_t min_on_steps;  /* shorter turns are dropped */
 } ee_turn_rules;
 
 /* Speech of one local speaker without a pause; steps of the window, ends exclusive. */
