@@ -151,3 +151,12 @@ def test_readme_shows_what_make_demo_prints(workplace: Path) -> None:
     printed = done.stdout.splitlines()[: len(lines)]
     alike = difflib.SequenceMatcher(None, " ".join(lines).split(), " ".join(printed).split())
     assert alike.ratio() > 0.8
+
+
+def test_the_c_program_is_that_of_the_header() -> None:
+    """tests/firmware_examples builds and runs the one in the header."""
+    (program,) = (each.code for each in blocks(ROOT / "docs" / "c.md") if each.language == "c")
+    header = ROOT / "firmware_examples" / "libecho" / "include" / "echo_edge.h"
+    comment = re.sub(r"(?m)^ \*(     )?", "", header.read_text(encoding="utf-8"))
+
+    assert program in comment
