@@ -56,7 +56,8 @@ def result(checkout: Path, audio: str, latency_s: str, *, separate: bool) -> dic
             checkout, "run", audio, "--format", "json", "--no-voices",
             "--latency-s", latency_s, *options,
         )  # fmt: skip
-        found = {key: value for key, value in json.loads(text).items() if key not in MEASURED}
+        document = json.loads(text.replace(temporary, ""))
+        found = {key: value for key, value in document.items() if key not in MEASURED}
         return {"result": found, "voices": hashes(folder) if separate else {}}
 
 
