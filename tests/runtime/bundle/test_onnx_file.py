@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def _external(tensor: "TensorProto") -> "TensorProto":
     return tensor
 
 
-def _model() -> "onnx.ModelProto":
+def _model() -> Any:
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "w"], ["y"])],
         "g",
@@ -50,16 +51,16 @@ def _model() -> "onnx.ModelProto":
     return helper.make_model(graph)
 
 
-def _branch(tensor: "TensorProto") -> "onnx.GraphProto":
+def _branch(tensor: "TensorProto") -> Any:
     node = helper.make_node("Constant", [], ["c"], value=tensor)
     return helper.make_graph([node], "branch", [], [])
 
 
-def _attribute(name: str, value: object) -> "onnx.NodeProto":
+def _attribute(name: str, value: object) -> Any:
     return helper.make_node("If", ["b"], ["z"], **{name: value})
 
 
-def _check(model: "onnx.ModelProto | bytes", tmp_path: Path, spec: GraphSpec = SPEC) -> None:
+def _check(model: Any, tmp_path: Path, spec: GraphSpec = SPEC) -> None:
     data = model if isinstance(model, bytes) else model.SerializeToString()
     (tmp_path / "g.onnx").write_bytes(data)
     check_onnx(tmp_path / "g.onnx", "g.onnx", spec)
@@ -91,24 +92,24 @@ def test_a_branch_with_its_own_weight_is_harmless(tmp_path: Path) -> None:
     _check(model, tmp_path)
 
 
-def _function(model: "onnx.ModelProto") -> None:
+def _function(model: Any) -> None:
     node = helper.make_node("Constant", [], ["c"], value=_external(_weight()))
     opset = [helper.make_opsetid("", 18)]
     model.functions.append(helper.make_function("d", "f", [], ["c"], [node], opset))
 
 
-def _sparse(model: "onnx.ModelProto") -> None:
+def _sparse(model: Any) -> None:
     values = _external(helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0]))
     indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [3]))
 
 
-def _training(model: "onnx.ModelProto") -> None:
+def _training(model: Any) -> None:
     info = model.training_info.add()
     info.algorithm.CopyFrom(_branch(_external(_weight())))
 
 
-EXTERNAL: list[tuple[str, Callable[["onnx.ModelProto"], object]]] = [
+EXTERNAL: list[tuple[str, Callable[[Any], object]]] = [
     ("a weight", lambda m: _external(m.graph.initializer[0])),
     ("a constant", lambda m: m.graph.node.append(_attribute("value", _external(_weight())))),
     ("constants", lambda m: m.graph.node.append(_attribute("values", [_external(_weight())]))),
@@ -121,9 +122,7 @@ EXTERNAL: list[tuple[str, Callable[["onnx.ModelProto"], object]]] = [
 
 
 @pytest.mark.parametrize("hide", [hide for _, hide in EXTERNAL], ids=[name for name, _ in EXTERNAL])
-def test_refuses_weights_outside(
-    tmp_path: Path, hide: Callable[["onnx.ModelProto"], object]
-) -> None:
+def test_refuses_weights_outside(tmp_path: Path, hide: Callable[[Any], object]) -> None:
     model = _model()
     hide(model)
 
@@ -133,14 +132,14 @@ def test_refuses_weights_outside(
     assert caught.value.rule == "onnx-external"
 
 
-def _input(name: str, dtype: int, shape: object) -> Callable[["onnx.ModelProto"], None]:
-    def edit(model: "onnx.ModelProto") -> None:
+def _input(name: str, dtype: int, shape: object) -> Callable[[Any], None]:
+    def edit(model: Any) -> None:
         model.graph.input[0].CopyFrom(helper.make_tensor_value_info(name, dtype, shape))
 
     return edit
 
 
-OTHERS: list[tuple[str, Callable[["onnx.ModelProto"], object]]] = [
+OTHERS: list[tuple[str, Callable[[Any], object]]] = [
     ("inputs: found nothing, expected 'x' float32[1, 3]", lambda m: m.graph.input.pop(0)),
     ("inputs: found 'z' float32[1, 3], expected nothing",
      lambda m: m.graph.input.append(helper.make_tensor_value_info("z", 1, [1, 3]))),
@@ -155,9 +154,7 @@ OTHERS: list[tuple[str, Callable[["onnx.ModelProto"], object]]] = [
 
 
 @pytest.mark.parametrize(("message", "edit"), OTHERS, ids=[message for message, _ in OTHERS])
-def test_refuses_other_tensors(
-    tmp_path: Path, message: str, edit: Callable[["onnx.ModelProto"], object]
-) -> None:
+def test_refuses_other_tensors(tmp_path: Path, message: str, edit: Callable[[Any], object]) -> None:
     model = _model()
     edit(model)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from echo_edge import habits
 from echo_edge.board import info as board
 from echo_edge.cli import doctor, main
+
+Diagnose = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,7 @@ def name_of(check: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def diagnose(capsys: pytest.CaptureFixture[str]):
+def diagnose(capsys: pytest.CaptureFixture[str]) -> Diagnose:
     def run(*arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
         code = main(["doctor", "--json", *arguments])
         said = json.loads(capsys.readouterr().out)
@@ -65,7 +68,7 @@ def wrong_expectation(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_a_machine_and_bundle_that_work(null_bundle: Path, diagnose) -> None:
+def test_a_machine_and_bundle_that_work(null_bundle: Path, diagnose: Diagnose) -> None:
     code, checks = diagnose("--bundle", str(null_bundle))
     assert code == 0
     needed = ("python", "numpy", "soundfile", "soxr", "bundle", "self-test")
@@ -82,7 +85,7 @@ def test_lines_for_people(null_bundle: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_an_engine_that_no_bundle_needs_may_be_missing(
-    null_bundle: Path, diagnose, monkeypatch: pytest.MonkeyPatch
+    null_bundle: Path, diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     code, checks = diagnose("--bundle", str(null_bundle))
@@ -92,7 +95,7 @@ def test_an_engine_that_no_bundle_needs_may_be_missing(
 
 
 def test_the_engine_of_the_bundle_must_be_there(
-    null_bundle: Path, diagnose, monkeypatch: pytest.MonkeyPatch
+    null_bundle: Path, diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
         doctor.ENGINES, "null", ("echo_edge.engines.null", "no_such_library", "pip install it")
@@ -104,7 +107,9 @@ def test_the_engine_of_the_bundle_must_be_there(
     assert "no_such_library" in checks["bundle"]["detail"]
 
 
-def test_a_missing_library(null_bundle: Path, diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library(
+    null_bundle: Path, diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "soxr", None)
     code, checks = diagnose("--bundle", str(null_bundle))
     assert code == 1
@@ -112,7 +117,9 @@ def test_a_missing_library(null_bundle: Path, diagnose, monkeypatch: pytest.Monk
     assert "pip install" in checks["soxr"]["detail"]
 
 
-def test_what_reads_media(null_bundle: Path, diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_reads_media(
+    null_bundle: Path, diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "av", SimpleNamespace(__version__="18.1"))
     assert diagnose("--bundle", str(null_bundle))[1]["media"]["detail"] == "PyAV 18.1"
 
@@ -123,7 +130,7 @@ def test_what_reads_media(null_bundle: Path, diagnose, monkeypatch: pytest.Monke
     assert "apt install ffmpeg" in checks["media"]["detail"]
 
 
-def test_no_bundle_at_the_path(tmp_path: Path, diagnose) -> None:
+def test_no_bundle_at_the_path(tmp_path: Path, diagnose: Diagnose) -> None:
     code, checks = diagnose("--bundle", str(tmp_path / "absent"))
     assert code == 1
     assert checks["bundle"]["status"] == "problem"
@@ -135,14 +142,18 @@ def test_no_bundle_at_the_path(tmp_path: Path, diagnose) -> None:
     ("damage", "broken"),
     [(break_graph_promise, "bundle"), (wrong_expectation, "self-test")],
 )
-def test_a_bundle_that_breaks_its_promise(null_bundle: Path, diagnose, damage, broken: str) -> None:
+def test_a_bundle_that_breaks_its_promise(
+    null_bundle: Path, diagnose: Diagnose, damage: Callable[[Path], object], broken: str
+) -> None:
     damage(null_bundle)
     code, checks = diagnose("--bundle", str(null_bundle))
     assert code == 1
     assert [n for n, c in checks.items() if c["needed"] and c["status"] != "ok"] == [broken]
 
 
-def test_no_bundle_anywhere(diagnose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bundle_anywhere(
+    diagnose: Diagnose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("echo_edge.bundle.find.__file__", str(tmp_path / "bundle" / "find.py"))
     monkeypatch.setenv("ECHO_EDGE_ROOT", str(tmp_path))
     monkeypatch.delenv("ECHO_EDGE_BUNDLE", raising=False)
@@ -152,7 +163,7 @@ def test_no_bundle_anywhere(diagnose, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "--bundle DIR" in checks["bundle"]["detail"]
 
 
-def test_every_text_is_one_line(null_bundle: Path, diagnose) -> None:
+def test_every_text_is_one_line(null_bundle: Path, diagnose: Diagnose) -> None:
     shutil.rmtree(null_bundle / "selftest")
     _, checks = diagnose("--bundle", str(null_bundle))
     assert all(len(check["detail"].splitlines()) == 1 for check in checks.values())
@@ -162,7 +173,11 @@ def test_every_text_is_one_line(null_bundle: Path, diagnose) -> None:
     ("now", "status"), [((), "ok"), (("under_voltage",), "problem")], ids=["cool", "starved"]
 )
 def test_throttling_warns_without_forbidding(
-    null_bundle: Path, diagnose, monkeypatch: pytest.MonkeyPatch, now: tuple[str, ...], status: str
+    null_bundle: Path,
+    diagnose: Diagnose,
+    monkeypatch: pytest.MonkeyPatch,
+    now: tuple[str, ...],
+    status: str,
 ) -> None:
     monkeypatch.setattr(board, "throttled", lambda: board.Throttling(now, ("under_voltage",)))
     code, checks = diagnose("--bundle", str(null_bundle))
@@ -174,7 +189,7 @@ def test_throttling_warns_without_forbidding(
 @pytest.mark.parametrize(("available_mib", "status"), [(1, "problem"), (4096, "ok"), (None, "ok")])
 def test_scarce_memory_warns_without_forbidding(
     null_bundle: Path,
-    diagnose,
+    diagnose: Diagnose,
     monkeypatch: pytest.MonkeyPatch,
     available_mib: int | None,
     status: str,
@@ -201,7 +216,7 @@ def test_available_memory(tmp_path: Path, meminfo: str, mib: int | None) -> None
 )
 def test_telemetry_of_the_engine(
     null_bundle: Path,
-    diagnose,
+    diagnose: Diagnose,
     monkeypatch: pytest.MonkeyPatch,
     came_in_time: bool,
     status: str,

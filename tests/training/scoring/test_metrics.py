@@ -17,10 +17,11 @@ from echo_edge_export.model.echo import Echo
 from tests.spectra import above_100_hz
 from tests.training.simulation.test_pipeline import write_split
 from tests.training.test_joint import SMALL
+from training import metrics
 from training.corpora.bigrams import count, estimate, perplexity, read_books, sentences
 from training.corpora.data import load_corpus
 from training.curves import draw, smooth
-from training.scoring import quick as metrics
+from training.scoring import quick
 from training.scoring.diarization import Der, turns_of
 from training.scoring.separation import apart, latent_figures
 from training.scoring.voices import in_one_room, nearest_right, stretches
@@ -239,7 +240,7 @@ def test_longer_chunks_hear_more_of_what_comes() -> None:
     other[16_000:] = np.random.default_rng(0).normal(0, 0.1, 16_000)
 
     def change(chunk_steps: int) -> float:
-        heard = [metrics.streamed_latents(model, each, chunk_steps) for each in (pcm, other)]
+        heard = [quick.streamed_latents(model, each, chunk_steps) for each in (pcm, other)]
         return float((heard[0] - heard[1])[:, :4].abs().max())
 
     assert change(4) == 0.0
