@@ -170,7 +170,7 @@ def _heard(recorder: "subprocess.Popen[str]", n: int) -> list[str]:
 
 
 def _wake(pid: int, *options: object, stdin: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-    command = [sys.executable, WAKE_RECORDER, "--pid", str(pid), *map(str, options)]
+    command = [sys.executable, str(WAKE_RECORDER), "--pid", str(pid), *map(str, options)]
     return subprocess.Popen(
         command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -252,7 +252,7 @@ def test_what_cannot_be_reached_is_said(tmp_path: Path) -> None:
 
 def _next_change(lines: Iterable[bytes]) -> str:
     """The next pause or resume that a recorder reports."""
-    kinds = (json.loads(line)["type"] for line in lines)
+    kinds: Iterable[str] = (json.loads(line)["type"] for line in lines)
     return next(kind for kind in kinds if kind in ("pause", "resume"))
 
 

@@ -49,8 +49,8 @@ def raucb(ca: Path, signed_bundle: Path, tmp_path: Path) -> Path:
 
 
 def _make(ca: Path, bundle: Path, out: Path) -> Path:
-    command = [EXAMPLE / "make_raucb.sh", bundle, "5", ca / "sign.pem", ca / "sign.key", out]
-    subprocess.run(command, check=True, capture_output=True)
+    words = (EXAMPLE / "make_raucb.sh", bundle, 5, ca / "sign.pem", ca / "sign.key", out)
+    subprocess.run([str(word) for word in words], check=True, capture_output=True)
     return out
 
 
@@ -145,7 +145,7 @@ def board(tmp_path: Path, ca: Path, owner: Any) -> Install:
 
     def install(raucb: Path) -> subprocess.CompletedProcess[str]:
         command = ["dbus-run-session", "--", "sh", "-c", SERVE, "sh",
-                   device / "system.conf", raucb]  # fmt: skip
+                   str(device / "system.conf"), str(raucb)]  # fmt: skip
         return subprocess.run(
             command, check=False, capture_output=True, text=True, env=environment, timeout=120
         )
