@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +17,31 @@ Array = NDArray[np.float32]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-_loading: list[Path] = []
-"""Graphs that are being loaded now, perhaps by several threads."""
+_loading: set[object] = set()
+"""One token per graph that is being loaded now, by whatever thread."""
+_loading_lock = Lock()
 
 
 @contextmanager
-def _weights_outside_the_heap(path: Path) -> Iterator[None]:
+def _weights_outside_the_heap() -> Iterator[None]:
     """Let glibc map large blocks while a graph loads, so that copies of the weights which the
     engine frees go back to the system: 12 to 25 MiB less of peak memory. Afterwards large blocks
     come from the heap again: mapping every intermediate anew would double the time of a chunk.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # None: not glibc, nothing to do
-    _loading.append(path)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 64 << 10)
+    token = object()
+    with _loading_lock:
+        _loading.add(token)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 64 << 10)
     try:
         yield
     finally:
-        _loading.remove(path)
-        if mallopt is not None and not _loading:
-            mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-            mallopt(_M_TRIM_THRESHOLD, 32 << 20)
+        with _loading_lock:
+            _loading.remove(token)
+            if mallopt is not None and not _loading:
+                mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+                mallopt(_M_TRIM_THRESHOLD, 32 << 20)
 
 
 class OnnxEngine:
@@ -56,7 +61,7 @@ class OnnxEngine:
         self._path = path
         self._outputs = [tensor.name for tensor in spec.outputs]
         try:
-            with _weights_outside_the_heap(path):
+            with _weights_outside_the_heap():
                 self._session = onnxruntime.InferenceSession(
                     str(path), options, providers=["CPUExecutionProvider"]
                 )
