@@ -21,7 +21,7 @@ from echo_edge_export.model.config import TOKENS, EchoConfig
 from training.corpora.alignment import Alignment
 from training.corpora.data import SAMPLE_RATE, Corpus
 from training.nonspeech import KINDS
-from training.simulation.augment import SPEEDS, active_steps, converter
+from training.simulation.augment import SPEEDS, active_steps, converter, room_bank
 from training.simulation.conversations import Conversations
 from training.simulation.meetings import Meeting
 from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
@@ -296,6 +296,4 @@ def loader(
 
 def default_rooms(cache: Path) -> NDArray[np.float32]:
     """The bank of rooms, made once."""
-    from training.simulation.augment import room_bank
-
     return room_bank(cache / "rooms.npy")
