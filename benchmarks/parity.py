@@ -215,9 +215,9 @@ def over_budget(records: Sequence[Record]) -> list[str]:
                 found = r["agreement"][other["bundle"]["name"]]
                 names = f"{r['bundle']['name']} against {other['bundle']['name']}"
                 misses += [
-                    f"{names}: {key} {found[key]:.2f}, at most {most}"
-                    for key, most in BUDGETS.items()
-                    if found[key] > most
+                    f"{names}: {key} {found[key]:.2f}, at most {budget}"
+                    for key, budget in BUDGETS.items()
+                    if found[key] > budget
                 ]
     return misses
 

@@ -69,7 +69,7 @@ def box(x: float, y: float, width: float, height: float, style: str, fill: str =
 
 # --- demo.svg -----------------------------------------------------------------------------------
 
-LEFT, PLOT, LANE, GAP = 108, 768, 17, 5
+LEFT, PLOT, ROW, GAP = 108, 768, 17, 5
 
 
 def pairs(reference: Sequence[Turn], result: Sequence[Turn]) -> dict[str, str]:
@@ -91,12 +91,12 @@ def band(
     """A headline and one lane per speaker."""
     body = [text(LEFT, top + 12, title, "head")]
     for row, (speaker, color) in enumerate(colors.items()):
-        y = top + 22 + row * (LANE + GAP)
+        y = top + 22 + row * (ROW + GAP)
         body += [
             text(LEFT - 10, y + 13, speaker, "", "end"),
-            box(LEFT, y, PLOT, LANE, "lane"),
+            box(LEFT, y, PLOT, ROW, "lane"),
             *(
-                box(LEFT + start_s * scale, y, (end_s - start_s) * scale, LANE, "", color)
+                box(LEFT + start_s * scale, y, (end_s - start_s) * scale, ROW, "", color)
                 for start_s, end_s, each in turns
                 if each == speaker
             ),
@@ -112,8 +112,8 @@ def demo(reference: Sequence[Turn], result: Sequence[Turn], duration_s: float) -
     paired = pairs(reference, result)
     speakers = sorted({speaker for *_, speaker in result}, key=lambda each: paired.get(each, each))
     lanes = {each: color_of.get(paired.get(each, ""), COLORS[-1]) for each in speakers}
-    below = 20 + 22 + len(names) * (LANE + GAP) + 14
-    bottom = below + 22 + len(lanes) * (LANE + GAP)
+    below = 20 + 22 + len(names) * (ROW + GAP) + 14
+    bottom = below + 22 + len(lanes) * (ROW + GAP)
     axis = []
     for second in range(0, int(duration_s) + 1, 10):
         x = LEFT + second * scale

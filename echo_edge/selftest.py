@@ -106,14 +106,14 @@ class SelfTest:
     @property
     def passed(self) -> bool:
         """Whether every output is as close as promised."""
-        return all(self.sqnr_db[name] >= least for name, least in self.least_db.items())
+        return all(self.sqnr_db[name] >= min_db for name, min_db in self.least_db.items())
 
     def summary(self) -> str:
         """One line: the worst output against its limit."""
         name = min(self.least_db, key=lambda n: self.sqnr_db[n] - self.least_db[n])
         verdict = "passed" if self.passed else "FAILED"
-        found, least = self.sqnr_db[name], self.least_db[name]
-        return f"self-test {verdict}: worst output {name} {found:.1f} dB, at least {least:.1f} dB"
+        found, min_db = self.sqnr_db[name], self.least_db[name]
+        return f"self-test {verdict}: worst output {name} {found:.1f} dB, at least {min_db:.1f} dB"
 
 
 @dataclass(frozen=True)

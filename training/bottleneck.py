@@ -93,12 +93,12 @@ def learn(
     schedule = Schedule(PEAK, len(steps), decay=0.7)
     for step, chosen in enumerate(steps):
         read = pad_sequence([latents[i].float() for i in chosen], batch_first=True)
-        spelled = [torch.tensor(spell(texts[i])) for i in chosen]
+        targets = [torch.tensor(spell(texts[i])) for i in chosen]
         logprobs = head(through(read), torch.zeros(len(read), head.memory, read.shape[-1]))[0]
         loss = ctc_loss(
             logprobs,
-            pad_sequence(spelled, batch_first=True),
-            torch.tensor([len(s) for s in spelled]),
+            pad_sequence(targets, batch_first=True),
+            torch.tensor([len(s) for s in targets]),
         )
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)

@@ -57,12 +57,12 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=150, help="training ones per source")
     args = parser.parse_args()
     corpus, _ = load_splits(args.data, args.cache)
-    told = [u for u in corpus.utterances if u.text]
+    transcribed = [u for u in corpus.utterances if u.text]
     chosen = []
     for source in READERS.values():
-        pool = [u for u in told if u.source == source]
+        pool = [u for u in transcribed if u.source == source]
         chosen += pool[:: max(1, len(pool) // args.utterances)]
-    chosen = chosen or told[:: max(1, len(told) // args.utterances)]
+    chosen = chosen or transcribed[:: max(1, len(transcribed) // args.utterances)]
     if not chosen:
         raise SystemExit(f"priors: {args.data}: found no transcribed utterance to listen to")
     start = load_checkpoint(args.start)
@@ -70,8 +70,8 @@ def main() -> None:
     divide(start.model, priors, args.share)
     dtype = torch.float32 if start.calibration is None else torch.float16
     save_checkpoint(args.out, start.model, start.step, start.calibration, dtype)
-    most = sorted(zip(PHONES, priors.tolist(), strict=True), key=lambda pair: -pair[1])[:5]
-    print("most frequent: " + "  ".join(f"{phone} {share:.3f}" for phone, share in most))
+    frequent = sorted(zip(PHONES, priors.tolist(), strict=True), key=lambda pair: -pair[1])[:5]
+    print("most frequent: " + "  ".join(f"{phone} {share:.3f}" for phone, share in frequent))
 
 
 if __name__ == "__main__":

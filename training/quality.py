@@ -62,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 found += rows(session, name, sets, args.latency_s, args.out)
         with load(args.bundle[0]) as session:
             for kind, scenes in sets.items():
-                told = {
+                results_of = {
                     "one speaker": [one_speaker(scene) for scene in scenes],
                     "true turns, AHC": [true_turns(session, scene) for scene in scenes],
                 }
                 found += [
                     {"set": kind, "way": way, "latency_s": ""} | measure(scenes, results)
-                    for way, results in told.items()
+                    for way, results in results_of.items()
                 ]
     except EchoError as error:
         print(f"quality: {error}", file=sys.stderr)

@@ -64,8 +64,8 @@ def search(
             if case
         ]
         rows.append((sum(der for der, _ in found) / len(found), decoding))
-        told = "  ".join(f"{der:6.2f} {right:3.0f}" for der, right in found)
-        print(f"{told}  {decoding}", flush=True)
+        shown = "  ".join(f"{der:6.2f} {right:3.0f}" for der, right in found)
+        print(f"{shown}  {decoding}", flush=True)
     return min(rows, key=lambda row: row[0])
 
 

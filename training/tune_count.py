@@ -52,7 +52,7 @@ class Counted:
     live: int
     confidence: float
     """In the count at the end."""
-    least_s: float
+    min_speech_s: float
     """Speech of the speaker who says least."""
 
 

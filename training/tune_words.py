@@ -61,11 +61,11 @@ def main() -> None:
         language = session.bundle.language
         if language is None:
             raise SystemExit(f"{args.bundle}: has no language model to tune")
-        told = posteriors(session, corpus)
+        read = posteriors(session, corpus)
     for weight, bonus in itertools.product(WEIGHTS, BONUSES):
         options = BeamOptions(weight, bonus)
-        texts = [words(logprobs, language, options) for _, logprobs in told]
-        rate = 100.0 * jiwer.wer([text for text, _ in told], texts)
+        texts = [words(logprobs, language, options) for _, logprobs in read]
+        rate = 100.0 * jiwer.wer([text for text, _ in read], texts)
         print(f"WER {rate:5.1f}  weight {weight:g}, word bonus {bonus:g}", flush=True)
 
 

@@ -81,7 +81,7 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
         final: list[Reported] = []
         shown: list[Reported] = []
         began = time.monotonic()
-        hearing = Thread(target=_hear, args=(recorder, shown, began))
+        hearing = Thread(target=_listen, args=(recorder, shown, began))
         hearing.start()
         for _ in speak(recorder, audio):
             found = log.read_lines(folder / log.RESULTS)[len(final) :]
@@ -106,7 +106,7 @@ Reported = tuple[float, Line]
 """When, in seconds from the start, and what."""
 
 
-def _hear(recorder: "subprocess.Popen[bytes]", shown: list[Reported], began: float) -> None:
+def _listen(recorder: "subprocess.Popen[bytes]", shown: list[Reported], began: float) -> None:
     """Note every line of the recorder, and when it came."""
     assert recorder.stdout is not None  # noqa: S101 - a pipe was asked for
     with recorder.stdout as messages:

@@ -36,11 +36,11 @@ def compare_tasks(
             was, became = (posteriors.argmax(1) for posteriors in pairs[name])
             found[f"{name}_changed_percent"] = float(100.0 * np.mean(was != became))
     if "speaker" in pairs:
-        found["cosine_least"] = _cosine_least(*pairs["speaker"])
+        found["cosine_least"] = _min_cosine(*pairs["speaker"])
     return found
 
 
-def _cosine_least(reference: Array, measured: Array) -> float | None:
+def _min_cosine(reference: Array, measured: Array) -> float | None:
     lengths = np.linalg.norm(reference, axis=1) * np.linalg.norm(measured, axis=1)
     if not lengths.size or not lengths.all():
         return None

@@ -29,7 +29,7 @@ _GRAPH = 7
 _TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
 _INPUT, _OUTPUT, _INITIALIZER = 11, 12, 5
 _DTYPES = {1: "float32", 7: "int64"}
-_MOST_FIELDS = 2_000_000
+_MAX_FIELDS = 2_000_000
 _DEEPEST = 16
 
 _VARINT, _BYTES = 0, 2
@@ -155,8 +155,8 @@ class _Reader:
         at, data = start, self._data
         while at < end:
             self._n_fields += 1
-            if self._n_fields > _MOST_FIELDS:
-                raise _MalformedError(f"more than {_MOST_FIELDS} fields")
+            if self._n_fields > _MAX_FIELDS:
+                raise _MalformedError(f"more than {_MAX_FIELDS} fields")
             # Nearly always a tag of one byte and a size of one byte.
             if (tag := data[at]) < 128:
                 at += 1

@@ -25,7 +25,7 @@ _SIDES = {"inputs": 0, "outputs": 1}
 _SUBGRAPH_OF_SIGNATURE = 4
 _NAME, _INDEX = 0, 1
 
-_MOST_ITEMS = 100_000
+_MAX_ITEMS = 100_000
 _DTYPES = {0: "float32", 4: "int64"}
 
 
@@ -136,7 +136,7 @@ class _Reader:
             return 0, 0
         start = self.follow(place)
         length = self._unpack(start, "I")
-        if length > _MOST_ITEMS or length * item_size > len(self._data) - start:
+        if length > _MAX_ITEMS or length * item_size > len(self._data) - start:
             raise _MalformedError(f"a vector of {length}")
         return start + 4, length
 

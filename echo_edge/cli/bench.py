@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live-s",
         metavar="S",
-        type=_seconds("--live-s", least=0.0),
+        type=_seconds("--live-s", min_s=0.0),
         default=12.0,
         help="then let chunks arrive at a steady pace for this long (default 12; 0: not)",
     )
@@ -120,11 +120,11 @@ def _chunks_s(text: str) -> tuple[float, ...]:
     return chunks_s
 
 
-def _seconds(option: str, least: float | None = None) -> Callable[[str], float]:
+def _seconds(option: str, min_s: float | None = None) -> Callable[[str], float]:
     def parse(text: str) -> float:
         seconds = _number(text)
-        if not (0 < seconds <= DAY_S or seconds == least):
-            allowed = "more than 0" if least is None else f"{least:g} or more"
+        if not (0 < seconds <= DAY_S or seconds == min_s):
+            allowed = "more than 0" if min_s is None else f"{min_s:g} or more"
             raise UsageError(f"{option}: found {text!r}, expected {allowed} and at most {DAY_S:g}")
         return seconds
 

@@ -46,14 +46,14 @@ class Work:
     def do(self, blocks: Iterator[Array]) -> None:
         """All of it. Raises EchoError, or Stopped, only where no audio was processed."""
         if self.args.separate is None:
-            self._hear(blocks)
+            self._decode(blocks)
         elif self.args.audio == "-" or math.isfinite(self.args.latency_s):
-            self._hear_and_separate(blocks)
+            self._decode_and_separate(blocks)
         else:
-            self._hear_then_separate(blocks)
+            self._decode_then_separate(blocks)
         self._finish_text()
 
-    def _hear(
+    def _decode(
         self, blocks: Iterator[Array], on_sources: Callable[[Array], None] | None = None
     ) -> tuple[Stream, Result]:
         """A finished stream and its whole result, whose text is written but for its end."""
@@ -119,13 +119,13 @@ class Work:
             except OutputError as error:
                 self.problems.append(error)
 
-    def _hear_and_separate(self, blocks: Iterator[Array]) -> None:
+    def _decode_and_separate(self, blocks: Iterator[Array]) -> None:
         """As many voices as the bundle separates at once, while audio comes."""
         max_sources = self.session.bundle.manifest.separation.max_sources
         writer = SourceWriter(self.args.separate, max_sources)
         try:
             with writer:
-                _, whole = self._hear(blocks, writer.write)
+                _, whole = self._decode(blocks, writer.write)
             sources = writer.keep(whole.turns, whole.speakers)
             self._keep(replace(whole, sources=sources))
         except OutputError as error:
@@ -135,11 +135,11 @@ class Work:
         if writer.error is not None:
             self.problems.append(writer.error)
 
-    def _hear_then_separate(self, blocks: Iterator[Array]) -> None:
+    def _decode_then_separate(self, blocks: Iterator[Array]) -> None:
         """A file is read again when all voices are known; the folder is made, or refused, now."""
         with SourceWriter(self.args.separate, 0):
             check_sources(self.args.separate, self.args.max_speakers + 1)
-            stream, whole = self._hear(blocks)
+            stream, whole = self._decode(blocks)
             if self.args.format != "json":  # which names the files
                 self._finish_text()
             if self.stop.number:

@@ -23,8 +23,8 @@ MAX_TAR_BYTES = MAX_BYTES + (2 << 20)
 """Of a whole tar: all files, manifest and signature; headers take what these leave."""
 
 _UNIT = 512
-_MOST_ENTRIES = 4 * MAX_FILES
-_MOST_PAX_BYTES = 64 << 10
+_MAX_ENTRIES = 4 * MAX_FILES
+_MAX_PAX_BYTES = 64 << 10
 _PACK = "get the bundle again, or pack it with tar -C BUNDLE -cf FILE ."
 _KINDS = {
     b"1": "a hard link",
@@ -178,7 +178,7 @@ def _tar(file: BinaryIO, label: str) -> dict[str, tuple[int, int]]:
     places: dict[str, tuple[int, int]] = {}
     listing = _Listing(label)
     at = 0
-    for _ in range(_MOST_ENTRIES):
+    for _ in range(_MAX_ENTRIES):
         file.seek(at)
         header = file.read(_UNIT)
         if header == bytes(_UNIT):
@@ -191,7 +191,7 @@ def _tar(file: BinaryIO, label: str) -> dict[str, tuple[int, int]]:
             raise _refused(label, found, f"at least {at}: the file breaks off", "tar")
         flag = header[156:157]
         if flag in b"xg":
-            _check_pax(file.read(min(size_bytes, _MOST_PAX_BYTES + 1)), label)
+            _check_pax(file.read(min(size_bytes, _MAX_PAX_BYTES + 1)), label)
             continue
         name = _name(header)
         if flag == b"5" and size_bytes == 0:
@@ -205,7 +205,7 @@ def _tar(file: BinaryIO, label: str) -> dict[str, tuple[int, int]]:
         if name in places:
             raise _refused(f"{label}: {name}", "this name twice", "each file once", "name-twice")
         places[name] = (content, size_bytes)
-    raise _refused(label, f"more than {_MOST_ENTRIES} entries", "fewer", "files-count")
+    raise _refused(label, f"more than {_MAX_ENTRIES} entries", "fewer", "files-count")
 
 
 def _check_header(header: bytes, label: str) -> int:
@@ -241,6 +241,6 @@ def _name(header: bytes) -> str:
 
 def _check_pax(records: bytes, label: str) -> None:
     """Times and the like may be said again more exactly; what decides where a file goes may not."""
-    if len(records) > _MOST_PAX_BYTES or any(key in records for key in _PAX_OVERRIDES):
+    if len(records) > _MAX_PAX_BYTES or any(key in records for key in _PAX_OVERRIDES):
         found = "an extended header that changes names or sizes"
         raise _refused(label, found, "short ASCII names", "tar-extended")

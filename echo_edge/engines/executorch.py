@@ -21,7 +21,7 @@ MAGIC = b"ET12"
 SEAL = b"echocrc1"
 """Behind the program, before the CRC-32 of all that is before it, 4 bytes, little endian."""
 _BLOCK_BYTES = 1 << 20
-_MOST_DIMENSIONS = 16
+_MAX_DIMENSIONS = 16
 
 
 class ExecutorchEngine:
@@ -60,8 +60,8 @@ class ExecutorchEngine:
         )
 
     def _shape(self, side: int, index: int) -> tuple[int, ...]:
-        sizes = (ctypes.c_int32 * _MOST_DIMENSIONS)()
-        rank = self._library.ee_shape(self._handle, side, index, sizes, _MOST_DIMENSIONS)
+        sizes = (ctypes.c_int32 * _MAX_DIMENSIONS)()
+        rank = self._library.ee_shape(self._handle, side, index, sizes, _MAX_DIMENSIONS)
         return tuple(sizes[:rank])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -119,9 +119,9 @@ class BeamSearch:
 
     def _extend(self, logprobs: list[float]) -> None:
         """One frame: every prefix stays as it is or gains one of the frame's likely phones."""
-        least = self._options.min_logprob
+        min_logprob = self._options.min_logprob
         tokens = range(SPACE, len(logprobs))
-        likely = [(token, logprobs[token]) for token in tokens if logprobs[token] > least]
+        likely = [(token, logprobs[token]) for token in tokens if logprobs[token] > min_logprob]
         entered = self._enter(likely, logprobs) if likely else []
         self._stay(logprobs)
         for node in entered:
@@ -219,8 +219,8 @@ class BeamSearch:
         """Take the best of the beam and of what was entered into the next frame."""
         nodes = [*reversed(entered), *reversed(self._beam)]
         nodes.sort(key=_score, reverse=True)  # of equals the last that was entered comes first
-        least = nodes[0].score - self._options.margin
-        beam = [node for node in nodes[: self._options.width] if node.score >= least]
+        min_score = nodes[0].score - self._options.margin
+        beam = [node for node in nodes[: self._options.width] if node.score >= min_score]
         for node in entered:
             node.in_beam = True
         for node in nodes[len(beam) :]:
@@ -236,13 +236,13 @@ class BeamSearch:
         if end is None:
             return None
         # 2. No prefix within the margin may have another; those that do fall out of the beam.
-        root, least = best[end], self._beam[0].score - self._options.stability_margin
+        root, min_score = best[end], self._beam[0].score - self._options.stability_margin
         is_old = self._frame - best[0].frame > self._lag
         agreeing = []
         for node in self._beam:
             if descends(node, root):
                 agreeing.append(node)
-            elif node.score >= least and not is_old:
+            elif node.score >= min_score and not is_old:
                 return None
         self._beam = agreeing
         # 3. The space becomes the root: all before it is final.

@@ -24,7 +24,7 @@ SILENT_S = 2.0
 """A device that delivers nothing for this long is gone."""
 RETRY_S = 2.0
 _WINDOW_S = 2.0
-_LEAST_LOSS_S = 0.05
+_MIN_LOSS_S = 0.05
 
 
 class LossMeter:
@@ -51,7 +51,7 @@ class LossMeter:
             return 0.0
         min_s, self._min_s, self._window_start_s = self._min_s, np.inf, now_s
         missing_s = 0.0 if self._usual_s is None else min_s - self._usual_s
-        if missing_s < _LEAST_LOSS_S:
+        if missing_s < _MIN_LOSS_S:
             self._usual_s = min_s
             return 0.0
         self._received_s += missing_s

@@ -74,10 +74,10 @@ def vocabulary(words: Counter[str], size: int) -> Lexicon:
 
 
 def estimate(
-    lexicon: Lexicon, after: dict[str, Counter[str]], least: int
+    lexicon: Lexicon, after: dict[str, Counter[str]], min_count: int
 ) -> dict[str, NDArray[Any]]:
     """The arrays of `LanguageModel` over the words of `lexicon`, with the bigrams that occur at
-    least `least` times."""
+    least `min_count` times."""
     sounds = {word: bytes(PHONES.index(p) for p in said) for word, said in lexicon.items()}
     kept = sorted(sounds, key=lambda word: (sounds[word], word.encode()))
     index = {word: i for i, word in enumerate(kept)}
@@ -93,7 +93,7 @@ def estimate(
     for v, previous in enumerate([*kept, ""]):
         nexts = {index[w]: n for w, n in after[previous].items() if w in index}
         total = sum(nexts.values())
-        often = {w: n for w, n in sorted(nexts.items()) if n >= least}
+        often = {w: n for w, n in sorted(nexts.items()) if n >= min_count}
         left = 1.0 - sum(n - DISCOUNT for n in often.values()) / total if total else 1.0
         backoff[v] = math.log(left)
         columns += list(often)

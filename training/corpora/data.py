@@ -67,13 +67,13 @@ class Corpus:
         end = utterance.offset + utterance.n_samples
         return self.samples[utterance.offset : end].astype(np.float32) / 32768.0
 
-    def by_speaker(self, at_least: int = 1) -> dict[str, list[Utterance]]:
+    def by_speaker(self, min_utterances: int = 1) -> dict[str, list[Utterance]]:
         """Utterances, in order, of every known speaker of `at_least` so many."""
         groups: dict[str, list[Utterance]] = {}
         for utterance in self.utterances:
             if utterance.has_voice_label:
                 groups.setdefault(utterance.speaker, []).append(utterance)
-        return {name: pool for name, pool in groups.items() if len(pool) >= at_least}
+        return {name: pool for name, pool in groups.items() if len(pool) >= min_utterances}
 
 
 def normalize_text(text: str) -> str:

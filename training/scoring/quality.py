@@ -69,21 +69,21 @@ def measure(scenes: Sequence[Scene], results: Sequence[Result]) -> dict[str, flo
     import jiwer
     from meeteval.wer import combine_error_rates, cp_word_error_rate
 
-    der, told = Der(), []
+    der, transcribed = Der(), []
     for scene, result in zip(scenes, results, strict=True):
         der.add(scene.turns, result)
         if scene.said and result.words:
-            told.append((scene, result))
+            transcribed.append((scene, result))
     figures = {name.removeprefix("x."): value for name, value in der.figures("x").items()}
-    if told:
-        truth = [" ".join(text for _, text in scene.said) for scene, _ in told]
-        found = [" ".join(word.text for word in by_start(result)) for _, result in told]
+    if transcribed:
+        truth = [" ".join(text for _, text in scene.said) for scene, _ in transcribed]
+        found = [" ".join(word.text for word in by_start(result)) for _, result in transcribed]
         figures["wer"] = 100.0 * jiwer.wer(truth, found)
         rates = [
             cp_word_error_rate(
                 by_speaker(s.said), words_of(r), reference_sort=False, hypothesis_sort=False
             )
-            for s, r in told
+            for s, r in transcribed
         ]
         figures["cpwer"] = 100.0 * combine_error_rates(*rates).error_rate
     return {name: round(figures[name], 2) for name in COLUMNS if name in figures}
@@ -150,8 +150,8 @@ def rows(
 def per_bundle(session: Session, corpus: Corpus, mixtures: Sequence[Mixture]) -> Row:
     """EER and PIT accuracy in per cent, SI-SDRi in dB: what takes no waiting."""
     with tempfile.TemporaryDirectory() as trials:
-        told = voices(session, corpus, Path(trials)) | separation_figures(session, mixtures)
-    return {column: round(told[name], 2) for column, name in PER_BUNDLE.items()}
+        figures = voices(session, corpus, Path(trials)) | separation_figures(session, mixtures)
+    return {column: round(figures[name], 2) for column, name in PER_BUNDLE.items()}
 
 
 def report(found: Sequence[Row]) -> str:
@@ -177,7 +177,7 @@ def beside_float(found: Sequence[Row]) -> list[list[str]]:
     """One row of cells per bundle: its figures, and how they differ from those of the float32
     bundle of its engine, or else of the first one."""
     figures = {str(row["way"]): row for row in found if "eer" in row}
-    told = {
+    by_setting = {
         (row["way"], row["latency_s"]): row
         for row in found
         if row["set"] == "dialogues" and "der" in row
@@ -194,14 +194,14 @@ def beside_float(found: Sequence[Row]) -> list[list[str]]:
         differences = [
             f"{row[key]:.2f} ({float(row[key]) - float(base[key]):+.2f})" for key in PER_BUNDLE
         ]
-        cells.append([way, *differences, *(_range(told, way, floats[0], c) for c in CHANGES)])
+        cells.append([way, *differences, *(_range(by_setting, way, floats[0], c) for c in CHANGES)])
     return cells
 
 
-def _range(told: dict[tuple[Any, Any], Row], way: str, base: str, key: str) -> str:
+def _range(by_setting: dict[tuple[Any, Any], Row], way: str, base: str, key: str) -> str:
     differences = [
-        float(row[key]) - float(told[base, latency_s][key])
-        for (name, latency_s), row in told.items()
-        if name == way and key in row and key in told[base, latency_s]
+        float(row[key]) - float(by_setting[base, latency_s][key])
+        for (name, latency_s), row in by_setting.items()
+        if name == way and key in row and key in by_setting[base, latency_s]
     ]
     return f"{min(differences):+.1f} to {max(differences):+.1f}" if differences else ""

@@ -62,8 +62,8 @@ def apart(session: Session, mixture: Mixture) -> tuple[Result, Tensor]:
     audible = np.zeros((MAX_SPEAKERS, len(mixture.pcm)), np.float32)
     voices = np.concatenate(list(session.separate(stream, result, [mixture.pcm])), axis=1)
     speech_s = [speaker.speech_s for speaker in result.speakers]
-    most = np.argsort([*(-s for s in speech_s), 0.0], kind="stable")[:MAX_SPEAKERS]
-    audible[: len(most)] = voices[most]
+    order = np.argsort([*(-s for s in speech_s), 0.0], kind="stable")[:MAX_SPEAKERS]
+    audible[: len(order)] = voices[order]
     return result, torch.from_numpy(audible)
 
 

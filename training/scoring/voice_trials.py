@@ -86,8 +86,8 @@ def direction(session: Session, pcm: Pcm) -> Array | None:
     speakers = stream.finish().speakers
     if not speakers:
         return None
-    most = max(speakers, key=lambda speaker: speaker.speech_s)
-    return np.array(stream.voiceprint(most.id).embedding, np.float32)
+    loudest = max(speakers, key=lambda speaker: speaker.speech_s)
+    return np.array(stream.voiceprint(loudest.id).embedding, np.float32)
 
 
 def run_trials(

@@ -60,7 +60,7 @@ def transcription(session: Session, corpus: Corpus, out: Path) -> dict[str, floa
 
 def word_list(lexicon: Lexicon) -> LanguageModel:
     """A language model in which any word of `lexicon` may come next and nothing else is known."""
-    return LanguageModel(**estimate(lexicon, defaultdict(Counter), least=1))
+    return LanguageModel(**estimate(lexicon, defaultdict(Counter), min_count=1))
 
 
 def digits(session: Session, corpus: Corpus, out: Path) -> dict[str, float]:

@@ -59,16 +59,16 @@ def load_timing(path: Path) -> list[list[tuple[float, float, str]]]:
 
 
 def window(meeting: Meeting, seconds: float, rng: np.random.Generator) -> Mixture:
-    """`seconds` of it, of the three who talk most, at a random level; no sources, `[0, N]`."""
+    """`seconds` of it, of the three who talk order, at a random level; no sources, `[0, N]`."""
     n_steps = int(seconds * 16_000) // STEP_SAMPLES
     first = int(rng.integers(meeting.active.shape[1] - n_steps + 1))
     active = meeting.active[:, first : first + n_steps]
-    most = np.argsort(-active.sum(1), kind="stable")[:MAX_SPEAKERS]
-    most = most[active[most].any(1)]
+    order = np.argsort(-active.sum(1), kind="stable")[:MAX_SPEAKERS]
+    order = order[active[order].any(1)]
     slots = np.zeros((MAX_SPEAKERS, n_steps), dtype=bool)
-    slots[: len(most)] = active[most]
+    slots[: len(order)] = active[order]
     pcm = meeting.pcm[first * STEP_SAMPLES : (first + n_steps) * STEP_SAMPLES]
-    speakers = tuple(meeting.speakers[k] for k in most)
+    speakers = tuple(meeting.speakers[k] for k in order)
     nothing = np.zeros((0, len(pcm)), dtype=np.float32)
     pcm = pcm * level_gain(pcm, rng)
-    return Mixture(pcm, nothing, slots, speakers, (meeting.speed,) * len(most))
+    return Mixture(pcm, nothing, slots, speakers, (meeting.speed,) * len(order))

@@ -98,14 +98,17 @@ def schedule(
 
 
 def excerpt(
-    turns: Sequence[tuple[float, float, str]], seconds: float, least: int, rng: np.random.Generator
+    turns: Sequence[tuple[float, float, str]],
+    seconds: float,
+    min_speakers: int,
+    rng: np.random.Generator,
 ) -> list[tuple[int, float, float]]:
-    """Turns (speaker, start_s, duration_s) of `least` speakers or more, who talks most first, in
+    """Turns (speaker, start_s, duration_s) of `min_speakers` or more, who talks most first, in
     `seconds` somewhere in a meeting of turns (start_s, end_s, name)."""
     latest_s = max(0.0, max(end for _, end, _ in turns) - seconds)
-    least = min(least, len({name for _, _, name in turns}))
+    min_speakers = min(min_speakers, len({name for _, _, name in turns}))
     talk: dict[str, float] = {}
-    while len(talk) < least:
+    while len(talk) < min_speakers:
         first = float(rng.uniform(0.0, latest_s))
         heard = [
             (max(start - first, 0.0), min(end - first, seconds), name)

@@ -101,7 +101,7 @@ def test_bigrams_of_every_word_sum_to_one() -> None:
     text = "The cat sat. The cat ran; a dog sat on the cat! The dog and the cat ran."
     _, after = count(sentences(text))
     lexicon = {word: said.split() for word, said in SAID.items()}
-    arrays = estimate(lexicon, after, least=1)
+    arrays = estimate(lexicon, after, min_count=1)
     known = [word.decode() for word in arrays["words"]]
 
     model = LanguageModel(**arrays)
