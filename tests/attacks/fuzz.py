@@ -25,28 +25,15 @@ import numpy as np
 with atheris.instrument_imports(include=["echo_edge"]):
     from echo_edge import audio
     from echo_edge.bench import accuracy
-    from echo_edge.bundle import (
-        keys,
-        manifest,
-        npy,
-        onnx_file,
-    )
-    from echo_edge.bundle import (
-        language_model as language,
-    )
-    from echo_edge.bundle import (
-        signature as signing,
-    )
-    from echo_edge.bundle import (
-        types as manifest_types,
-    )
-    from echo_edge.bundle import (
-        verify as bundle,
-    )
+    from echo_edge.bundle import keys, manifest, npy, onnx_file
+    from echo_edge.bundle import language_model as language
+    from echo_edge.bundle import signature as signing
+    from echo_edge.bundle import types as manifest_types
+    from echo_edge.bundle import verify as bundle
     from echo_edge.deploy import source as bundle_source
     from echo_edge.errors import AudioError, BundleError
 
-PACKAGE = Path(manifest.__file__).parent
+PACKAGE = Path(manifest.__file__).parents[1]
 WORK = Path(tempfile.mkdtemp())
 FILE = WORK / "input"
 MANIFEST = (PACKAGE / "default_bundle" / "manifest.json").read_bytes()

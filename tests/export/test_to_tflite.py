@@ -172,8 +172,8 @@ import hashlib, sys
 import numpy as np
 from pathlib import Path
 from echo_edge.engines.tflite import open_graph
-from echo_edge.graph import GraphStream
-from echo_edge.manifest import GraphSpec, TensorSpec
+from echo_edge.engines.stateful import GraphStream
+from echo_edge.bundle.manifest import GraphSpec, TensorSpec
 
 def answer(path, spec, threads):
     random, hash = np.random.default_rng(3), hashlib.sha256()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import echo_edge
 from echo_edge.bundle.find import find_bundle
 from echo_edge.bundle.verify import open_bundle
 from echo_edge.errors import BundleError
@@ -174,7 +173,7 @@ def test_accepts_a_runtime_new_enough(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, installed: str, minimum: str
 ) -> None:
     _reseal(tiny_bundle, minimum_runtime=minimum)
-    monkeypatch.setattr(echo_edge, "__version__", installed)
+    monkeypatch.setattr("echo_edge.version.__version__", installed)
 
     assert open_bundle(tiny_bundle).manifest.minimum_runtime == minimum
 
@@ -198,7 +197,8 @@ def test_refuses_what_it_may_not_read(tiny_bundle: Path) -> None:
 class TestFindBundle:
     @pytest.fixture(autouse=True)
     def _clean(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setattr("echo_edge.bundle.__file__", str(tmp_path / "package" / "bundle.py"))
+        find = tmp_path / "package" / "bundle" / "find.py"
+        monkeypatch.setattr("echo_edge.bundle.find.__file__", str(find))
         monkeypatch.setenv("ECHO_EDGE_ROOT", str(tmp_path / "root"))
         monkeypatch.setenv("ECHO_EDGE_BUNDLE", "")
 

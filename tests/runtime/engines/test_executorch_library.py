@@ -126,8 +126,10 @@ class TestWhereTheLibraryComesFrom:
 
 @pytest.mark.skipif(not available(), reason="needs torch and executorch's Python bindings")
 def test_with_the_bindings_where_there_is_nothing_else(
-    engine: ExecutorchEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    engine = ExecutorchEngine(FIXTURE, SPEC, threads=1)
+
     def missing() -> None:
         raise EngineError("no library")
 
@@ -148,4 +150,5 @@ def test_with_the_bindings_where_there_is_nothing_else(
     with pytest.raises(EngineError, match=r"bad\.pte: executorch cannot load it"):
         open_graph(bad, SPEC, 1)
     fallback.close()
+    engine.close()
     fallback.close()
