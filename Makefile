@@ -16,7 +16,7 @@ TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 demo: .venv-demo/.stamp
 	@.venv-demo/bin/echo-edge run demo/conversation.flac --latency-s 2
 
-# The tests that the runtime and one engine are enough for: no torch, 0.4 GB in .venv-quick.
+# The tests that the runtime and one engine are enough for: no torch, 0.2 GB in .venv-quick.
 quick: .venv-quick/.stamp
 	.venv-quick/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not board" \
 	  tests/runtime tests/attacks tests/demo tests/docs
@@ -55,12 +55,12 @@ bundle: .venv/.stamp
 .venv-quick/.stamp: pyproject.toml
 	@echo "installing the runtime and the tests' tools into .venv-quick"
 	@$(PYTHON) -m venv .venv-quick
-	@.venv-quick/bin/python $(PIP) -qq -e ".[onnx,test]"
+	@.venv-quick/bin/python $(PIP) -qq -e ".[onnx,sign,test]"
 	@touch $@
 
 .venv/.stamp: pyproject.toml
 	@echo "Once: the runtime, torch, the export toolchain and the tests' tools go into .venv: 3 GB of"
-	@echo "disk, 5 to 15 minutes. All tests then take about 40 minutes on two cores (make quick: a few)."
+	@echo "disk, 5 to 15 minutes. All tests then take about 40 minutes on two cores (make quick: six)."
 	@$(PYTHON) -m venv .venv
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
 	  .venv/bin/python $(PIP) --no-deps --retries 0 --index-url $(TORCH_INDEX) $(TORCH) || \

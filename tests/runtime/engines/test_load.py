@@ -78,8 +78,8 @@ def test_large_blocks_are_mapped_until_the_last_graph_is_loaded(
     said: list[int] = []
     libc: Any = SimpleNamespace(mallopt=lambda _, value: said.append(value))
     monkeypatch.setattr("echo_edge.engines.onnx.ctypes.CDLL", lambda _: libc)
-    first = onnx._weights_outside_the_heap(Path("encoder.onnx"))
-    second = onnx._weights_outside_the_heap(Path("asr.onnx"))
+    first = onnx._weights_outside_the_heap()
+    second = onnx._weights_outside_the_heap()
 
     first.__enter__()
     second.__enter__()
