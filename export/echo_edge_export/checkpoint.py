@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from echo_edge.errors import EchoError
 from echo_edge_export.model.config import EchoConfig
@@ -41,6 +42,11 @@ def save_checkpoint(
     metadata = {"format": FORMAT, "config": json.dumps(model.config.to_dict()), "step": str(step)}
     if calibration is not None:
         metadata["calibration"] = calibration.to_json()
+    write_tensors(path, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file through a temporary name; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata)

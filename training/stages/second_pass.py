@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from echo_edge_export.checkpoint import write_tensors
 from echo_edge_export.model.text_decoder import TextDecoder, TextDecoderConfig, TextDecoderLayer
 from training.objectives.latents import LatentPredictor
 from training.objectives.text import learn_cross_attention
@@ -67,9 +67,7 @@ def save_text(path: Path, learner: TextLearner) -> None:
     }
     tensors["tokens"] = torch.tensor(learner.tokens.kept, dtype=torch.int32)
     metadata = {"format": FORMAT, "config": json.dumps(learner.decoder.config.to_dict())}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
+    write_tensors(path, tensors, metadata)
 
 
 def load_text(path: Path, tokenizer: Path) -> TextLearner:

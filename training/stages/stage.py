@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from echo_edge_export.checkpoint import save_checkpoint
+from echo_edge_export.checkpoint import save_checkpoint, write_tensors
 from echo_edge_export.model.echo import Echo
 from training.objectives.latents import LatentPredictor
 from training.objectives.qat import fake_quantize
@@ -167,6 +166,4 @@ def save_predictor(path: Path, predictor: nn.Module | None) -> None:
         "predictor.weight": predictor.out.weight, "predictor.bias": predictor.out.bias,
         "latent.mean": predictor.mean, "latent.std": predictor.std,
     }  # fmt: skip
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: value.detach().cpu() for name, value in tensors.items()}, partial)
-    partial.replace(path)
+    write_tensors(path, {name: value.detach().cpu() for name, value in tensors.items()}, {})
