@@ -14,10 +14,12 @@ from echo_edge_export.checkpoint import load_checkpoint, save_checkpoint
 from echo_edge_export.model.echo import Echo, Latents
 from training.corpora.alignment import load_alignment
 from training.corpora.data import Corpus, load_splits
-from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
+from training.objectives.heads import features_of, sources_loss, words_loss
 from training.objectives.losses import ArcFace, turns_loss
+from training.objectives.voices import voice_loss
 from training.scoring.quick import quick_figures
-from training.simulation.batches import Batch, Batches, BatchSpec, default_rooms, loader
+from training.simulation.batch import Batch
+from training.simulation.batches import Batches, BatchSpec, default_rooms, loader
 from training.simulation.meetings import load_meetings, load_timing
 from training.stages.loop import Log, Schedule, adamw, choose_device, load_state, run, save_state
 from training.stages.step import Weights

@@ -6,7 +6,7 @@ predicts the teacher's latents of the same speech, clean and as a whole. Words a
 and fade in. `--start` goes on from a checkpoint. Stops and resumes at any step.
 
     python -m training.jepa --data DATA --out runs/jepa --teacher runs/teachers/whisper-base \\
-        --latents runs/cache/latents --voiceprints DATA/campp_centroids.npz
+        --latents runs/cache/latents --voices runs/cache/voices/train
 """
 
 import argparse
@@ -24,7 +24,7 @@ from training.simulation.batches import Batches, BatchSpec
 from training.simulation.windows import Windows
 from training.stages.command import load_inputs, shared_options
 from training.stages.stage import Plan, Stage
-from training.stages.starting import read_start, set_centres, set_statistics
+from training.stages.starting import read_start, set_statistics, start_voices
 from training.stages.step import Learners, Weights
 from training.stages.takeover import Teacher, fit_stem, take_over
 from training.stages.teaching import FadeIn
@@ -87,9 +87,9 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
             set_statistics(model, batches)
             new_encoder(model, read_teacher(args.teacher), batches.windows)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
-    set_centres(arcface, batches)
+    teacher = start_voices(model, arcface, batches, hand_over=not args.start)
     phone_head = PhoneHead(model.config.d_model, len(batches.alignment.phones))
-    return Learners(model, arcface, phone_head, predictor)
+    return Learners(model, arcface, phone_head, predictor, speaker_teacher=teacher)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,12 +99,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     spec = BatchSpec(
         args.read_items, (4.0, 16.0), conversations=0, full_context=args.full_context,
-        windows=args.windows, other_speeds=0.0,
+        windows=args.windows, other_speeds=0.0, crops_s=args.crops,
     )  # fmt: skip
     inputs = load_inputs(args, spec)
     learners = build(args, inputs.batches)
     weights = Weights(
-        latents=1.0, words=WORDS_WEIGHT, phones=0.0, voices=0.0, likeness=VOICES_WEIGHT
+        latents=1.0,
+        words=WORDS_WEIGHT,
+        phones=0.0,
+        voices=0.0,
+        likeness=VOICES_WEIGHT,
+        frames=VOICES_WEIGHT,
     )
     plan = Plan(
         args.out, args.steps, args.peak, weights, args.decay, warmup=100, fast=FAST,

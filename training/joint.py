@@ -2,7 +2,7 @@
 
 Every step: phones frame by frame, CTC and ArcFace on read speech; powerset diarization, ArcFace and
 audible separation on simulated conversations; under a random chunk size. With `--latents`, latent
-prediction of read and of untranscribed speech is the anchor; with `--voiceprints`, the classes of
+prediction of read and of untranscribed speech is the anchor; with `--voices`, the classes of
 ArcFace begin at a pretrained encoder's embeddings, and voices are drawn to these. Stops and resumes
 at any step.
 
@@ -30,13 +30,13 @@ from training.stages.command import load_inputs, shared_options
 from training.stages.loop import join_group
 from training.stages.second_pass import TextLearner, load_text, start_text
 from training.stages.stage import Plan, Stage
-from training.stages.starting import read_start, set_centres, set_statistics, set_voices
+from training.stages.starting import read_start, set_statistics, set_voices, start_voices
 from training.stages.step import Learners, Weights
 from training.stages.teaching import FadeIn
 
 ANCHOR_WEIGHT = 1.33
 """Of latent prediction while all heads learn: beside the words, a fifth of what it is before."""
-LIKENESS_WEIGHT = 1.0
+LIKENESS_WEIGHT, FRAMES_WEIGHT = 1.0, 1.0
 TEXT_WEIGHT = 0.5
 """Of the second pass's tokens, beside an anchor of 3 and words of 1."""
 
@@ -64,7 +64,11 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="the teacher whose text decoder learns to read the encoder (second pass of words)",
     )  # fmt: skip
     parser.add_argument(
-        "--likeness-weight", type=float, default=LIKENESS_WEIGHT, help="of CAM++'s voiceprints"
+        "--likeness-weight", type=float, default=LIKENESS_WEIGHT, help="of CAM++'s embeddings"
+    )
+    parser.add_argument("--frames-weight", type=float, default=FRAMES_WEIGHT, help="of its frames")
+    parser.add_argument(
+        "--hand-over", action="store_true", help="the speaker head begins as the end of CAM++"
     )
     parser.add_argument("--text-weight", type=float, default=TEXT_WEIGHT, help="of its tokens")
     parser.add_argument(
@@ -105,9 +109,8 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         mean, std = (torch.from_numpy(row) for row in (latents.mean, latents.std))
         predictor = LatentPredictor(model.config.d_model, mean, std)
     arcface = ArcFace(model.config.embedding_dim, batches.n_voices)
-    if args.voiceprints:
-        set_centres(arcface, batches)
-    elif args.start and not (args.out / "state.pt").exists():
+    teacher = start_voices(model, arcface, batches, args.hand_over)
+    if teacher is None and args.start and not (args.out / "state.pt").exists():
         set_voices(model, arcface, batches)
     return Learners(
         model,
@@ -116,6 +119,7 @@ def build(args: argparse.Namespace, batches: Batches) -> Learners:
         predictor,
         VectorQuantizer(args.vq, model.config.d_model) if args.vq else None,
         _text_learner(args, batches, predictor, second),
+        teacher,
     )
 
 
@@ -145,7 +149,8 @@ def plan_of(args: argparse.Namespace, rank: int, world: int) -> Plan:
         latents=args.anchor_weight if anchored else 0.0,
         words=args.words_weight,
         phones=args.phone_weight,
-        likeness=args.likeness_weight if args.voiceprints else 0.0,
+        likeness=args.likeness_weight if args.voices else 0.0,
+        frames=args.frames_weight if args.voices else 0.0,
         text=args.text_weight if args.decoder else 0.0,
     )
     always_masked = anchored or args.roughness > 0.5
@@ -169,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = BatchSpec(
         args.read_items, ANCHORED_WORDS_S if anchored else WORDS_S, args.conversations,
         full_context=args.full_context, windows=args.windows if anchored else 0,
+        crops_s=args.crops,
     )  # fmt: skip
     inputs = load_inputs(args, spec, easy_start=args.start is None)
     learners = build(args, inputs.batches)

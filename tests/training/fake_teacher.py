@@ -57,6 +57,36 @@ class FakeStore:
         return utterance_id in self.places
 
 
+class FakeVoices:
+    """Frames `[width]` that are a random direction of their speaker where there is sound; the first
+    `n` speakers of a corpus are known."""
+
+    def __init__(self, corpus: Corpus, width: int, embedding_dim: int, n: int = 99) -> None:
+        rng = np.random.default_rng(1)
+        self.corpus, self.pools = corpus, dict(list(corpus.by_speaker().items())[:n])
+        self.names = tuple(self.pools)
+        self.directions = {
+            name: np.maximum(rng.standard_normal(width), 0.0).astype(np.float32)
+            for name in self.names
+        }
+        weight = rng.standard_normal((embedding_dim, 2 * width)) / np.sqrt(2 * width)
+        self.pooling = weight.astype(np.float32), np.zeros(embedding_dim, np.float32)
+        self.mean = np.mean(list(self.directions.values()), axis=0)
+        self.std = np.ones(width, np.float32)
+        rows = {name: weight[:, :width] @ row for name, row in self.directions.items()}
+        self.centroids = {
+            name: (row / np.linalg.norm(row)).astype(np.float32) for name, row in rows.items()
+        }
+
+    def crop(
+        self, name: str, n_steps: int, rng: np.random.Generator
+    ) -> tuple[Pcm, NDArray[np.float32]]:
+        pcm = self.corpus.pcm(self.pools[name][0])
+        n = min(n_steps, len(pcm) // STEP)
+        start = int(rng.integers(len(pcm) // STEP - n + 1)) * STEP
+        return pcm[start : start + n * STEP], np.tile(self.directions[name], (n, 1))
+
+
 class FakeTeacher:
     """`n` random pre-norm layers of the config's width, with a ReLU as ours."""
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from echo_edge_export.model.echo import Echo
-from tests.training.fake_teacher import FakeStore
+from tests.training.fake_teacher import FakeStore, FakeVoices
 from tests.training.simulation.test_pipeline import aligned, write_split
 from tests.training.test_joint import SMALL
 from training import heads
@@ -19,9 +18,10 @@ from training.corpora.data import load_corpus
 from training.objectives.latents import LatentPredictor
 from training.objectives.losses import ArcFace, PhoneHead, turns_loss
 from training.objectives.vq import VectorQuantizer
-from training.simulation.batches import Batch, Batches, BatchSpec, Teachers, loader
-from training.simulation.voiceprints import Voiceprints
+from training.simulation.batch import Batch
+from training.simulation.batches import Batches, BatchSpec, Teachers, loader
 from training.stages.loop import choose_device
+from training.stages.starting import start_voices
 from training.stages.step import Learners, Progress, Weights, step_losses
 
 INDEXING = ("__getitem__", "__setitem__")
@@ -60,21 +60,23 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> Batches:
     root = tmp_path_factory.mktemp("data")
     write_split(root / "train", [f"s{i}" for i in range(6)], 0)
     corpus = load_corpus([root / "train"], root / "cache")
-    known = {name: np.eye(SMALL.embedding_dim, dtype=np.float32)[0] for name in ("s0", "s1", "s2")}
-    teachers = Teachers(FakeStore(corpus), Voiceprints(SMALL.embedding_dim, known))
-    spec = BatchSpec(2, conversations=2, windows=2, window_s=2.0)
+    voices = FakeVoices(corpus, SMALL.d_model, SMALL.embedding_dim, n=3)
+    teachers = Teachers(FakeStore(corpus), voices)
+    spec = BatchSpec(2, conversations=2, windows=2, window_s=2.0, crops_s=6.0)
     return Batches(corpus, None, spec, 0, aligned(corpus), teachers=teachers)
 
 
 @pytest.fixture
 def learners(batches: Batches) -> Learners:
     model = Echo(SMALL).train()
+    arcface = ArcFace(SMALL.embedding_dim, batches.n_voices)
     return Learners(
         model,
-        ArcFace(SMALL.embedding_dim, batches.n_voices),
+        arcface,
         PhoneHead(SMALL.d_model, len(batches.alignment.phones)),
         LatentPredictor(SMALL.d_model, torch.zeros(8), torch.ones(8)),
         VectorQuantizer(16, SMALL.d_model),
+        speaker_teacher=start_voices(model, arcface, batches, hand_over=True),
     )
 
 
@@ -85,9 +87,9 @@ def tensors_of(learners: Learners, batch: Batch) -> list[Tensor]:
 
 
 def test_the_joint_loss_stays_on_its_device(batches: Batches, learners: Learners) -> None:
-    batch = batches[2000]
+    batch, weights = batches[2000], Weights(latents=1.0, likeness=1.0, frames=1.0)
     with Elsewhere(tensors_of(learners, batch)):
-        losses, _ = step_losses(learners, batch, Weights(latents=1.0, likeness=1.0), Progress(2000))
+        losses, _ = step_losses(learners, batch, weights, Progress(2000))
         torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for p in learners.arcface.parameters())
 

@@ -14,18 +14,15 @@ from echo_edge_export.quantize.calibrate import calibrate
 from echo_edge_export.quantize.recipes import RECIPES
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
 from tests.small_echo import make_noise
-from tests.training.fake_teacher import FakeStore, FakeTeacher
+from tests.training.fake_teacher import FakeStore, FakeTeacher, FakeVoices
 from tests.training.simulation.test_pipeline import aligned, write_split
 from tests.training.test_joint import SMALL
 from training import jepa, joint
 from training.corpora.data import Corpus, load_splits
 from training.scoring import latents
 from training.simulation.batches import Batches, BatchSpec, Teachers
-from training.simulation.voiceprints import Voiceprints, load_voiceprints
 from training.simulation.windows import Windows
 from training.stages import command, stage, takeover
-from training.teachers.campplus import EMBEDDING
-from training.teachers.windows import Piece, WindowFile
 
 Figures = dict[str, float]
 
@@ -36,8 +33,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"s{i}" for i in range(6)]
     write_split(root / "train", names, 0)
     write_split(root / "dev", [f"d{i}" for i in range(4)], 1)
-    prints = np.eye(SMALL.embedding_dim, dtype=np.float32)
-    np.savez(root / "voices.npz", **{name: prints[i] for i, name in enumerate(names[:4])})
     return root
 
 
@@ -58,6 +53,10 @@ def trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(
         command, "_latents", lambda path, split: path and FakeStore(split, SMALL.d_model)
     )
+    monkeypatch.setattr(
+        command, "_voices",
+        lambda path, split: path and FakeVoices(split, SMALL.d_model, SMALL.embedding_dim, n=4),
+    )  # fmt: skip
     monkeypatch.setattr(jepa, "read_teacher", lambda _: FakeTeacher(SMALL, 1))
     monkeypatch.setattr(jepa, "SCORE_WINDOWS", 1)
     monkeypatch.setattr(latents, "WINDOWS", 16)
@@ -79,7 +78,7 @@ def trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(stage, "step_losses", spy)
         fixed = ["--data", data, "--cache", tmp_path / "cache", "--save-every", 2, "--peak", 3e-3]
         fixed += ["--read-items", 1, "--windows", 1, "--latents", "x", "--dev-latents", "x"]
-        fixed += ["--voiceprints", data / "voices.npz"]
+        fixed += ["--voices", "x", "--crops", 6]
         try:
             main([str(word) for word in (*fixed, *options)])
         except KeyboardInterrupt:
@@ -143,6 +142,7 @@ def test_the_joint_training_keeps_the_anchor(trained: Any, tmp_path: Path) -> No
     seen = trained(joint.main, "--out", tmp_path / "second", "--steps", 2, "--start", start)
 
     assert {"latents", "near", "cos", "ctc", "aam", "likeness", "diar", "snr"} <= set(seen[0])
+    assert {"crop_aam", "crop_likeness", "crop_frames"} <= set(seen[0])
     assert all(np.isfinite(value) for row in seen for value in row.values())
 
 
@@ -186,8 +186,7 @@ def test_readings_bring_the_latents_of_what_is_heard(corpus: Corpus) -> None:
 
 def test_speech_at_another_speed_has_no_latents(corpus: Corpus) -> None:
     spec = BatchSpec(6, (4.0, 5.0), conversations=1, other_speeds=1.0)
-    known = Voiceprints(2, {"s0": np.array([1.0, 0.0], np.float32)})
-    teachers = Teachers(FakeStore(corpus), known)
+    teachers = Teachers(FakeStore(corpus), FakeVoices(corpus, 8, 4))
     batch = Batches(corpus, None, spec, 0, aligned(corpus), easy_start=False, teachers=teachers)[1]
 
     assert not batch.latents_valid.any()
@@ -224,32 +223,3 @@ def test_at_times_nobody_speaks(corpus: Corpus) -> None:
     assert found
     assert all((batch.mixture_voices[1] == -1).all() for batch in found)
     assert all(batch.mixture[1].any() for batch in found)
-
-
-def test_voiceprints_of_utterances_come_before_those_of_speakers() -> None:
-    rows = {name: np.array(row, np.float32) for name, row in VOICES.items()}
-    known = Voiceprints(2, {"a": rows["a"], "b": rows["b"]}, {"u1": rows["u1"], "u2": rows["u2"]})
-
-    np.testing.assert_allclose(known.of_speech("a", ["u1", "u2"]), [0.5**0.5] * 2, rtol=1e-6)
-    np.testing.assert_allclose(known.of_speech("b", ["u1", "unknown"]), [0.0, 1.0])
-    assert not known.of_speech("nobody", ["unknown"]).any()
-
-
-VOICES = {"a": (1.0, 0.0), "b": (0.0, 1.0), "u1": (0.6, 0.8), "u2": (0.8, 0.6)}
-
-
-def test_voiceprints_are_read_from_the_cache_or_by_speaker(corpus: Corpus, tmp_path: Path) -> None:
-    shown = corpus.utterances[:2]
-    file = WindowFile(tmp_path / "voices", "voices.f16", (EMBEDDING,), {"name": "pretend"})
-    rows = np.zeros((2, EMBEDDING), np.float16)
-    rows[[0, 1], [0, 1]] = 2.0
-    file.add([(Piece(u.id, 0, u.n_samples, 0),) for u in shown], rows)
-
-    known = load_voiceprints(tmp_path / "voices", corpus)
-
-    assert known.dim == EMBEDDING
-    np.testing.assert_allclose(known.of_speech("s0", [shown[1].id])[:2], [0.0, 1.0])
-    np.testing.assert_allclose(known.of_speaker("s0")[:2], [0.5**0.5] * 2, rtol=1e-3)
-    np.savez(tmp_path / "other.npz", a=np.ones(3), b=np.ones(2))
-    with pytest.raises(ValueError, match=r"found embeddings of \[2, 3\] dimensions"):
-        load_voiceprints(tmp_path / "other.npz", corpus)

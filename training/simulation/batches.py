@@ -1,12 +1,10 @@
 """Step number -> batch, a pure function: training resumes anywhere and replays exactly.
 
-A batch holds read utterances (words, one voice each), conversations (turns, voices, sources) and
-windows of speech without words, these with the latents of a target encoder where there is one.
-The loader builds them ahead in processes of their own.
+The loader builds batches ahead in processes of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from echo_edge_export.model.config import TOKENS, EchoConfig
@@ -22,12 +19,13 @@ from training.corpora.alignment import Alignment
 from training.corpora.data import SAMPLE_RATE, Corpus
 from training.nonspeech import KINDS
 from training.simulation.augment import SPEEDS, active_steps, converter, room_bank
+from training.simulation.batch import Batch
 from training.simulation.conversations import Conversations
 from training.simulation.meetings import Meeting
 from training.simulation.mixtures import MAX_SPEAKERS, STEP_SAMPLES, Mixture
 from training.simulation.nonspeech_scenes import background, scene
 from training.simulation.read_speech import UNCHANGED, Reading, Readings
-from training.simulation.voiceprints import Voiceprints
+from training.simulation.voice_crops import VoiceCrops, VoiceSource
 from training.simulation.windows import LATENT_SAMPLES, LatentSource, Windows
 
 CHARACTER = {" " if token == "<space>" else token: i for i, token in enumerate(TOKENS)}
@@ -54,59 +52,6 @@ def difficulty(step: int) -> float:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Tensors of one training step (U read items of N samples, M conversations of P samples)."""
-
-    pcm: Tensor
-    """`[U, N]` read speech."""
-    targets: Tensor
-    """Characters of all U items, concatenated, int64."""
-    target_lengths: Tensor
-    """`[U]`."""
-    phone_targets: Tensor
-    """Phones of all U items, a space between words, concatenated, int64."""
-    phone_target_lengths: Tensor
-    """`[U]`."""
-    phones: Tensor
-    """`[U, N / 320]` index of the phone at every CTC frame, int64; -100 where unknown."""
-    active: Tensor
-    """`[U, N / 640]` in {0, 1}."""
-    voices: Tensor
-    """`[U]` speaker class, -1 where unknown."""
-    mixture: Tensor
-    """`[M, P]`: real conversations, if any, come last."""
-    sources: Tensor
-    """`[up to M, K, P]`, of those that are simulated."""
-    mixture_active: Tensor
-    """`[M, K, P / 640]` in {0, 1}."""
-    mixture_voices: Tensor
-    """`[M, K]` speaker class, -1 for an unused slot."""
-    latents: Tensor
-    """`[U, N / 320, d]` of the read items, float16; d is 0 without a target encoder."""
-    latents_valid: Tensor
-    """`[U, N / 320]`."""
-    voiceprints: Tensor
-    """`[U, E]` of the read items' clean voices; zero where unknown."""
-    mixture_voiceprints: Tensor
-    """`[M, K, E]`."""
-    windows: Tensor
-    """`[W, L]` speech as heard."""
-    windows_latents: Tensor
-    """`[W, L / 320, d]` of the same speech, clean; float16."""
-    windows_valid: Tensor
-    """`[W, L / 320]`."""
-    texts: tuple[str, ...]
-    """Of the U read items."""
-    chunk_steps: int
-    left_steps: int
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
-        moved: Any = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)
-
-
-@dataclass(frozen=True)
 class BatchSpec:
     """Numbers and lengths of a batch's items."""
 
@@ -119,6 +64,8 @@ class BatchSpec:
     """Share of steps trained with unlimited context instead of chunks."""
     windows: int = 0
     window_s: float = 8.0
+    crops_s: float = 0.0
+    """Seconds of single voices, where a speaker encoder is known."""
     other_speeds: float = 0.5
     """Share of readings that are slower or faster."""
 
@@ -128,7 +75,14 @@ class Teachers:
     """Targets by pretrained models for the corpora, none by default."""
 
     latents: LatentSource | None = None
-    voiceprints: Voiceprints = field(default_factory=lambda: Voiceprints(0))
+    voices: VoiceSource | None = None
+
+    def voiceprint(self, name: str) -> NDArray[np.float32]:
+        """Embedding `[E]` of a speaker, zero where nothing is known."""
+        if self.voices is None:
+            return np.zeros(0, np.float32)
+        nothing = np.zeros(len(self.voices.pooling[1]), np.float32)
+        return self.voices.centroids.get(name, nothing)
 
 
 class Batches(Dataset[Batch]):
@@ -162,6 +116,9 @@ class Batches(Dataset[Batch]):
             corpus, rooms, alignment, self.classes, roughness, latents, spec.other_speeds,
             background=partial(background, KINDS, rooms),
         )  # fmt: skip
+        self.crops = VoiceCrops(
+            self.teachers.voices, spec.crops_s, self.classes, self.readings.colour
+        )
 
     @property
     def n_voices(self) -> int:
@@ -183,6 +140,7 @@ class Batches(Dataset[Batch]):
             **self._read(hard, rng),
             **self._mixtures(rng),
             **self._untranscribed(rng),
+            **self.crops.draw(rng),
             # 4. 1000 steps are 40 s, longer than any item: one chunk, which sees everything.
             chunk_steps=1000 if full else int(rng.choice(CHUNKS)),
             left_steps=1000 if full else LEFT_STEPS,
@@ -216,10 +174,8 @@ class Batches(Dataset[Batch]):
         }
 
     def _voiceprint(self, item: Reading) -> NDArray[np.float32]:
-        known = self.teachers.voiceprints
-        if item.speed != UNCHANGED or not item.utterances:
-            return np.zeros(known.dim, np.float32)
-        return known.of_speech(item.utterances[0].speaker, [u.id for u in item.utterances])
+        known = item.speed == UNCHANGED and item.utterances
+        return self.teachers.voiceprint(item.utterances[0].speaker if known else "")
 
     def _mixtures(self, rng: np.random.Generator) -> dict[str, Any]:
         spec = self.spec
@@ -228,7 +184,7 @@ class Batches(Dataset[Batch]):
         mixtures = [self.conversations.draw(False, rng) for _ in range(n_simulated)] + others
         n_samples = int(spec.conversation_s * SAMPLE_RATE) // STEP_SAMPLES * STEP_SAMPLES
         voices = np.full((len(mixtures), MAX_SPEAKERS), -1)
-        prints = np.zeros((*voices.shape, self.teachers.voiceprints.dim), np.float32)
+        prints = np.zeros((*voices.shape, len(self.teachers.voiceprint(""))), np.float32)
         pcm = np.zeros((len(mixtures), n_samples), np.float32)
         sources = np.zeros((n_simulated, MAX_SPEAKERS, n_samples), np.float32)
         active = np.zeros((*voices.shape, n_samples // STEP_SAMPLES), np.float32)
@@ -240,7 +196,7 @@ class Batches(Dataset[Batch]):
                 # A voice at another speed is another voice, with a class of its own.
                 voices[i, k] = self.classes[name] * len(SPEEDS) + speed
                 if speed == UNCHANGED:
-                    prints[i, k] = self.teachers.voiceprints.of_speaker(name)
+                    prints[i, k] = self.teachers.voiceprint(name)
         return {
             "mixture": torch.from_numpy(pcm),
             "sources": torch.from_numpy(sources),

@@ -158,7 +158,7 @@ class Readings:
             at += len(piece) + int(rng.uniform(0.0, 0.3) * SAMPLE_RATE)
         voice = self.classes.get(pool[0].speaker, -1)
         label = voice * len(SPEEDS) + speed if voice >= 0 else -1
-        text, pcm = " ".join(u.text for u in drawn), self._colour(clean, rough, rng)
+        text, pcm = " ".join(u.text for u in drawn), self.colour(clean, rough, rng)
         return Reading(clean, pcm, text, phones, label, latents, valid, tuple(drawn), speed)
 
     def _write_latents(
@@ -186,7 +186,8 @@ class Readings:
         words = [[PHONE[p] for p in self.alignment.lexicon[word]] for word in text.split()]
         return [phone for word in words for phone in (PHONE["<space>"], *word)][1:]
 
-    def _colour(self, clean: Pcm, rough: float, rng: np.random.Generator) -> Pcm:
+    def colour(self, clean: Pcm, rough: float, rng: np.random.Generator) -> Pcm:
+        """A reading as heard; `rough` is the share of the augmentation."""
         if not clean.any():
             pcm = clean if self.background is None else self.background(len(clean), rng)
             return converter(pcm * np.float32(level_gain(pcm, rng)), rng)

@@ -16,7 +16,7 @@ from training.scoring.quick import quick_figures
 from training.scoring.second_pass import second_pass_figures
 from training.simulation.batches import Batches, BatchSpec, Teachers, default_rooms
 from training.simulation.meetings import load_meetings, load_timing
-from training.simulation.voiceprints import Voiceprints, load_voiceprints
+from training.simulation.voice_crops import VoiceSource
 from training.simulation.windows import LatentSource
 from training.stages.second_pass import TextLearner
 
@@ -40,10 +40,9 @@ def shared_options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--latents", type=Path, help="target encoder's latents of training speech")
     parser.add_argument("--dev-latents", type=Path, help="and of development speech")
+    parser.add_argument("--voices", type=Path, help="a speaker encoder's frames of training speech")
     parser.add_argument(
-        "--voiceprints",
-        type=Path,
-        help="a speaker encoder's embeddings: folder, or .npz by speaker",
+        "--crops", type=float, default=40.0, help="seconds of single voices per step"
     )
     parser.add_argument("--windows", type=int, default=4, help="windows without words per step")
     parser.add_argument(
@@ -85,18 +84,23 @@ def load_inputs(args: argparse.Namespace, spec: BatchSpec, easy_start: bool = Fa
     """Loads the inputs that the shared options name."""
     corpus, dev = load_splits(args.data, args.cache, args.more)
     latents, dev_latents = _latents(args.latents, corpus), _latents(args.dev_latents, dev)
-    voiceprints = Voiceprints(0)
-    if args.voiceprints:
-        voiceprints = load_voiceprints(args.voiceprints, corpus)
     batches = Batches(
         corpus, default_rooms(args.cache), spec, args.seed,
         load_alignment(args.cache / "phones.npz"),
         easy_start=easy_start, roughness=args.roughness,
         meetings=load_meetings(corpus, args.data / "train/rttm"),
         timing=load_timing(args.data / "timing/ami_dev.rttm"),
-        teachers=Teachers(latents, voiceprints),
+        teachers=Teachers(latents, _voices(args.voices, corpus)),
     )  # fmt: skip
     return Inputs(batches, dev, dev_latents)
+
+
+def _voices(folder: Path | None, corpus: Corpus) -> VoiceSource | None:
+    if folder is None:
+        return None
+    from training.teachers.voices import VoiceStore
+
+    return VoiceStore(folder, corpus)
 
 
 def _latents(folder: Path | None, corpus: Corpus) -> LatentSource | None:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from training.simulation.batches import Batch
+from training.simulation.batch import Batch
 
 
 @dataclass(frozen=True)

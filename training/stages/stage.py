@@ -12,7 +12,8 @@ from echo_edge_export.checkpoint import save_checkpoint, write_tensors
 from echo_edge_export.model.echo import Echo
 from training.objectives.latents import LatentPredictor
 from training.objectives.qat import fake_quantize
-from training.simulation.batches import Batch, Batches, loader
+from training.simulation.batch import Batch
+from training.simulation.batches import Batches, loader
 from training.stages.loop import (
     Average,
     Log,

@@ -18,6 +18,7 @@ from training.corpora.data import SAMPLE_RATE
 from training.objectives.heads import features_of
 from training.objectives.latents import LatentPredictor
 from training.objectives.losses import ArcFace
+from training.objectives.voices import SpeakerTeacher
 from training.scoring.quick import encode
 from training.simulation.augment import SPEEDS, change_speed
 from training.simulation.batches import Batches
@@ -91,7 +92,7 @@ def set_statistics(model: Echo, batches: Batches, n_batches: int = 40) -> None:
 def set_centres(arcface: ArcFace, batches: Batches) -> None:
     """Every class of ArcFace whose voice has a voiceprint starts there, at each speed with a little
     noise, so that the head's embeddings and the pretrained encoder's share one space."""
-    known = batches.teachers.voiceprints.speakers
+    known = batches.teachers.voices.centroids if batches.teachers.voices else {}
     generator = torch.Generator().manual_seed(0)
     for name, index in batches.classes.items():
         if name not in known:
@@ -119,3 +120,18 @@ def set_voices(model: Echo, arcface: ArcFace, batches: Batches, seconds: float =
                 0, 0
             ]
     model.train()
+
+
+def start_voices(
+    model: Echo, arcface: ArcFace, batches: Batches, hand_over: bool
+) -> SpeakerTeacher | None:
+    """The speaker encoder that the batches know, if any: classes begin at its centroids and, with
+    `hand_over`, the speaker head as its end."""
+    source = batches.teachers.voices
+    if source is None:
+        return None
+    teacher = SpeakerTeacher(source.pooling, source.mean, source.std)
+    set_centres(arcface, batches)
+    if hand_over:
+        teacher.hand_over(model.speaker)
+    return teacher

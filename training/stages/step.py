@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from echo_edge_export.model.echo import Echo, Latents
-from training.objectives.heads import features_of, sources_loss, voice_loss, words_loss
+from training.objectives.heads import features_of, sources_loss, words_loss
 from training.objectives.latents import LatentPredictor, hide
 from training.objectives.losses import ArcFace, PhoneHead, turns_loss
 from training.objectives.text import text_loss
+from training.objectives.voices import SpeakerTeacher, crops_loss, voice_loss
 from training.objectives.vq import VectorQuantizer
-from training.simulation.batches import Batch
+from training.simulation.batch import Batch
 from training.stages.second_pass import TextLearner
 from training.stages.teaching import fade
 
@@ -34,6 +35,8 @@ class Weights:
     """ArcFace is small beside the others: it starts at 8 nats and would steer the encoder alone."""
     likeness: float = 0.0
     """Cosine to a pretrained speaker encoder's embedding."""
+    frames: float = 0.0
+    """Of that encoder, before it pools them."""
     turns: float = 1.0
     sources: float = 0.5
     text: float = 0.0
@@ -42,7 +45,7 @@ class Weights:
 
 @dataclass
 class Learners:
-    """All modules that learn in a step; only the model is kept after training."""
+    """All modules of a step; only the model is kept after training."""
 
     model: Echo
     arcface: ArcFace
@@ -50,6 +53,8 @@ class Learners:
     predictor: LatentPredictor | None = None
     quantizer: VectorQuantizer | None = None
     text: TextLearner | None = None
+    speaker_teacher: SpeakerTeacher | None = None
+    """It does not learn."""
 
     def parts(self) -> dict[str, nn.Module]:
         """The modules that are there, by name."""
@@ -89,11 +94,10 @@ def step_losses(
         encoder = learners.model.encoder
         layers = encoder.layers(features, batch.chunk_steps, batch.left_steps)
         mixed = fade(encoder, layers, progress.teaching)
-    margin_loss, likeness = voice_loss(
-        learners.model, learners.arcface, batch, read, mixed, progress.margin, generator
+    losses["voices"], parts = _voices_losses(
+        learners, batch, (read, mixed), weights, progress, generator
     )
-    losses["voices"] = weights.voices * margin_loss + weights.likeness * likeness
-    figures |= {"aam": margin_loss.item(), "likeness": likeness.item()}
+    figures |= parts
     if mixed is not None:
         more, parts = _conversation_losses(learners.model, batch, mixed, weights, generator)
         losses, figures = losses | more, figures | parts
@@ -146,6 +150,34 @@ def _text_loss(
     with torch.autocast(read.final.device.type, torch.bfloat16, enabled=learner.bf16):
         loss = text_loss(learner.decoder, learner.tokens, read.final, valid, batch.texts)
     return weight * loss, loss.item()
+
+
+def _voices_losses(
+    learners: Learners,
+    batch: Batch,
+    latents: tuple[Latents, Latents | None],
+    weights: Weights,
+    progress: Progress,
+    generator: torch.Generator,
+) -> tuple[Tensor, Figures]:
+    """Voices of read speech and of conversations, and of crops where there is a teacher."""
+    model, arcface, teacher = learners.model, learners.arcface, learners.speaker_teacher
+    margin, likeness = voice_loss(
+        model, arcface, batch, *latents, progress.margin, generator, taught=teacher is not None
+    )
+    loss = weights.voices * margin + weights.likeness * likeness
+    figures = {"aam": margin.item(), "likeness": likeness.item()}
+    if teacher is None or not len(batch.crops):
+        return loss, figures
+    features = features_of(model, batch.crops)
+    layers = model.encoder.layers(features, batch.chunk_steps, batch.left_steps)
+    speaker = fade(model.encoder, layers, progress.teaching).speaker
+    margin, likeness, frames = crops_loss(
+        model.speaker, teacher, arcface, speaker, batch, progress.margin
+    )
+    loss = loss + weights.voices * margin + weights.likeness * likeness + weights.frames * frames
+    crops = {"crop_aam": margin, "crop_likeness": likeness, "crop_frames": frames}
+    return loss, figures | {name: value.item() for name, value in crops.items()}
 
 
 def _window_loss(

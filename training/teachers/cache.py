@@ -3,9 +3,9 @@
     python -m training.teachers.cache --data DATA --cache runs/cache --teachers runs/teachers
 
 `CACHE/latents/SPLIT` gets Whisper's latents (`latents.LatentStore`), `CACHE/voices/SPLIT` CAM++'s
-embeddings (`voices.VoiceStore`), `CACHE/turns/SPLIT` the segmentation's posteriors of recordings
-nobody labelled (`turns.TurnStore`). A run that was stopped goes on where it was; a corpus that got
-more utterances gets only theirs; a folder is whole at any moment.
+frames of some speech of every voice (`voices.VoiceStore`), `CACHE/turns/SPLIT` the segmentation's
+posteriors of recordings nobody labelled (`turns.TurnStore`). A run that was stopped goes on where
+it was; a corpus that got more utterances gets only theirs; a folder is whole at any moment.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from training.corpora.data import SAMPLE_RATE, Corpus, Pcm, load_splits
 from training.teachers import latents, segmentation, voices
-from training.teachers.campplus import EMBEDDING, CamPlusPlus
+from training.teachers.campplus import CHANNELS, CamPlusPlus
 from training.teachers.fetch import describe
 from training.teachers.whisper import Whisper
 from training.teachers.windows import Window, WindowFile, length, speech
@@ -55,10 +55,21 @@ def cache_latents(corpus: Corpus, folder: Path, teachers: Path, bf16: bool) -> N
 
 
 def cache_voices(corpus: Corpus, folder: Path, teachers: Path) -> None:
-    """CAM++'s embedding of every utterance of one voice."""
-    file = WindowFile(folder, "voices.f16", (EMBEDDING,), describe(teachers, "campplus"))
+    """CAM++'s frames of some speech of every voice, and the layer that makes embeddings of them."""
+    shape = (voices.STEPS, CHANNELS)
+    file = WindowFile(folder, "voices.f16", shape, describe(teachers, "campplus"))
     model = CamPlusPlus(teachers / "campplus")
-    add(corpus, file, voices.plan(corpus, file.ids()), model.embed, 64)
+
+    def frames(heard: Sequence[Pcm]) -> NDArray[np.float32]:
+        rows = np.zeros((len(heard), *shape), np.float32)
+        for row, pcm in zip(rows, heard, strict=True):
+            said = model.frames(pcm)
+            row[: len(said)] = said
+        return rows
+
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "pooling.npz", weight=model.weight.numpy(), bias=model.bias.numpy())
+    add(corpus, file, voices.plan(corpus, file.ids()), frames, 16)
 
 
 def cache_turns(corpus: Corpus, folder: Path, teachers: Path) -> None:

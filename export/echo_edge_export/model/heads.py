@@ -79,10 +79,14 @@ class SpeakerHead(nn.Module):
         self.batch_norm = nn.BatchNorm1d(2 * d, momentum=0.02)
         self.out = nn.Linear(2 * d, config.embedding_dim)
 
+    def frames(self, latents: Tensor) -> Tensor:
+        """Latents `[B, W, d]` to what is pooled of each step, `[B, W, d]`, none below 0."""
+        return F.relu(self.frame(self.norm(latents)))
+
     def pool(self, latents: Tensor, weights: Tensor) -> Tensor:
         """Latents `[B, W, d]`, weights `[B, K, W]` in [0, 1] (how much each step belongs to each of
         K speakers) to weighted attentive means and deviations `[B, K, 2 d]`."""
-        frames = F.relu(self.frame(self.norm(latents)))
+        frames = self.frames(latents)
         scores = self.score(torch.tanh(self.attention(frames))).transpose(1, 2)
         raised = (scores - scores.amax(dim=2, keepdim=True)).exp() * weights + 1e-6
         alpha = raised / raised.sum(dim=2, keepdim=True)
@@ -95,13 +99,16 @@ class SpeakerHead(nn.Module):
         embedding = self.out(normalized)
         return embedding / (embedding.square().sum(-1, keepdim=True) + 1e-8).sqrt()
 
-    def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
-        """Latents `[B, W, d]`, weights `[B, K, W]` to embeddings `[B, K, embedding_dim]`."""
+    def normalize(self, statistics: Tensor) -> Tensor:
+        """Statistics `[..., 2 d]` by the running mean and variance of training."""
         norm = self.batch_norm
         assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        statistics = self.pool(latents, weights)
-        return self.embed((statistics - norm.running_mean) * scale + norm.bias)
+        return (statistics - norm.running_mean) * scale + norm.bias
+
+    def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
+        """Latents `[B, W, d]`, weights `[B, K, W]` to embeddings `[B, K, embedding_dim]`."""
+        return self.embed(self.normalize(self.pool(latents, weights)))
 
 
 class AsrHead(nn.Module):

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from training.corpora.data import Corpus, Utterance
-from training.teachers import cache
-from training.teachers.campplus import EMBEDDING
+from training.teachers import cache, voices
+from training.teachers.campplus import CHANNELS, EMBEDDING
 from training.teachers.latents import FRAMES, WIDTH, LatentStore, plan
 from training.teachers.voices import VoiceStore
 from training.teachers.windows import WindowFile
@@ -53,18 +54,25 @@ def test_voices_are_read_back(
     class Model:
         def __init__(self, folder: Path) -> None:
             assert folder == tmp_path / "teachers/campplus"
+            self.weight = torch.eye(EMBEDDING, 2 * CHANNELS)
+            self.bias = torch.zeros(EMBEDDING)
 
-        def embed(self, speech: list[np.ndarray]) -> np.ndarray:
-            return np.eye(EMBEDDING, dtype=np.float32)[: len(speech)]
+        def frames(self, pcm: np.ndarray) -> np.ndarray:
+            first = pcm[: len(pcm) // 640 * 640 : 640]
+            return np.repeat(first[:, None] * 32768, CHANNELS, 1)
 
     monkeypatch.setattr(cache, "CamPlusPlus", Model)
     monkeypatch.setattr(cache, "describe", lambda out, name: {"teacher": name, "out": str(out)})
+    monkeypatch.setattr(voices, "SHORTEST", 640)
 
+    cache.cache_voices(corpus, tmp_path / "voices", tmp_path / "teachers")
     cache.cache_voices(corpus, tmp_path / "voices", tmp_path / "teachers")
 
     store = VoiceStore(tmp_path / "voices", corpus)
     assert store.teacher == {"teacher": "campplus", "out": str(tmp_path / "teachers")}
-    assert {name: int(row.argmax()) for name, row in store.embeddings.items()} == {
-        f"u{i}": i for i in range(6)
-    }
-    np.testing.assert_allclose(store.centroids["s0"][[0, 2, 4]], 3**-0.5, atol=1e-3)
+    assert store.names == tuple(sorted(corpus.by_speaker()))
+    for name in store.names:
+        pcm, frames = store.crop(name, 1, np.random.default_rng(0))
+        assert frames.shape == (1, CHANNELS)
+        assert frames[0, 0] == pcm[0] * 32768
+    assert store.centroids[name].shape == (EMBEDDING,)
