@@ -33,6 +33,8 @@ class Chunk:
     """So many steps are of the audio, 0 to C; those after them pad its end."""
     end_s: float
     """Length of the audio so far, which may go on beyond this chunk; padding does not count."""
+    latents: Array
+    """`[1, C, d]`: the encoder's last layer, for the second pass of words."""
 
 
 class Frontend:
@@ -97,6 +99,7 @@ class Encoder:
             latents["latents_separation"],
             math.ceil(len(pcm) / self._step_samples),
             end_s,
+            latents["latents"],
         )
 
 

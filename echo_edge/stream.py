@@ -15,9 +15,9 @@ from echo_edge.engines import Engine
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import UsageError
 from echo_edge.frontend import Encoder, checked
-from echo_edge.heads.asr import open_asr
 from echo_edge.heads.clustering import LinkRules
 from echo_edge.heads.diarization import DiarizationDecoder, TurnRules
+from echo_edge.heads.second_pass import open_words
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.result import END, Result, Tentative
 from echo_edge.voices import Voiceprint, Voices
@@ -80,8 +80,9 @@ class Stream:
             return GraphStream(engines[name], manifest.graphs[name])
 
         self._encoder = Encoder(graph, manifest)
-        self._asr = open_asr(bundle, graph, options.language_model)
         self._diarization = _open_diarization(bundle, graph, options)
+        speech = lambda: self._diarization.speech  # noqa: E731
+        self._asr = open_words(bundle, graph, options.language_model, speech)
         self._separation = _open_separation(bundle, graph)
         self._attribution = _open_attribution(
             bundle, self._diarization, self._separation, options, voices
@@ -145,8 +146,8 @@ class Stream:
     def _run(self, pcm: Array) -> None:
         """One chunk, or less at the end of the audio, through all graphs."""
         chunk = self._encoder.push(pcm, self._duration_s)
-        words = self._asr.push(chunk)
-        self._attribution.add(self._diarization.push(chunk), words)
+        decided = self._diarization.push(chunk)
+        self._attribution.add(decided, self._asr.push(chunk))
         if self._on_sources is not None:
             diarization = self._diarization
             self._emit(

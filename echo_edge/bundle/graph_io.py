@@ -1,8 +1,8 @@
-"""The tensors of the six graphs that decoders need: "The graphs" of docs/reference/bundle.md."""
+"""The tensors of the graphs that decoders need: "The graphs" of docs/reference/bundle.md."""
 
 from collections.abc import Mapping
 
-from echo_edge.bundle.manifest import GraphSpec, Manifest, TensorSpec
+from echo_edge.bundle.manifest import SECOND_PASS_GRAPHS, GraphSpec, Manifest, TensorSpec
 from echo_edge.errors import BundleError
 
 HEADS = ("diarization", "speaker", "asr", "separation")
@@ -53,6 +53,40 @@ def check_contract(manifest: Manifest) -> None:
             there = {tensor.name: tensor for tensor in tensors}
             for key, shape in wanted.items():
                 _check(f"{name}.{side}", key, there.get(key), shape, sizes)
+        _check_state(name, graph)
+    if manifest.asr.second_pass is not None:
+        _check_second_pass(manifest, sizes)
+
+
+def _check_second_pass(manifest: Manifest, sizes: dict[str, int]) -> None:
+    """The memory that one graph makes is the one that the other reads, layer by layer."""
+    maker, reader = (manifest.graphs[name] for name in SECOND_PASS_GRAPHS)
+    steps = manifest.streaming.chunk_steps
+    fed = {tensor.name: tensor for tensor in maker.inputs}
+    _check("asr_memory.inputs", "latents", fed.get("latents"), (1, steps, "d"), sizes)
+    _check("asr_memory.inputs", "steps", fed.get("steps"), (1, steps), sizes)
+    there = {tensor.name: tensor for tensor in reader.inputs}
+    fixed: Tensors = {"token": (1, 1), "place": (1, 1), "memory_valid": (1, "memory")}
+    for name, shape in fixed.items():
+        _check("asr_decoder.inputs", name, there.get(name), shape, sizes)
+    for tensor in maker.outputs:
+        heads, width = (tensor.shape[1], tensor.shape[3]) if len(tensor.shape) == 4 else (0, 0)
+        if tensor.shape != (1, heads, steps, width):
+            _refuse("asr_memory.outputs", tensor, f"{tensor.name} float32[1, H, {steps}, D]")
+        known = there.get(tensor.name)
+        _check("asr_decoder.inputs", tensor.name, known, (1, heads, "memory", width), sizes)
+    valid = there.get("valid")
+    if "valid" not in reader.state or valid is None or len(valid.shape) != 2:
+        _refuse("asr_decoder.inputs", valid, "valid float32[1, T], which is state")
+    said = {tensor.name: tensor for tensor in reader.outputs}
+    _check("asr_decoder.outputs", "logprobs", said.get("logprobs"), (1, "subwords"), sizes)
+    known_names = {"token", "place", "memory_valid", *(t.name for t in maker.outputs)}
+    for name, graph, named in (
+        ("asr_memory", maker, {"latents", "steps"}), ("asr_decoder", reader, known_names),
+    ):  # fmt: skip
+        for tensor in graph.inputs:
+            if tensor.name not in named | set(graph.state):
+                _refuse(f"{name}.inputs", tensor, f"one of {', '.join(sorted(named))}, or state")
         _check_state(name, graph)
 
 

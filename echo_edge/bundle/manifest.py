@@ -33,6 +33,8 @@ MAX_BYTES = 1 << 31
 """Of all listed files together."""
 ENGINE_NAMES = ("onnx", "tflite", "executorch", "null")
 GRAPH_NAMES = ("frontend", "encoder", "diarization", "speaker", "asr", "separation")
+SECOND_PASS_GRAPHS = ("asr_memory", "asr_decoder")
+"""Besides, where the manifest names a second pass of words."""
 UNLISTED_FILES = ("manifest.json", "SIGNATURE")
 """The only files of a bundle that its manifest does not list."""
 
@@ -75,6 +77,17 @@ class DiarizationSpec:
 
 
 @dataclass(frozen=True)
+class SecondPassSpec:
+    """How the text decoder of the second pass is asked, and what its tokens mean."""
+
+    subwords: FileName
+    prompt: tuple[Index, ...]
+    """Tokens that every text begins with."""
+    end: Index
+    """Token after the last one of a text."""
+
+
+@dataclass(frozen=True)
 class AsrSpec:
     """How transcribed characters are numbered and timed."""
 
@@ -83,6 +96,7 @@ class AsrSpec:
     frames_per_step: Annotated[int, between(1, 64)]
     language_model: OptionalFileName
     """Empty for none."""
+    second_pass: SecondPassSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -223,13 +237,17 @@ def _check_files(manifest: Manifest) -> None:
         if name in manifest.files:
             found = "a file that cannot list itself"
             raise refusal(f"{_FILE}files.{name}", found, "it to be left out", "unlisted")
-    for name in sorted(manifest.graphs.keys() ^ set(GRAPH_NAMES)):
+    second = manifest.asr.second_pass
+    names = GRAPH_NAMES if second is None else (*GRAPH_NAMES, *SECOND_PASS_GRAPHS)
+    for name in sorted(manifest.graphs.keys() ^ set(names)):
         found = "an unknown graph" if name in manifest.graphs else "nothing"
-        expected = f"exactly {', '.join(GRAPH_NAMES)}"
+        expected = f"exactly {', '.join(names)}"
         raise refusal(dotted(f"{_FILE}graphs", name), found, expected, "graphs")
     users = {f"graphs.{name}.file": graph.file for name, graph in manifest.graphs.items()}
     if manifest.asr.language_model:
         users["asr.language_model"] = manifest.asr.language_model
+    if second is not None:
+        users["asr.second_pass.subwords"] = second.subwords
     for key, file in {"asr.tokens": manifest.asr.tokens, **users}.items():
         if file not in manifest.files:
             raise refusal(f"{_FILE}{key}", file, "a file listed in files", "unlisted-use")

@@ -19,7 +19,7 @@ from echo_edge.bundle.language_model import LanguageModel, load_language_model
 from echo_edge.bundle.manifest import MAX_MANIFEST_BYTES, UNLISTED_FILES, FileSpec, Manifest, parse
 from echo_edge.bundle.onnx_file import check_onnx
 from echo_edge.bundle.tflite_file import check_tflite
-from echo_edge.bundle.tokens import MAX_TOKENS_BYTES, read_tokens
+from echo_edge.bundle.tokens import MAX_TOKENS_BYTES, read_subwords, read_tokens
 from echo_edge.errors import BundleError
 
 if TYPE_CHECKING:  # needed for signatures only, and slow to import
@@ -46,6 +46,8 @@ class Bundle:
     language: LanguageModel | None
     signer: str | None = None
     """File name of the trusted key that signed it, if that was asked for."""
+    subwords: tuple[str, ...] = ()
+    """The text of each output of the second pass of words, a space where a word begins."""
 
     def graph_path(self, name: str) -> Path:
         """Path of the graph of that name; KeyError if the manifest has no such name."""
@@ -83,6 +85,10 @@ def open_bundle(path: str | PathLike[str], trusted: "TrustedKeys | None" = None)
         if check_graph := _FORMATS.get(manifest.engine.name):
             for graph in manifest.graphs.values():
                 check_graph(folder / graph.file, graph.file, graph)
+        subwords: tuple[str, ...] = ()
+        if (second := manifest.asr.second_pass) is not None:
+            text_of_subwords = _read(folder, second.subwords, MAX_TOKENS_BYTES + 1)
+            subwords = read_subwords(text_of_subwords, manifest)
         language = None
         if spelling := manifest.asr.language_model:
             _check_archive(folder / spelling, spelling)
@@ -93,7 +99,7 @@ def open_bundle(path: str | PathLike[str], trusted: "TrustedKeys | None" = None)
             f"{path}: cannot be read ({error.strerror}): check its permissions", "readable"
         ) from error
     sha256 = hashlib.sha256(text).hexdigest()
-    return Bundle(folder, manifest, sha256, tokens, language, signer)
+    return Bundle(folder, manifest, sha256, tokens, language, signer, subwords)
 
 
 def read_manifest(

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from echo_edge.bundle.verify import Bundle
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Chunk
 from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
 from echo_edge.heads.ctc import SILENCE_S, BestPath, DecodedWord, Search
 from echo_edge.result import Word
+
+Array = NDArray[np.float32]
 
 
 class AsrDecoder:
@@ -18,19 +23,23 @@ class AsrDecoder:
         self._graph, self._output = graph, output
         self._search = search
         self._frame_s = frame_s
-        self._end_s = 0.0
+        self.end_s = 0.0
+        """Length of the audio so far."""
+        self.logprobs: Array = np.zeros((0, 0), np.float32)
+        """Log-posteriors of the characters of the last chunk, `[frames, tokens]`."""
 
     def push(self, chunk: Chunk) -> list[Word]:
         """Words that are complete with this chunk."""
-        self._end_s = chunk.end_s
-        logprobs = self._graph.run(latents=chunk.latents_asr)[self._output][0]
-        decoded = [word for frame in logprobs for word in self._search.push(frame)]
+        self.end_s = chunk.end_s
+        outputs = self._graph.run(latents=chunk.latents_asr)
+        self.logprobs = outputs["logprobs"][0]
+        decoded = [word for frame in outputs[self._output][0] for word in self._search.push(frame)]
         return [self._word(word) for word in decoded]
 
     @property
     def next_s(self) -> float:
         """No word that is still to come begins before this."""
-        return min(self._search.next_frame * self._frame_s, self._end_s)
+        return min(self._search.next_frame * self._frame_s, self.end_s)
 
     def peek(self) -> list[Word]:
         """The words that are not complete, as they look now."""
@@ -43,7 +52,7 @@ class AsrDecoder:
     def _word(self, word: DecodedWord) -> Word:
         """No word ends after the audio, though a transcriber that lags may write it then."""
         start_s, end_s = (
-            min(frame * self._frame_s, self._end_s) for frame in (word.first, word.end)
+            min(frame * self._frame_s, self.end_s) for frame in (word.first, word.end)
         )
         return Word(start_s, end_s, word.text, None, word.confidence)
 

@@ -111,8 +111,15 @@ class DiarizationDecoder:
         """Sum of the votes of windows on the last `window` steps `[W, voices]`."""
         self._voters = np.zeros(self._window, np.float32)
         """How many windows voted on each of these steps `[W]`."""
+        self._spoken = np.zeros(self._window, np.float32)
         self._last_active = np.full(rules.max_clusters, -1)
         """Last step at which each voice was active; -1 for a voice not yet found."""
+
+    @property
+    def speech(self) -> tuple[int, Array]:
+        """First step of the last window, which may be before 0, and the posteriors `[W]` that
+        somebody speaks at its steps, as that window alone says."""
+        return self._done - self._window, self._spoken
 
     @property
     def recent(self) -> list[int]:
@@ -190,6 +197,7 @@ class DiarizationDecoder:
         diarization, speaker, valid = self._window_at(end)
         logprobs = self._segmentation.run(latents=diarization, valid=valid)["logprobs"][0]
         posteriors = np.exp(logprobs) * valid[0][:, None]
+        self._spoken = valid[0] - posteriors[:, 0]
         active, clean = posteriors @ self._members, posteriors @ self._clean
         self._voters += valid[0]
         stretches = find_stretches(active, self._turns)

@@ -15,9 +15,11 @@ from torch import Tensor
 from echo_edge.errors import EchoError
 from echo_edge_export.model.config import EchoConfig
 from echo_edge_export.model.echo import Echo
+from echo_edge_export.model.text_decoder import TextDecoder, TextDecoderConfig
 from echo_edge_export.quantize.calibrate import Calibration
 
 FORMAT = "echo-edge.checkpoint/1"
+TEXT_DECODER_FORMAT = "echo-edge.text-decoder/2"
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,49 @@ def load_checkpoint(path: Path) -> Checkpoint:
         reason = str(error).splitlines()[0]
         raise EchoError(f"{path}: weights and config do not fit this version: {reason}") from error
     return Checkpoint(model.eval(), step, ranges, sha256)
+
+
+@dataclass(frozen=True)
+class SecondPassCheckpoint:
+    """A text decoder in eval mode, and its tokens: their texts (a word begins with a space; empty
+    for what is not text), those that every text begins with, and the one that ends it."""
+
+    decoder: TextDecoder
+    subwords: tuple[str, ...]
+    prompt: tuple[int, ...]
+    end: int
+
+
+def save_second_pass(path: Path, stored: SecondPassCheckpoint, **more: Tensor) -> None:
+    """Write a text decoder in float16 with its tokens, and `more` tensors that are not read here,
+    through a temporary name."""
+    weights = stored.decoder.state_dict()
+    tensors = {n: v.detach().half().contiguous().cpu() for n, v in weights.items()}
+    tokens = {"subwords": stored.subwords, "prompt": stored.prompt, "end": stored.end}
+    metadata = {
+        "format": TEXT_DECODER_FORMAT, "config": json.dumps(stored.decoder.config.to_dict()),
+        "tokens": json.dumps(tokens),
+    }  # fmt: skip
+    write_tensors(path, tensors | more, metadata)
+
+
+def load_second_pass(path: Path) -> SecondPassCheckpoint:
+    """What `save_second_pass` wrote. EchoError for another file."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise EchoError(f"{path}: not a readable safetensors checkpoint: {error}") from error
+    if metadata.get("format") != TEXT_DECODER_FORMAT:
+        found = metadata.get("format", "no format entry")
+        raise EchoError(f"{path}: found {found}, expected {TEXT_DECODER_FORMAT}")
+    try:
+        decoder = TextDecoder(TextDecoderConfig(**json.loads(metadata["config"])))
+        decoder.load_state_dict({name: tensors[name] for name in decoder.state_dict()})
+        tokens = json.loads(metadata["tokens"])
+        subwords, prompt = tuple(tokens["subwords"]), tuple(tokens["prompt"])
+        return SecondPassCheckpoint(decoder.eval(), subwords, prompt, int(tokens["end"]))
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise EchoError(f"{path}: weights and tokens do not fit this version: {reason}") from error

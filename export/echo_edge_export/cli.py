@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from echo_edge.audio import read_blocks
 from echo_edge.bundle.keys import read_private_key
 from echo_edge.errors import AudioError, EchoError, UsageError
-from echo_edge_export.checkpoint import Checkpoint, load_checkpoint
+from echo_edge_export.checkpoint import Checkpoint, load_checkpoint, load_second_pass
 from echo_edge_export.convert.table import EXPORTERS, find_exporter
 from echo_edge_export.quantize.calibrate import calibrate
 from echo_edge_export.quantize.recipes import RECIPES, find_recipe
@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--language-model", type=Path, metavar="FILE", help="of python -m training.language"
+    )
+    parser.add_argument(
+        "--second-pass", type=Path, metavar="FILE", help="text decoder of python -m training.joint"
     )
     parser.add_argument("--sign", type=Path, metavar="KEY", help="NAME.key of bundle keygen")
     parser.add_argument("--version", default=None, help="version of the bundle, X.Y.Z")
@@ -94,6 +97,7 @@ def _plan(args: argparse.Namespace, engine: str) -> BundlePlan:
         build=args.build,
         allow_over_budget=args.allow_over_budget,
         language_model=args.language_model,
+        second_pass=load_second_pass(args.second_pass) if args.second_pass else None,
         key=args.sign,
         **chosen,
     )

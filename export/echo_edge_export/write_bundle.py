@@ -18,25 +18,27 @@ import echo_edge
 from echo_edge.bench import accuracy
 from echo_edge.bundle import manifest as m
 from echo_edge.bundle.language_model import load_language_model
-from echo_edge.bundle.tokens import read_tokens
+from echo_edge.bundle.tokens import WORD_START, read_subwords, read_tokens
 from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.cli.bundle import sign_bundle
 from echo_edge.errors import EchoError, OutputError
 from echo_edge.selftest import AUDIO, EXPECTED
 from echo_edge.session import load_bundle
 from echo_edge.version import __version__
-from echo_edge_export.checkpoint import Checkpoint
+from echo_edge_export.checkpoint import Checkpoint, SecondPassCheckpoint
 from echo_edge_export.convert.table import Exporter, find_exporter
 from echo_edge_export.model.config import POWERSET, TOKENS
+from echo_edge_export.model.second_pass import second_pass_jobs
 from echo_edge_export.model.streaming import graph_jobs
 from echo_edge_export.parity import Parity, measure, reference
-from echo_edge_export.quantize.recipes import Recipe
+from echo_edge_export.quantize.recipes import Recipe, second_pass_recipe
 from echo_edge_export.task_parity import Tasks, measure_tasks
 
 Array = NDArray[np.float32]
 
 BOARDS = ("aarch64", "x86-64")
 LANGUAGE = "language.npz"
+SUBWORDS = "subwords.txt"
 SHIPPED = Path(echo_edge.__file__).with_name("default_bundle")
 LABELLED = {name: SHIPPED / name for name in (accuracy.AUDIO, accuracy.TRUTH)}
 """The shipped bundle's labelled recording, which `echo-edge bench` scores: demo/'s conversation,
@@ -75,6 +77,8 @@ class BundlePlan:
     build: int = 1
     allow_over_budget: bool = False
     language_model: Path | None = None
+    second_pass: SecondPassCheckpoint | None = None
+    """Text decoder that reads a stretch of speech again when it ends."""
     key: Path | None = None
     """Private key to sign with, `NAME.key` of `echo-edge bundle keygen`."""
     score: bool = True
@@ -127,6 +131,13 @@ def _fill(
         name: convert(job, plan.recipe, checkpoint.calibration, folder / f"{name}{exporter.suffix}")
         for name, job in graph_jobs(model, plan.chunk_steps).items()
     }
+    if plan.second_pass is not None:
+        jobs = second_pass_jobs(plan.second_pass.decoder, plan.chunk_steps)
+        recipe = second_pass_recipe(plan.recipe)
+        graphs |= {
+            name: convert(job, recipe, None, folder / f"{name}{exporter.suffix}")
+            for name, job in jobs.items()
+        }
     _write_data(folder, checkpoint, plan)
     _write_clip(folder / AUDIO, clip)
     expected = reference(model, clip, plan.chunk_steps)
@@ -161,6 +172,9 @@ def _write_data(folder: Path, checkpoint: Checkpoint, plan: BundlePlan) -> None:
     if plan.language_model is not None:
         load_language_model(plan.language_model)
         shutil.copyfile(plan.language_model, folder / LANGUAGE)
+    if plan.second_pass is not None:
+        lines = [text.replace(" ", WORD_START) for text in plan.second_pass.subwords]
+        (folder / SUBWORDS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     if checkpoint.calibration is not None:
         text = checkpoint.calibration.to_json() + "\n"
         (folder / "calibration.json").write_text(text, encoding="utf-8")
@@ -179,7 +193,9 @@ def _unsealed(folder: Path, draft: m.Manifest) -> Bundle:
     tokens = read_tokens((folder / manifest.asr.tokens).read_bytes(), manifest)
     name = manifest.asr.language_model
     language = load_language_model(folder / name) if name else None
-    return Bundle(folder.resolve(), manifest, "", tokens, language)
+    second = manifest.asr.second_pass
+    subwords = read_subwords((folder / second.subwords).read_bytes(), manifest) if second else ()
+    return Bundle(folder.resolve(), manifest, "", tokens, language, subwords=subwords)
 
 
 def _write_clip(path: Path, clip: Array) -> None:
@@ -223,7 +239,7 @@ def _manifest(
     """The manifest without measurements and without the list of files."""
     config = checkpoint.model.config
     step = config.step_samples
-    language = LANGUAGE if plan.language_model else ""
+    language, second = LANGUAGE if plan.language_model else "", plan.second_pass
     return m.Manifest(
         schema=m.BUNDLE_SCHEMA,
         name=plan.name,
@@ -236,7 +252,13 @@ def _manifest(
         streaming=m.StreamingSpec(plan.chunk_steps, step, config.left_context_steps),
         diarization=m.DiarizationSpec(config.window_steps, 25, POWERSET, config.embedding_dim),
         decoding=dict(DECODING),
-        asr=m.AsrSpec("tokens.txt", 0, config.asr_frames_per_step, language),
+        asr=m.AsrSpec(
+            "tokens.txt",
+            0,
+            config.asr_frames_per_step,
+            language,
+            m.SecondPassSpec(SUBWORDS, second.prompt, second.end) if second else None,
+        ),
         separation=m.SeparationSpec(config.max_sources, config.overlap_samples),
         graphs=graphs,
         files={},

@@ -1,6 +1,5 @@
 """The text decoder that learns beside the encoder: its start, its file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,13 +7,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from echo_edge_export.checkpoint import write_tensors
-from echo_edge_export.model.text_decoder import TextDecoder, TextDecoderConfig, TextDecoderLayer
+from echo_edge_export.checkpoint import (
+    SecondPassCheckpoint,
+    load_second_pass,
+    save_second_pass,
+)
+from echo_edge_export.model.text_decoder import TextDecoder, TextDecoderLayer
 from training.objectives.latents import LatentPredictor
 from training.objectives.text import learn_cross_attention
 from training.teachers.whisper_text import Tokens, read_text_decoder
-
-FORMAT = "echo-edge.text-decoder/1"
 
 
 class TextLearner(nn.Module):
@@ -61,23 +62,17 @@ def _stored_names(decoder: TextDecoder) -> dict[str, Tensor]:
 
 
 def save_text(path: Path, learner: TextLearner) -> None:
-    """The decoder in float16 with its sizes and its tokens' numbers, through a temporary name."""
-    tensors = {
-        n: v.detach().half().contiguous().cpu() for n, v in learner.decoder.state_dict().items()
-    }
-    tensors["tokens"] = torch.tensor(learner.tokens.kept, dtype=torch.int32)
-    metadata = {"format": FORMAT, "config": json.dumps(learner.decoder.config.to_dict())}
-    write_tensors(path, tensors, metadata)
+    """The decoder with its tokens, as export reads it, and their numbers in the teacher."""
+    tokens = learner.tokens
+    stored = SecondPassCheckpoint(
+        learner.decoder, tokens.subwords, tuple(tokens.prompt), tokens.end
+    )
+    save_second_pass(path, stored, tokens=torch.tensor(tokens.kept, dtype=torch.int32))
 
 
 def load_text(path: Path, tokenizer: Path) -> TextLearner:
-    """What `save_text` wrote; ValueError for another file."""
+    """What `save_text` wrote; EchoError for another file."""
+    decoder = load_second_pass(path).decoder
     with safe_open(path, framework="pt") as stored:
-        metadata = stored.metadata() or {}
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: found {metadata.get('format')}, expected {FORMAT}")
-    tokens = Tokens(tokenizer, tensors.pop("tokens").tolist())
-    decoder = TextDecoder(TextDecoderConfig(**json.loads(metadata["config"])))
-    decoder.load_state_dict({name: value.float() for name, value in tensors.items()})
-    return TextLearner(decoder, tokens)
+        kept = stored.get_tensor("tokens").tolist()
+    return TextLearner(decoder, Tokens(tokenizer, kept))

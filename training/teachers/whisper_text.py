@@ -64,6 +64,16 @@ class Tokens:
         numbers = self.tokenizer.encode(" " + text, add_special_tokens=False).ids
         return [self._place[n] for n in numbers if n in self._place]
 
+    @property
+    def subwords(self) -> tuple[str, ...]:
+        """The text of each token, a space where a word begins; empty for the prompt's and for those
+        that are only a part of a character or not text at all."""
+        texts = []
+        for number in self.kept:
+            text = str(self.tokenizer.decode([number], skip_special_tokens=True))
+            texts.append(text if text.isprintable() and text.lstrip(" ").count(" ") == 0 else "")
+        return tuple(texts)
+
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; prompt and end have none."""
         text = self.tokenizer.decode([self.kept[i] for i in tokens if i != self.end])

@@ -99,6 +99,8 @@ class Lowering(ABC):
             self.values[node] = self.unbind(node, self.value(node.args[0]), dim)
         elif target == "linear.default":
             self.values[node] = self.linear(node)
+        elif target == "embedding.default":
+            self.values[node] = self.embedding(node)
         elif target in self.operators:
             self.values[node] = self.emit(node, target)
         else:
@@ -151,3 +153,7 @@ class Lowering(ABC):
     @abstractmethod
     def linear(self, node: fx.Node) -> Any:
         """Write a linear, in integers where the recipe says so; its value."""
+
+    @abstractmethod
+    def embedding(self, node: fx.Node) -> Any:
+        """Write a look-up of rows, of a table in integers where the recipe says so; its value."""

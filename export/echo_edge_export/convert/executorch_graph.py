@@ -123,6 +123,8 @@ class _Rules(fx.Interpreter):
             return self.linear(n, args[0])
         if n.target is aten.relu.default and (name := self.linears.get(n.args[0])) is not None:
             return self.rounded(n, F.relu(args[0]), name, relu=True)
+        if n.target is aten.embedding.default and args[0].dtype == torch.int8:
+            return self.embedding(n, *args)
         if n.target is aten.layer_norm.default:
             return self.layer_norm(*args)
         if n.target is aten.sum.dim_IntList:
@@ -154,6 +156,12 @@ class _Rules(fx.Interpreter):
         if len(users) == 1 and users[0].target is aten.relu.default:
             return y
         return self.rounded(node, y, name)
+
+    def embedding(self, node: fx.Node, table: Tensor, rows: Tensor) -> Tensor:
+        """Rows of a linear's integers, scaled."""
+        assert isinstance(node.args[0], fx.Node)  # noqa: S101  a weight
+        scales = _attribute(self.module, f"{node.args[0].target}_scales")
+        return F.embedding(rows, table).float() * F.embedding(rows, scales[:, None])
 
     def layer_norm(
         self, x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float, *_: bool

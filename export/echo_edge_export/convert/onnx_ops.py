@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -162,6 +163,13 @@ def _conv1d(
     )  # fmt: skip
 
 
+def _cast(
+    g: GraphBuilder, out: str, shape: Sequence[int], x: str, dtype: torch.dtype, *_: Any
+) -> str:
+    """Only indices are integers; all else is float32 already."""
+    return g.node("Cast", [x], out, to=TensorProto.INT64) if dtype == torch.int64 else x
+
+
 def _filled(value: float) -> Emit:
     return lambda g, out, shape, x, *_: g.constant(np.full(tuple(shape), value, np.float32))
 
@@ -176,6 +184,7 @@ ATEN_TO_ONNX: dict[str, Emit] = {
     "exp.default": _unary("Exp"),
     "expand.default": _expand,
     "flatten.using_ints": _reshape,
+    "gelu.default": _unary("Gelu"),
     "layer_norm.default": _layer_norm,
     "log.default": _unary("Log"),
     "log_softmax.int": _softmax("LogSoftmax"),
@@ -195,7 +204,7 @@ ATEN_TO_ONNX: dict[str, Emit] = {
     "sub.Tensor": _binary("Sub"),
     "sum.dim_IntList": _sum,
     "tanh.default": _unary("Tanh"),
-    "to.dtype": lambda g, out, shape, x, *_: x,
+    "to.dtype": _cast,
     "transpose.int": _transpose,
     "unflatten.int": _reshape,
     "unsqueeze.default": _reshape,

@@ -18,7 +18,7 @@ IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 """Bytes; engines map the file and read weights where they are."""
 
-_TYPES = {
+TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int8): schema.TensorType.INT8,
@@ -88,13 +88,14 @@ class GraphBuilder:
         options: Any = None,
         version: int = 1,
         quantization: Quantization | None = None,
+        dtype: type[np.generic] = np.float32,
     ) -> Value:
-        """Append an operator and return its output: float32, or int8 if it has a quantization."""
-        dtype = np.dtype(np.float32 if quantization is None else np.int8)
+        """Append an operator and return its output, int8 if it has a quantization."""
+        kind = np.dtype(dtype if quantization is None else np.int8)
         key = (code, tuple(inputs), quantization)
         if code in _COPIES and key in self._copies:
             return self._copies[key]
-        output = Value(tuple(int(n) for n in shape), None, quantization, dtype)
+        output = Value(tuple(int(n) for n in shape), None, quantization, kind)
         self.ops.append(Op(code, list(inputs), output, options, version))
         if code in _COPIES:
             self._copies[key] = output
@@ -237,7 +238,7 @@ def _tensor(value: Value, name: str, buffer: int) -> Any:
         quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=zeros)
     return schema.TensorT(
         shape=np.array(value.shape, np.int32),
-        type=_TYPES[value.dtype],
+        type=TYPES[value.dtype],
         buffer=buffer,
         name=name,
         quantization=quantization,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from ai_edge_litert import schema_py_generated as schema
 
 from echo_edge.errors import EchoError
@@ -18,6 +19,7 @@ from echo_edge_export.convert.tflite_values import (
     Shape,
     Swapped,
     Tensor,
+    as_type,
     binary,
     cut,
     joined,
@@ -185,6 +187,11 @@ def _conv1d(
     return Swapped(reshaped(g, result, (1, shape[2], channels)), (0, 2, 1))
 
 
+def _cast(g: GraphBuilder, shape: Shape, x: Tensor, dtype: torch.dtype, *_: Any) -> Tensor:
+    """Only indices are integers; all else is float32 already."""
+    return as_type(g, plain(g, x), np.int32) if dtype == torch.int64 else x
+
+
 def _filled(number: float) -> Emit:
     return lambda g, shape, x, *_: g.constant(np.full(shape, number, np.float32))
 
@@ -198,6 +205,7 @@ ATEN_TO_TFLITE: dict[str, Emit] = {
     "div.Tensor": _binary("DIV"),
     "exp.default": _elementwise("EXP", schema.ExpOptionsT),
     "flatten.using_ints": _reshape,
+    "gelu.default": _elementwise("GELU", lambda: schema.GeluOptionsT(approximate=False)),
     "layer_norm.default": _layer_norm,
     "log.default": _elementwise("LOG"),
     "log_softmax.int": _log_softmax,
@@ -217,7 +225,7 @@ ATEN_TO_TFLITE: dict[str, Emit] = {
     "sub.Tensor": _binary("SUB"),
     "sum.dim_IntList": _sum,
     "tanh.default": _elementwise("TANH"),
-    "to.dtype": lambda g, shape, x, *_: x,
+    "to.dtype": _cast,
     "transpose.int": lambda g, shape, x, a, b: swapped(x, a, b),
     "unflatten.int": _reshape,
     "unsqueeze.default": _reshape,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from echo_edge_export.convert.tflite_graph import GraphBuilder, Value
+from echo_edge_export.convert.tflite_graph import TYPES, GraphBuilder, Value
 
 Shape = tuple[int, ...]
 
@@ -47,6 +47,20 @@ def reshaped(g: GraphBuilder, x: Tensor, shape: Sequence[int]) -> Value:
     """The same numbers in another shape."""
     inputs = [plain(g, x), g.ints(*shape)]
     return g.op("RESHAPE", inputs, shape, schema.ReshapeOptionsT(newShape=list(shape)))
+
+
+def as_type(g: GraphBuilder, x: Value, dtype: type[np.generic]) -> Value:
+    """The same numbers in another type."""
+    codes = [TYPES[np.dtype(each)] for each in (x.dtype, dtype)]
+    options = schema.CastOptionsT(inDataType=codes[0], outDataType=codes[1])
+    return g.op("CAST", [x], x.shape, options, dtype=dtype)
+
+
+def looked_up(g: GraphBuilder, table: Value, rows: Value, shape: Shape) -> Value:
+    """Rows of a table by their numbers."""
+    return g.op(
+        "GATHER", [table, rows], shape, schema.GatherOptionsT(axis=0), dtype=table.dtype.type
+    )
 
 
 def scalar(g: GraphBuilder, number: float) -> Value:

@@ -14,7 +14,6 @@ from onnx import checker, helper, save
 from torch import fx
 
 from echo_edge.bundle.manifest import GraphSpec
-from echo_edge.errors import EchoError
 from echo_edge_export.convert.aten import Lowering, exported, outputs_of, shape_of
 from echo_edge_export.convert.onnx_ops import ATEN_TO_ONNX, FLOAT, GraphBuilder
 from echo_edge_export.model.streaming import GraphJob
@@ -67,24 +66,19 @@ class OnnxLowering(Lowering):
         name, weight = self.parameter(node.args[1])
         name = name.removesuffix(".weight")
         quantized = self.is_quantized(name)
-        if len(node.args) < 3:  # without a bias, as only small float linears are
-            if quantized:
-                raise EchoError(f"{name}: found no bias, expected one to quantize it")
-            kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
-            return g.node("MatMul", [x, kernel], node.name)
-        bias = self.value(node.args[2])
+        bias = self.value(node.args[2]) if len(node.args) > 2 else ""
         if quantized:
             return self._integer_linear(node, name, x, weight, bias)
         kernel = g.constant(np.ascontiguousarray(weight.T), f"{name}.kernel")
+        if not bias:
+            return g.node("MatMul", [x, kernel], node.name)
         return g.node("Add", [g.node("MatMul", [x, kernel], f"{node.name}_mm"), bias], node.name)
 
     def _integer_linear(
         self, node: fx.Node, name: str, x: str, weight: NDArray[np.float32], bias: str
     ) -> str:
         g = self.builder
-        integers, scale = quantize_weight(weight, self.recipe.weight_bits)
-        kernel = g.constant(np.ascontiguousarray(integers.T), f"{name}.kernel")
-        scales = g.constant(scale, f"{name}.scales")
+        kernel, scales = self._integers(name, weight)
         if self.recipe.activations == "dynamic":
             inputs = [x, kernel, scales, "", bias]
             return g.node("DynamicQuantizeMatMul", inputs, node.name, MICROSOFT)
@@ -94,6 +88,29 @@ class OnnxLowering(Lowering):
         quantized_x = g.node("QuantizeLinear", [x, scale_name, zero_name], f"{node.name}_q")
         inputs = [quantized_x, kernel, scale_name, scales, zero_name, "", bias]
         return g.node("MatMulIntegerToFloat", inputs, node.name, MICROSOFT)
+
+    def _integers(self, name: str, weight: NDArray[np.float32]) -> tuple[str, str]:
+        """Kernel `[in, out]` and scales `[out]` of a linear."""
+        g = self.builder
+        integers, scale = quantize_weight(weight, self.recipe.weight_bits)
+        kernel = g.constant(np.ascontiguousarray(integers.T), f"{name}.kernel")
+        return kernel, g.constant(scale, f"{name}.scales")
+
+    def embedding(self, node: fx.Node) -> str:
+        """One `Gather`; of a quantized table the columns of its linear's kernel, scaled."""
+        g, indices = self.builder, self.value(node.args[1])
+        name, table = self.parameter(node.args[0])
+        name = name.removesuffix(".weight")
+        if not self.is_quantized(name):
+            return g.node("Gather", [g.constant(table, f"{name}.rows"), indices], node.name, axis=0)
+        kernel, scales = self._integers(name, table)
+        columns = g.node("Gather", [kernel, indices], f"{node.name}_q", axis=1)
+        order = [*range(1, len(shape_of(node))), 0]
+        rows = g.node("Transpose", [columns], f"{node.name}_t", perm=order)
+        wide = g.node("Cast", [rows], f"{node.name}_f", to=FLOAT)
+        factors = g.node("Gather", [scales, indices], f"{node.name}_s", axis=0)
+        factors = g.node("Unsqueeze", [factors, g.ints(-1)], f"{node.name}_u")
+        return g.node("Mul", [wide, factors], node.name)
 
 
 def to_onnx(

@@ -19,7 +19,16 @@ from echo_edge.bundle.manifest import GraphSpec
 from echo_edge_export.convert.aten import Lowering, exported, shape_of
 from echo_edge_export.convert.tflite_graph import GraphBuilder, Quantization, Value, write_graph
 from echo_edge_export.convert.tflite_ops import ATEN_TO_TFLITE
-from echo_edge_export.convert.tflite_values import Tensor, cut, dense, plain, reshaped
+from echo_edge_export.convert.tflite_values import (
+    Tensor,
+    as_type,
+    binary,
+    cut,
+    dense,
+    looked_up,
+    plain,
+    reshaped,
+)
 from echo_edge_export.model.streaming import GraphJob
 from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
@@ -94,6 +103,18 @@ class TfliteLowering(Lowering):
         if self.recipe.activations == "dynamic":
             return dense(g, x, kernel, bias, shape_of(node), PER_CHANNEL_DYNAMIC)
         return self._integer_linear(node, name, x, kernel, bias)
+
+    def embedding(self, node: fx.Node) -> Value:
+        """One GATHER; of a quantized table its integers and their scales."""
+        g, shape = self.builder, shape_of(node)
+        rows = plain(g, self.value(node.args[1]))
+        name, table = self.parameter(node.args[0])
+        if not self.is_quantized(name.removesuffix(".weight")):
+            return looked_up(g, self.value(node.args[0]), rows, shape)
+        integers, scales = quantize_weight(table, self.recipe.weight_bits)
+        wide = as_type(g, looked_up(g, g.constant(integers), rows, shape), np.float32)
+        factors = looked_up(g, g.constant(scales[:, None]), rows, (*shape[:-1], 1))
+        return binary(g, "MUL", shape, wide, factors)
 
     def _integer_linear(
         self, node: fx.Node, name: str, x: Value, kernel: Value, bias: Value

@@ -44,7 +44,7 @@ def _logprobs(frames: str, posteriors: Iterable[float] = ()) -> Array:
 
 
 def _chunk(latents: Array, end_s: float = 1000.0) -> Chunk:
-    return Chunk(NONE, NONE, latents, NONE, NONE, NONE, latents.shape[1], end_s)
+    return Chunk(NONE, NONE, latents, NONE, NONE, NONE, latents.shape[1], end_s, NONE)
 
 
 def _spell(frames: str, end_s: float = 1000.0) -> list[Word]:

@@ -91,7 +91,7 @@ def _latents(truth: list[int]) -> Array:
 def _chunk(latents: Array) -> Chunk:
     """The same latents for both heads, nothing for the others."""
     n_steps = latents.shape[1]
-    return Chunk(NONE, NONE, NONE, latents, latents, NONE, n_steps, math.inf)
+    return Chunk(NONE, NONE, NONE, latents, latents, NONE, n_steps, math.inf, NONE)
 
 
 def _decode(

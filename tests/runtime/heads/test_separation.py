@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 
 CHUNK, OVERLAP = 40, 12
 NOTHING = np.zeros(0, np.float32)
-CHUNK_OF_NOTHING = Chunk(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, 0, 0.0)
+CHUNK_OF_NOTHING = Chunk(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, 0, 0.0, NOTHING)
 NO_VOICES = np.zeros((0, 4), np.float32)
 CENTROIDS = np.eye(4, dtype=np.float32)
 QUIET = np.zeros(3, np.float32)

@@ -99,7 +99,11 @@ class Told:
     def run(self, **inputs: Array) -> dict[str, Array]:
         if "voices" not in inputs:
             latents = [
-                f"latents_{head}" for head in ("asr", "diarization", "speaker", "separation")
+                "latents",
+                "latents_asr",
+                "latents_diarization",
+                "latents_speaker",
+                "latents_separation",
             ]
             return dict.fromkeys(("features", "spectrum", *latents), np.zeros(1))
         told = inputs["voices"][0]
