@@ -35,7 +35,7 @@ from echo_edge.bench.record import (
 )
 from echo_edge.bench.validity import Conditions, reasons, round_means
 from echo_edge.board.energy import Energy
-from echo_edge.bundle.manifest import GRAPH_NAMES
+from echo_edge.bundle.manifest import GRAPH_NAMES, SECOND_PASS_GRAPHS
 from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import engine_version
 from echo_edge.selftest import SelfTest
@@ -202,7 +202,9 @@ def _energy(measurement: Measurement, chunk_s: float) -> tuple[EnergyFacts | Non
 def _phases(measurement: Measurement) -> Phases:
     """Mean milliseconds per chunk in each graph's engine, and outside of all engines."""
     n_samples = len(measurement.samples_ms)
-    spent = {name: 1000 * measurement.spent_s[name] / n_samples for name in GRAPH_NAMES}
+    mean_ms = {name: 1000 * spent_s / n_samples for name, spent_s in measurement.spent_s.items()}
+    spent = {name: mean_ms[name] for name in GRAPH_NAMES}
+    spent["second_pass"] = sum(mean_ms.get(name, 0.0) for name in SECOND_PASS_GRAPHS)
     spent["decoding"] = fmean(measurement.samples_ms) - sum(spent.values())
     return Phases(**rounded(spent))
 

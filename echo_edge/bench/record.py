@@ -122,6 +122,8 @@ class Phases:
     asr: Figure
     separation: Figure
     decoding: Figure
+    second_pass: Figure = 0.0
+    """Of both graphs of the second pass of words; 0 without one."""
 
 
 @dataclass(frozen=True)

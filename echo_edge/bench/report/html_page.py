@@ -159,9 +159,10 @@ def _cumulative(samples: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _phases(records: Sequence[Record]) -> str:
-    parts = [[*asdict(record.phases_ms).items()] for record in records]
+    phases = [asdict(record.phases_ms) for record in records]
+    names = [name for name in phases[0] if any(each[name] for each in phases)]
+    parts = [[(name, each[name]) for name in names] for each in phases]
     bars = [*zip(labels(records), parts, strict=True)]
-    names = [name for name, _ in parts[0]]
     return _figure(
         "Where the time goes",
         stacked_bars(bars, "ms"),

@@ -158,7 +158,7 @@ def _machine_lines(record: Record) -> Iterator[str]:
 
 def _record_lines(record: Record) -> Iterator[str]:
     """Facts of one configuration."""
-    phases = (f"{name} {ms:.2f}" for name, ms in asdict(record.phases_ms).items())
+    phases = (f"{name} {ms:.2f}" for name, ms in asdict(record.phases_ms).items() if ms)
     yield f"mean ms per chunk: {', '.join(phases)}"
     if live := record.live:
         yield (

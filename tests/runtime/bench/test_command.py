@@ -36,6 +36,7 @@ INNER_KEYS = {
     "latency_ms": {"p50", "p90", "p95", "p99", "max"},
     "phases_ms": {
         "frontend", "encoder", "diarization", "speaker", "asr", "separation", "decoding",
+        "second_pass",
     },
     "load_ms": {"cold", "warm"},
     "rss_mib": {"before_load", "after_load", "peak", "engine", "weights", "working_set"},
