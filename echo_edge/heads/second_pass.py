@@ -136,7 +136,9 @@ class SecondPass:
         index = int(np.searchsorted(steps[pauses], at))
         low = steps[pauses[index - 1] + 1] if index else steps[0]
         high = steps[pauses[index]] if index < len(pauses) else steps[-1]
-        start, end = self._origin + int(low), self._origin + int(high) + 1
+        # However long somebody speaks, or something is taken for speech, memory is bounded.
+        low = max(int(low), at - self._max_steps // 2)
+        start, end = self._origin + low, self._origin + int(high) + 1
         n_words = sum(word.start_s < end * self._step_s for word in self._words)
         return Span(start, end, n_words)
 

@@ -179,3 +179,11 @@ def test_what_a_later_window_says_of_speech_counts() -> None:
     spoken[3:6] = 0.9
     second.push(chunks(frames("a", seconds=2))[1])
     assert np.flatnonzero(second._active).tolist() == [0, 1, 2]
+
+
+def test_memory_does_not_grow_where_sounds_are_taken_for_speech() -> None:
+    second = transcriber(Reader(lambda _: None), lambda: (0, np.ones(5000, np.float32)))
+    for chunk in chunks(frames("", seconds=60)):
+        assert second.push(chunk) == []
+        assert len(second._latents) < 100
+        assert chunk.end_s - second.next_s < 4.0
