@@ -1,7 +1,6 @@
 """The work of `run`: audio through a stream, its text and its voices as they come."""
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge import audio
-from echo_edge.cli.progress import show_progress
+from echo_edge.cli import progress
 from echo_edge.cli.stop import EndSoon, Stopped
 from echo_edge.cli.text_output import TextOutput
 from echo_edge.errors import AudioError, EchoError, OutputError
@@ -37,17 +36,21 @@ class Work:
     voices: Voices | None
     total_s: float | None
     """Length of the recording, None if it is not known."""
+    is_live: bool
+    """Whether it is heard while it is spoken, and only once."""
     problems: list[EchoError] = field(default_factory=list)
     whole: Result | None = None
     signal_finding: str = ""
     """Of the stream: what may explain a poor result."""
+    busy_s: float = 0.0
+    """Processing time, without what was waited for."""
     started_s: float = field(default_factory=time.monotonic)
 
     def do(self, blocks: Iterator[Array]) -> None:
         """All of it. Raises EchoError, or Stopped, only where no audio was processed."""
         if self.args.separate is None:
             self._decode(blocks)
-        elif self.args.audio == "-" or math.isfinite(self.args.latency_s):
+        elif self.is_live or self.args.live_voices:
             self._decode_and_separate(blocks)
         else:
             self._decode_then_separate(blocks)
@@ -69,7 +72,7 @@ class Work:
         parts: list[Result] = []
         try:
             for block in blocks:
-                self._take(stream.push(block), parts)
+                self._take(self._timed(stream.push, block), parts)
                 if self.text.reader_has_gone:
                     break
         except AudioError as error:
@@ -81,9 +84,9 @@ class Work:
             if self.problems:
                 raise self.problems.pop()
             raise AudioError(f"{args.audio}: holds no samples, expected speech")
-        self._take(stream.finish(), parts)
+        self._take(self._timed(stream.finish), parts)
         self.signal_finding = stream.signal_finding
-        show_progress(None, None)
+        progress.show_line("")
         whole = Result.joined(parts)
         self._keep(whole)
         return stream, whole
@@ -93,8 +96,19 @@ class Work:
             parts.pop()  # a day without speech takes no memory
         parts.append(part)
         self.text.push(part.exclusive() if self.args.exclusive else part)
-        coming = " ".join(word.text for word in part.tentative.words)
-        show_progress(part.duration_s, self.total_s, coming)
+        if progress.is_watched():
+            self._show(part)
+
+    def _show(self, part: Result) -> None:
+        """How far it is, and the words that are not written yet."""
+        wall_s = time.monotonic() - self.started_s
+        if self.total_s:
+            line = progress.bar(part.duration_s / self.total_s, wall_s, part.duration_s)
+        else:
+            line = progress.clock(part.duration_s)
+        words = [*self.text.waiting, *part.tentative.words]
+        room = progress.columns() - len(line) - 2
+        progress.show_line(f"{line}  {progress.spoken_now(words, part.names, room)}".rstrip())
 
     def _keep(self, whole: Result) -> None:
         """From here on this is the result, whatever happens."""
@@ -111,6 +125,26 @@ class Work:
             bundle=formats.bundle_info(self.session),
             timing=formats.Timing(wall_s / heard_s if heard_s else None, wall_s),
         )
+
+    def _timed(self, work: Callable[..., Result], *args: Array) -> Result:
+        started_s = time.monotonic()
+        try:
+            return work(*args)
+        finally:
+            self.busy_s += time.monotonic() - started_s
+
+    def summary(self) -> str:
+        """One line on what was done, for people; empty if nothing was."""
+        if self.whole is None:
+            return ""
+        heard_s, n_speakers = self.whole.duration_s, len(self.whole.speakers)
+        line = (
+            f"{progress.clock(heard_s)} of audio, {n_speakers} speaker{'s'[: n_speakers != 1]}, "
+            f"{progress.speed(heard_s, self.busy_s)}"
+        )
+        files = [] if self.args.out is None else [self.args.out]
+        files += [source.path for source in self.whole.sources]
+        return f"{line}; written: {', '.join(files)}" if files else line
 
     def _finish_text(self) -> None:
         if not self.text.finished:
@@ -156,16 +190,22 @@ class Work:
             with suppress(AudioError):  # it breaks off where it did before
                 yield from audio.read_blocks(self.args.audio, 1.0, audio.Reading(self.args.channel))
 
-        done = 0
+        done, started_s = 0, time.monotonic()
         writer = SourceWriter(self.args.separate, len(whole.speakers) + 1)
         with writer:
             for voices in self.session.separate(stream, whole, again()):
                 writer.write(voices)
                 done += voices.shape[1]
-                show_progress(done / audio.SAMPLE_RATE, self.total_s, "(voices)")
+                self._show_voices(done / audio.SAMPLE_RATE, time.monotonic() - started_s)
                 if self.stop.number or writer.error is not None:
                     break
-        show_progress(None, None)
+        progress.show_line("")
         self._keep(replace(whole, sources=writer.sources_of(whole.speakers)))
         if writer.error is not None:
             self.problems.append(writer.error)
+
+    def _show_voices(self, done_s: float, wall_s: float) -> None:
+        line = progress.clock(done_s)
+        if self.total_s:
+            line = progress.bar(done_s / self.total_s, wall_s, done_s)
+        progress.show_line(f"{line}  separating voices, the second pass of 2")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Self
 
 from echo_edge.cli import streams
-from echo_edge.cli.progress import show_progress
+from echo_edge.cli.progress import show_line
 from echo_edge.errors import OutputError
 from echo_edge.files import WholeFile
-from echo_edge.result import Result
+from echo_edge.result import Result, Word
 from echo_edge.writers.formats import encodable
 from echo_edge.writers.text import Text
 
@@ -47,6 +47,11 @@ class TextOutput:
     def reader_has_gone(self) -> bool:
         """Whether nobody will read more, so that there is no point in making it."""
         return self._file is None and streams.ACTIVE.reader_has_gone
+
+    @property
+    def waiting(self) -> list[Word]:
+        """Words by start that are final, but not written: their line is not whole."""
+        return [] if self._text is None else self._text.waiting
 
     def push(self, part: Result) -> None:
         """Write what became final with `part`; a file that fails is tried again at the end."""
@@ -99,7 +104,7 @@ class TextOutput:
         if not text:
             return
         if self._file is None:
-            show_progress(None, None)
+            show_line("")
             sys.stdout.write(text)
             sys.stdout.flush()
             return

@@ -53,6 +53,11 @@ class Ordered(Generic[T]):
         return taken
 
     @property
+    def waiting(self) -> list[T]:
+        """The items that wait, in order."""
+        return [item for *_, item in sorted(self._heap, key=lambda entry: entry[:2])]
+
+    @property
     def first_s(self) -> float:
         """Time of the first item that waits; infinity if none does."""
         return self._heap[0][0][0] if self._heap else math.inf
@@ -106,6 +111,11 @@ class Lines:
     def first_s(self) -> float:
         """Start of the first line that is not out yet; infinity if there is none."""
         return min(self._done.first_s, self._first_open_s)
+
+    @property
+    def open_words(self) -> list[Word]:
+        """Words of lines that are not whole."""
+        return [word for group in self._open.values() for word in group.words]
 
     @property
     def _first_open_s(self) -> float:

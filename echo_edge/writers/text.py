@@ -39,6 +39,11 @@ class Text(ABC):
         """The text that is left."""
         return self._push(Result(), END) + self._end()
 
+    @property
+    def waiting(self) -> list[Word]:
+        """Words by start that are final, but whose line is not whole yet."""
+        return []
+
     @abstractmethod
     def _push(self, part: Result, horizon: Horizon) -> str:
         """Take in turns and words; nothing to come lies before `horizon`."""
@@ -104,6 +109,11 @@ class PlainText(Text):
         self._out: Ordered[tuple[tuple[float, bool, float, str], Line]] = Ordered(itemgetter(0))
         self._empty = True
 
+    @property
+    def waiting(self) -> list[Word]:
+        """See Text."""
+        return _waiting(self._lines, self._words)
+
     def _push(self, part: Result, horizon: Horizon) -> str:
         self._words.add(part.words)
         self._turns.add(part.turns)
@@ -147,6 +157,11 @@ class CaptionText(Text):
         self._turns: list[Turn] = []
         self._n_cues = 0
         self._has_words = False
+
+    @property
+    def waiting(self) -> list[Word]:
+        """See Text."""
+        return _waiting(self._lines, self._words)
 
     def _push(self, part: Result, horizon: Horizon) -> str:
         self._words.add(part.words)
@@ -194,6 +209,10 @@ class VttText(CaptionText):
         start_ms, end_ms = span_ms(line)
         times = f"{_clock(start_ms, '.')} --> {_clock(end_ms, '.')}"
         return f"\n{times}\n<v {_escape(self._shown(line.speaker))}>{_escape(line.text)}\n"
+
+
+def _waiting(lines: Lines, words: Ordered[Word]) -> list[Word]:
+    return sorted([*lines.open_words, *words.waiting], key=by_start)
 
 
 def milli(value: float) -> int:

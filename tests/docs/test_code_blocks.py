@@ -67,6 +67,8 @@ def workplace(tmp_path: Path) -> Path:
     (tmp_path / "home").mkdir()
     soundfile.write(work / "meeting.wav", demo[: 17 * rate], rate)
     soundfile.write(work / "ada.wav", np.concatenate(ada), rate)
+    (work / "interviews").mkdir()
+    soundfile.write(work / "interviews" / "ada.wav", ada[0], rate)
     for name in ("demo", "models"):
         (work / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "docs" / "performance.md", work / "docs")
