@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.attribution.deferred import MAX_PARTS, DeferredAttribution, JoinRules
+from echo_edge.attribution.given_count import part_threshold
 from echo_edge.attribution.live import LiveAttribution
 from echo_edge.attribution.names import NameGiver, NameRules
 from echo_edge.bundle.verify import Bundle
@@ -176,7 +177,7 @@ def _open_diarization(
     # Decided at the end, voices are split finely first and joined later.
     in_parts = math.isinf(options.latency_s)
     rules = LinkRules(
-        decoding["stretch_threshold"],
+        part_threshold(decoding["stretch_threshold"], options.min_speakers if in_parts else 1),
         decoding["new_voice_s"],
         MAX_PARTS if in_parts else options.max_speakers,
         MAX_PARTS if in_parts else options.min_speakers,

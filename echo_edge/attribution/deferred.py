@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from echo_edge.attribution.given_count import has_brief, join_brief
 from echo_edge.attribution.live import LiveAttribution
 from echo_edge.attribution.words import count_decided
+from echo_edge.heads.clustering import Grouping
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
 from echo_edge.heads.separation import VoiceSlots
 from echo_edge.result import Horizon, Result, Tentative, Word
@@ -109,12 +111,21 @@ class DeferredAttribution:
     def finish(self, decided: Iterable[Activity], words: Sequence[Word]) -> None:
         """The last steps and words: voices become speakers, and everything becomes final."""
         self.add(decided, words)
-        rules, clusters = self._rules, self._diarization.clusters
-        grouping = clusters.group(rules.threshold, rules.min_speakers, rules.max_speakers)
+        clusters = self._diarization.clusters
+        grouping = self._group()
+        if self._rules.min_speakers > 1 and has_brief(grouping.groups, clusters.speech_s):
+            self._join(join_brief(clusters.means, clusters.speech_s, self._rules.min_speakers))
+            grouping = self._group()
         self._join(grouping.groups)
         blocks = self._log.blocks(clusters.count)
         self._live.replay(blocks, self._words, grouping.confidence)
         self._finished = True
+
+    def _group(self) -> Grouping:
+        rules = self._rules
+        return self._diarization.clusters.group(
+            rules.threshold, rules.min_speakers, rules.max_speakers
+        )
 
     def take(self, duration_s: float) -> Result:
         """The result that became final since the last call: after `finish` all, before it none."""

@@ -141,9 +141,8 @@ class _Tally:
         """See Watcher."""
         self.outcomes[job] = outcome
         self._begun.pop(job, None)
-        if outcome.problem or outcome.finding:
+        for line in filter(None, (*outcome.findings, outcome.problem)):
             progress.show_line("")
-        for line in filter(None, (outcome.finding, outcome.problem)):
             say(line)
         if not outcome.problem:
             self.unfinished.add(job)
@@ -177,9 +176,9 @@ class _Tally:
             "failed": self.n_failed,
             "not begun": len(self.waiting) - len(self.outcomes),
         }
-        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        states = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         wall_s = time.monotonic() - self._started_s
-        last = f"{len(self.jobs)} recordings: {told}; results in {folder}"
+        last = f"{len(self.jobs)} recordings: {states}; results in {folder}"
         if self._done_s:
             last += (
                 f"; {progress.clock(self._done_s)} of audio in {progress.clock(wall_s)}, "

@@ -59,7 +59,7 @@ def microphone_blocks(source: AudioInput, stop: EndSoon) -> Iterator[Array]:
 def _converted(
     source: AudioInput, queue: BlockQueue, stop: EndSoon, ended: threading.Event
 ) -> Iterator[Array]:
-    converter, told = Converter(source.downmix), None
+    converter, complained = Converter(source.downmix), None
     waiting: list[Array] = []
     n_waiting = 0
     while True:
@@ -68,9 +68,9 @@ def _converted(
         block = queue.get(POLL_S)
         if block is None and (queue.closed.is_set() or ended.is_set()):
             break
-        if source.problem not in (None, told):
-            told = source.problem
-            say(told)
+        if source.problem not in (None, complained):
+            complained = source.problem
+            say(complained)
         if block is None:
             continue
         waiting += _samples(converter, block)

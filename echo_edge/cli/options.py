@@ -25,6 +25,18 @@ def add_channel_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def count_finding(n_found: int, args_min: int, args_max: int) -> str:
+    """A line on a number of speakers outside the bounds that were given; empty within them, and for
+    silence where nobody asked for more than one."""
+    if args_min <= max(n_found, 1) <= args_max:
+        return ""
+    asked = f"{args_min}" if args_min == args_max else f"{args_min} to {args_max}"
+    return (
+        f"found {n_found} speaker{'s'[: n_found != 1]}, expected {asked} as asked for: voices are "
+        "too similar, too short or not there"
+    )
+
+
 def add_stream_options(
     parser: argparse.ArgumentParser, latency_s: float | None, latency: str
 ) -> None:

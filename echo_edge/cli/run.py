@@ -16,18 +16,19 @@ from echo_edge.bundle.find import find_bundle
 from echo_edge.cli import progress
 from echo_edge.cli.batch import run_many
 from echo_edge.cli.microphone import microphone_blocks
-from echo_edge.cli.options import add_channel_option, add_stream_options
+from echo_edge.cli.options import add_channel_option, add_stream_options, count_finding
 from echo_edge.cli.process import Work
 from echo_edge.cli.recordings import is_many
 from echo_edge.cli.stop import EndSoon
 from echo_edge.cli.streams import say
 from echo_edge.cli.text_output import TextOutput
 from echo_edge.disk import AnyPath
-from echo_edge.errors import UsageError
+from echo_edge.errors import AudioError, UsageError
 from echo_edge.files import check_no_input, check_output
 from echo_edge.recorder.microphone import Microphone
 from echo_edge.session import Session, load
 from echo_edge.speakers.store import find_voices, read_voices
+from echo_edge.stream import MAX_SPEAKERS
 from echo_edge.voices import Voices
 from echo_edge.writers import formats
 from echo_edge.writers.text import Text
@@ -74,6 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "live, and with --latency-s, as many as the bundle separates at once",
     )
     add_channel_option(parser)
+    parser.add_argument(
+        "--speakers",
+        "--num-speakers",
+        type=int,
+        metavar="N",
+        help="exactly so many; a file's are then decided at the end",
+    )
     add_stream_options(
         parser,
         None,
@@ -116,8 +124,10 @@ def run(args: argparse.Namespace) -> int:
     voices_file = None if args.no_voices else find_voices(args.voices)
     is_live = _check_input(args)
     args.live_voices = args.latency_s is not None and math.isfinite(args.latency_s)
+    _take_count(args)
     if args.latency_s is None:
-        args.latency_s = LIVE_LATENCY_S if is_live else FILE_LATENCY_S
+        at_end = args.min_speakers > 1  # only there can as many be found
+        args.latency_s = LIVE_LATENCY_S if is_live else math.inf if at_end else FILE_LATENCY_S
     if args.out_dir is not None or is_many(args.audio):
         return run_many(args, args.format or ("txt",), voices_file)
     args.audio = None if args.mic else args.audio[0]
@@ -143,7 +153,11 @@ def _run_one(args: argparse.Namespace, is_live: bool, voices_file: Path | None) 
 def _end(args: argparse.Namespace, work: Work, stop: EndSoon, reading_finding: str) -> int:
     """Say what there is to say; the exit code."""
     if finding := ", ".join(filter(None, (reading_finding, work.signal_finding))):
-        say(not_nominal("standard input" if args.audio == "-" else args.audio, finding))
+        say(not_nominal(_title(args), finding))
+    if (whole := work.whole) is not None and (
+        finding := count_finding(len(whole.speakers), args.min_speakers, args.max_speakers)
+    ):
+        say(f"{_title(args)}: {finding}")
     for problem in work.problems[:-1]:
         say(problem)
     if work.problems:
@@ -155,6 +169,10 @@ def _end(args: argparse.Namespace, work: Work, stop: EndSoon, reading_finding: s
     return 0 if args.mic else stop.exit_code  # a microphone has no other end
 
 
+def _title(args: argparse.Namespace) -> str:
+    return "standard input" if args.audio == "-" else str(args.audio)
+
+
 def _check_input(args: argparse.Namespace) -> bool:
     """Whether the one input is live, which is heard once and while it is spoken. UsageError."""
     if args.mic == bool(args.audio):
@@ -164,6 +182,11 @@ def _check_input(args: argparse.Namespace) -> bool:
         )
     if args.device is not None and not args.mic:
         raise UsageError("--device: found no --mic, expected both: a file has no device")
+    if args.out_dir is None and len(args.audio) == 1 and Path(args.audio[0]).is_dir():
+        raise AudioError(
+            f"{args.audio[0]}: found a folder, expected an audio file, or --out-dir DIR: "
+            "name the folder of the results"
+        )
     is_live = args.mic or args.audio == ["-"]
     if args.out_dir is not None and is_live:
         raise UsageError("--out-dir: found no file, expected recordings: --out FILE takes the text")
@@ -171,6 +194,17 @@ def _check_input(args: argparse.Namespace) -> bool:
         option = "--skip-existing" if args.skip_existing else "--jobs"
         raise UsageError(f"{option}: found no --out-dir, expected both: see echo-edge run --help")
     return bool(is_live)
+
+
+def _take_count(args: argparse.Namespace) -> None:
+    """--speakers N as both bounds. UsageError if they are given too."""
+    if args.speakers is None:
+        return
+    if (args.min_speakers, args.max_speakers) != (1, MAX_SPEAKERS):
+        raise UsageError(
+            "--speakers: found --min-speakers or --max-speakers too, expected one or the other"
+        )
+    args.min_speakers = args.max_speakers = args.speakers
 
 
 def _one_format(args: argparse.Namespace) -> str:

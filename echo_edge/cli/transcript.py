@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from echo_edge import audio
 from echo_edge.audio.condition import not_nominal
+from echo_edge.cli.options import count_finding
 from echo_edge.errors import AudioError, EchoError
 from echo_edge.files import save
 from echo_edge.result import Result
@@ -54,8 +55,9 @@ class Outcome:
     wall_s: float = 0.0
     problem: str = ""
     """Why it failed; its results are there nevertheless if `duration_s` is not 0."""
-    finding: str = ""
-    """A line on what was not nominal about its audio; empty if nothing."""
+    findings: tuple[str, ...] = ()
+    """Lines on what was not nominal about its audio, and on a number of speakers other than asked
+    for."""
 
 
 Report = Callable[[float, float | None], None]
@@ -106,13 +108,18 @@ class Transcriber:
         result = Result.joined([*parts, stream.finish()])
         wall_s = time.monotonic() - started_s
         self._write(job, result.exclusive() if self._settings.exclusive else result, wall_s)
-        finding = ", ".join(filter(None, (reading.finding, stream.signal_finding)))
+        signal = ", ".join(filter(None, (reading.finding, stream.signal_finding)))
+        settings, n_speakers = self._settings, len(result.speakers)
+        count = count_finding(n_speakers, settings.min_speakers, settings.max_speakers)
         return Outcome(
             result.duration_s,
-            len(result.speakers),
+            n_speakers,
             wall_s,
             problem,
-            not_nominal(job.path, finding) if finding else "",
+            (
+                *([not_nominal(job.path, signal)] if signal else []),
+                *([f"{job.path}: {count}"] if count else []),
+            ),
         )
 
     def _stream(self) -> Stream:

@@ -160,8 +160,7 @@ def test_names_that_would_meet(folder: Path) -> None:
     ("words", "message"),
     [
         pytest.param("in/a.wav in/notes.txt", "many recordings and no --out-dir", id="no folder"),
-        pytest.param("in", "many recordings and no --out-dir", id="a folder alone"),
-        pytest.param("in --out x.txt", "--out: found many recordings", id="one file"),
+        pytest.param("in in --out x.txt", "--out: found many recordings", id="one file"),
         pytest.param("in --out-dir out --separate v", "--separate: found many", id="separate"),
         pytest.param("in --out-dir out --jobs 0", "--jobs: found 0, expected 1", id="no jobs"),
         pytest.param("in - --out-dir out", "found - among others", id="stdin"),
