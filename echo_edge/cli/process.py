@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +13,8 @@ from echo_edge import audio
 from echo_edge.cli import progress
 from echo_edge.cli.stop import EndSoon, Stopped
 from echo_edge.cli.text_output import TextOutput
+from echo_edge.cli.voice_files import name_voices
+from echo_edge.disk import AnyPath
 from echo_edge.errors import AudioError, EchoError, OutputError
 from echo_edge.result import Result
 from echo_edge.session import Session
@@ -38,6 +40,8 @@ class Work:
     """Length of the recording, None if it is not known."""
     is_live: bool
     """Whether it is heard while it is spoken, and only once."""
+    others: Sequence[AnyPath] = ()
+    """Files that no voice may replace: inputs, and the text."""
     problems: list[EchoError] = field(default_factory=list)
     whole: Result | None = None
     signal_finding: str = ""
@@ -161,7 +165,7 @@ class Work:
             with writer:
                 _, whole = self._decode(blocks, writer.write)
             sources = writer.keep(whole.turns, whole.speakers)
-            self._keep(replace(whole, sources=sources))
+            self._keep(replace(whole, sources=name_voices(sources, self.others)))
         except OutputError as error:
             if self.whole is None:
                 raise
@@ -200,7 +204,8 @@ class Work:
                 if self.stop.number or writer.error is not None:
                     break
         progress.show_line("")
-        self._keep(replace(whole, sources=writer.sources_of(whole.speakers)))
+        sources = writer.sources_of(whole.speakers)
+        self._keep(replace(whole, sources=name_voices(sources, self.others)))
         if writer.error is not None:
             self.problems.append(writer.error)
 

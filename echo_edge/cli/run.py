@@ -71,8 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--separate",
         metavar="DIR",
         type=Path,
-        help="write separated voices there: a file per speaker, for which a file is heard twice; "
-        "live, and with --latency-s, as many as the bundle separates at once",
+        help="write separated voices there, speaker_1.wav and so on: a file per speaker, for which "
+        "a file is heard twice; live, and with --latency-s, as many as the bundle separates at "
+        "once",
     )
     add_channel_option(parser)
     parser.add_argument(
@@ -145,7 +146,8 @@ def _run_one(args: argparse.Namespace, is_live: bool, voices_file: Path | None) 
             voices = None if voices_file is None else _known_voices(voices_file, session)
             progress.show_line(f"listening to {args.audio}: Ctrl-C ends" if args.mic else "")
             with TextOutput(args.out, _text(args, voices)) as text:
-                work = Work(args, session, stop, text, voices, total_s, is_live)
+                others = [each for each in (args.audio, args.out, voices_file) if each is not None]
+                work = Work(args, session, stop, text, voices, total_s, is_live, others)
                 work.do(blocks)
     return _end(args, work, stop, reading.finding)
 
