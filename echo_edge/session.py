@@ -17,7 +17,7 @@ from echo_edge.bundle.graph_io import check_contract
 from echo_edge.bundle.verify import Bundle, open_bundle
 from echo_edge.engines import Engine, check_engine, open_engine
 from echo_edge.engines.stateful import GraphStream
-from echo_edge.errors import BundleError, UsageError
+from echo_edge.errors import UsageError
 from echo_edge.heads.separation_offline import KnownVoices, separate
 from echo_edge.result import Result
 from echo_edge.stream import MAX_SPEAKERS, Stream, StreamOptions
@@ -30,19 +30,6 @@ Array = NDArray[np.float32]
 
 MAX_THREADS = 256
 """More can only be a mistake, and would bring the machine to a halt."""
-
-
-DECODING = {
-    "active_threshold",
-    "gap_s",
-    "group_threshold",
-    "language_weight",
-    "new_voice_s",
-    "shortest_turn_s",
-    "stretch_threshold",
-    "word_bonus",
-}
-"""Thresholds of the decoders that a manifest must give."""
 
 
 def load(
@@ -63,13 +50,6 @@ def load(
 def load_bundle(bundle: Bundle, threads: int = 1) -> "Session":
     """Load the graphs of a bundle that has been verified; as `load` otherwise."""
     manifest = bundle.manifest
-    missing = sorted(DECODING - set(manifest.decoding))
-    if missing:
-        raise BundleError(
-            f"manifest.json: decoding: found no {', '.join(missing)}, expected "
-            f"{', '.join(sorted(DECODING))}: export the bundle again",
-            "decoding",
-        )
     check_contract(manifest)
     check_engine(manifest.engine)
     return Session(bundle, threads, _open_graphs(bundle, threads))

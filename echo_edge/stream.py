@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.attribution.deferred import MAX_PARTS, DeferredAttribution, JoinRules
+from echo_edge.attribution.deferred import DeferredAttribution, JoinRules
 from echo_edge.attribution.given_count import part_threshold
 from echo_edge.attribution.live import LiveAttribution
 from echo_edge.attribution.names import NameGiver, NameRules
@@ -17,7 +17,7 @@ from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import UsageError
 from echo_edge.frontend import Encoder, checked
 from echo_edge.heads.clustering import LinkRules
-from echo_edge.heads.diarization import DiarizationDecoder, TurnRules
+from echo_edge.heads.diarization import DiarizationDecoder
 from echo_edge.heads.second_pass import open_words
 from echo_edge.heads.separation import SeparationDecoder
 from echo_edge.result import END, Result, Tentative
@@ -174,29 +174,26 @@ def _open_diarization(
     bundle: Bundle, graph: Callable[[str], GraphStream], options: StreamOptions
 ) -> DiarizationDecoder:
     manifest, decoding = bundle.manifest, bundle.manifest.decoding
-    # Decided at the end, voices are split finely first and joined later.
-    in_parts = math.isinf(options.latency_s)
-    rules = LinkRules(
-        part_threshold(decoding["stretch_threshold"], options.min_speakers if in_parts else 1),
-        decoding["new_voice_s"],
-        MAX_PARTS if in_parts else options.max_speakers,
-        MAX_PARTS if in_parts else options.min_speakers,
-    )
+    bounds = options.min_speakers, options.max_speakers
+    if math.isinf(options.latency_s):
+        # Decided at the end, voices are split finely first and joined later.
+        bounds = decoding.deferred_voices, decoding.deferred_voices
+        threshold = part_threshold(decoding, options.min_speakers)
+        decoding = replace(decoding, stretch_threshold=threshold)
     return DiarizationDecoder(
         graph("diarization"),
         graph("speaker"),
         manifest.diarization,
-        rules,
-        _turn_rules(bundle),
+        LinkRules.from_manifest(decoding, *bounds),
+        decoding,
         _step_s(bundle),
         options.latency_s / _step_s(bundle),
     )
 
 
 def _open_separation(bundle: Bundle, graph: Callable[[str], GraphStream]) -> SeparationDecoder:
-    manifest, decoding = bundle.manifest, bundle.manifest.decoding
-    alike = decoding.get("slot_threshold", decoding["group_threshold"])
-    return SeparationDecoder(graph("separation"), manifest.separation, alike)
+    manifest = bundle.manifest
+    return SeparationDecoder(graph("separation"), manifest.separation, manifest.decoding)
 
 
 def _open_attribution(
@@ -208,21 +205,12 @@ def _open_attribution(
 ) -> LiveAttribution | DeferredAttribution:
     decoding, step_s = bundle.manifest.decoding, _step_s(bundle)
     names = NameGiver(voices, NameRules.from_manifest(decoding))
-    live = LiveAttribution(diarization.clusters, _turn_rules(bundle), step_s, names)
+    live = LiveAttribution(diarization.clusters, decoding, step_s, names)
     if math.isfinite(options.latency_s):
         return live
-    rules = JoinRules(decoding["group_threshold"], options.min_speakers, options.max_speakers)
+    rules = JoinRules(decoding, options.min_speakers, options.max_speakers)
     return DeferredAttribution(live, diarization, separation.slots, rules, step_s)
 
 
 def _step_s(bundle: Bundle) -> float:
     return bundle.manifest.streaming.step_samples / bundle.manifest.audio.sample_rate
-
-
-def _turn_rules(bundle: Bundle) -> TurnRules:
-    decoding, step_s = bundle.manifest.decoding, _step_s(bundle)
-    return TurnRules(
-        decoding["active_threshold"],
-        round(decoding["gap_s"] / step_s),
-        round(decoding["shortest_turn_s"] / step_s),
-    )

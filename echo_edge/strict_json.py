@@ -40,6 +40,12 @@ def between(low: int, high: int) -> Rule:
     return Rule(f"an integer from {low} to {high}", lambda value: low <= value <= high, schema)
 
 
+def number_between(low: float, high: float) -> Rule:
+    """Allow the numbers from `low` to `high`, both included."""
+    schema: dict[str, object] = {"minimum": low, "maximum": high}
+    return Rule(f"a number from {low:g} to {high:g}", lambda value: low <= value <= high, schema)
+
+
 def one_of(*known: object) -> Rule:
     """Allow these values only."""
     expected = " or ".join(map(str, known))

@@ -16,6 +16,7 @@ from hypothesis import settings
 
 import echo_edge
 from echo_edge.bundle import manifest as m
+from echo_edge.bundle.decoding import DecodingSpec
 
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("echo-edge", deadline=None)
@@ -24,16 +25,17 @@ settings.load_profile("echo-edge")
 # Nobody, either of two speakers, both: small enough to read, and every rule has something to bite.
 POWERSET = ((), (0,), (1,), (0, 1))
 ECHO_POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
-DECODING = {
-    "active_threshold": 0.5,
-    "gap_s": 0.4,
-    "group_threshold": 0.55,
-    "new_voice_s": 1.0,
-    "shortest_turn_s": 0.2,
-    "stretch_threshold": 0.75,
-    "language_weight": 0.6,
-    "word_bonus": 1.0,
-}
+DECODING = DecodingSpec(
+    active_threshold=0.5,
+    gap_s=0.4,
+    group_threshold=0.55,
+    language_weight=0.6,
+    new_voice_s=1.0,
+    shortest_turn_s=0.2,
+    stretch_threshold=0.75,
+    word_bonus=1.0,
+    slot_threshold=0.55,
+)
 LATENTS = ("diarization", "speaker", "asr", "separation")
 TOKENS = "<blank>\n<space>\na\nb\nc\n"
 
@@ -82,7 +84,7 @@ def tiny_manifest(files: dict[str, bytes]) -> m.Manifest:
         audio=m.AudioSpec(16000, 1280, 160),
         streaming=m.StreamingSpec(2, 640, 4),
         diarization=m.DiarizationSpec(8, 4, POWERSET, 6),
-        decoding={"speaker_threshold": 0.5},
+        decoding=DECODING,
         asr=m.AsrSpec("tokens.txt", 0, 2, ""),
         separation=m.SeparationSpec(2, 240),
         graphs=_graphs(),
@@ -197,7 +199,6 @@ def null_bundle(tmp_path: Path) -> Path:
         tiny_manifest(files),
         name="null-v1.0-float32-null",
         diarization=m.DiarizationSpec(8, 4, ECHO_POWERSET, 6),
-        decoding=DECODING,
         separation=m.SeparationSpec(3, 240),
         graphs=_echo_graphs(),
     )

@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.attribution.labels import COUNT_LIVE
-from echo_edge.heads.clustering import COUNT_SLOPE
 from echo_edge.session import Session, load
 from training.corpora.data import Corpus, load_corpus
 from training.scoring.replay import CachedEncoding
@@ -145,18 +143,20 @@ def main() -> None:
     args = parser.parse_args()
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
     with load(args.bundle) as session:
+        decoding = session.bundle.manifest.decoding
         mixtures = conversations(corpus, args.conversations, seed=79)
         found = [counted(session, mixture) for mixture in mixtures]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
     raw = np.array([each.confidence for each in found])
     likely = np.clip(raw, 1e-6, 1.0 - 1e-6)
-    margins = np.log(likely / (1.0 - likely)) / COUNT_SLOPE
+    margins = np.log(likely / (1.0 - likely)) / decoding.count_slope
     right = np.array([float(each.end == each.truth) for each in found])
     live = float(np.mean([each.live == each.truth for each in found]))
     offset, slope = fit(margins, right)
     print(f"curve {offset:.2f}, {slope:.2f}")
-    print(f"right at the end: {right.mean():.2f}; live: {live:.2f} (in use: {COUNT_LIVE:.2f})")
+    in_use = f"(in use: {decoding.count_confidence:.2f})"
+    print(f"right at the end: {right.mean():.2f}; live: {live:.2f} {in_use}")
     report("in use", raw, margins, right)
     after = held_out(margins, right, seed=4)
     report("curve, held out", after, margins, right)

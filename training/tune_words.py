@@ -9,15 +9,16 @@ are all needed there. `training.priors --share` makes the checkpoint, and so the
 
 import argparse
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.language_model import LanguageModel
-from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
-from echo_edge.heads.ctc import SILENCE_S
+from echo_edge.heads.beam import BeamSearch
 from echo_edge.session import Session, load
 from training.corpora.data import Corpus, load_corpus
 from training.scoring.replay import Recorder
@@ -42,9 +43,9 @@ def posteriors(session: Session, corpus: Corpus) -> list[tuple[str, Array]]:
     return found
 
 
-def words(logprobs: Array, language: LanguageModel, options: BeamOptions) -> str:
+def words(logprobs: Array, language: LanguageModel, decoding: DecodingSpec) -> str:
     """The words of one utterance."""
-    search = BeamSearch(language, round(SILENCE_S / FRAME_S), round(LAG_S / FRAME_S), options)
+    search = BeamSearch(language, decoding, FRAME_S)
     found = [word for frame in logprobs for word in search.push(frame)]
     return " ".join(word.text for word in (*found, *search.finish()))
 
@@ -58,13 +59,13 @@ def main() -> None:
     args = parser.parse_args()
     corpus = load_corpus([args.data / "dev"], args.cache / "dev")
     with load(args.bundle) as session:
-        language = session.bundle.language
+        language, decoding = session.bundle.language, session.bundle.manifest.decoding
         if language is None:
             raise SystemExit(f"{args.bundle}: has no language model to tune")
         read = posteriors(session, corpus)
     for weight, bonus in itertools.product(WEIGHTS, BONUSES):
-        options = BeamOptions(weight, bonus)
-        texts = [words(logprobs, language, options) for _, logprobs in read]
+        tried = replace(decoding, language_weight=weight, word_bonus=bonus)
+        texts = [words(logprobs, language, tried) for _, logprobs in read]
         rate = 100.0 * jiwer.wer([text for text, _ in read], texts)
         print(f"WER {rate:5.1f}  weight {weight:g}, word bonus {bonus:g}", flush=True)
 

@@ -3,35 +3,33 @@ then everything is replayed into a `LiveAttribution`."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from echo_edge.attribution.given_count import has_brief, join_brief
 from echo_edge.attribution.live import LiveAttribution
-from echo_edge.attribution.words import count_decided
-from echo_edge.heads.clustering import Grouping
+from echo_edge.attribution.words import WordRules
+from echo_edge.bundle.decoding import DecodingSpec
+from echo_edge.heads.clustering import Grouping, GroupRules
 from echo_edge.heads.diarization import Activity, DiarizationDecoder
 from echo_edge.heads.separation import VoiceSlots
 from echo_edge.result import Horizon, Result, Tentative, Word
 from echo_edge.voices import Voiceprint
 
-MAX_PARTS = 128
-"""Places for voices: until the end a speaker may be many."""
-
 BLOCK_STEPS = 250
-MIN_SCORE = 0.05
-"""Scores below decide nothing, and are many."""
+"""Steps of the log that are replayed at a time; results do not depend on it."""
 
 
 class ActivityLog:
-    """Decided activity of all voices, 6 bytes for each score of at least `MIN_SCORE`: some 9 bytes
+    """Decided activity of all voices, 6 bytes for each score of at least `min_score`: some 9 bytes
     per step, 6 MB for eight hours of speech.
 
     At most 256 voices; scores are stored to 1/255.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, min_score: float) -> None:
+        self._min_score = min_score
         self._steps, self._voices, self._scores = array("I"), array("B"), array("B")
         self.n_steps = 0
         """Steps logged so far."""
@@ -39,7 +37,7 @@ class ActivityLog:
     def add(self, activity: Activity) -> None:
         """Log steps that follow those logged before."""
         scores = np.rint(255.0 * activity.scores).astype(np.uint8)
-        steps, voices = (activity.scores >= MIN_SCORE).nonzero()
+        steps, voices = (activity.scores >= self._min_score).nonzero()
         self._steps.frombytes((steps + activity.first_step).astype(np.uintc).tobytes())
         self._voices.frombytes(voices.astype(np.uint8).tobytes())
         self._scores.frombytes(scores[steps, voices].tobytes())
@@ -64,10 +62,9 @@ class ActivityLog:
 
 @dataclass(frozen=True)
 class JoinRules:
-    """When voices are one speaker."""
+    """When voices are one speaker: the constants of a bundle, for so many speakers."""
 
-    threshold: float
-    """Least mean cosine between the speech of two voices of one speaker."""
+    decoding: DecodingSpec
     min_speakers: int
     max_speakers: int
 
@@ -89,8 +86,9 @@ class DeferredAttribution:
     ) -> None:
         """`live` takes the replay. Voices are renumbered in `diarization` and `slots` too."""
         self._live, self._diarization, self._slots, self._rules = live, diarization, slots, rules
-        self._step_s = step_s
-        self._log = ActivityLog()
+        self._word_rules = WordRules.from_manifest(rules.decoding, step_s)
+        self._groups = GroupRules.from_manifest(rules.decoding)
+        self._log = ActivityLog(rules.decoding.min_logged_score)
         self._words: list[Word] = []
         self._n_decided = 0
         """Words, from the first on, that only wait for the end."""
@@ -102,19 +100,20 @@ class DeferredAttribution:
         for activity in decided:
             self._log.add(activity)
         waiting = self._words[self._n_decided :]
-        self._n_decided += count_decided(waiting, self._log.n_steps, self._step_s)
+        self._n_decided += self._word_rules.count_decided(waiting, self._log.n_steps)
         clusters = self._diarization.clusters
         n_places = len(clusters.speech_s)
         if clusters.count > n_places // 2:
-            self._join(clusters.group(1.0, 1, n_places // 4, brief_s=0.0).groups)
+            groups = replace(self._groups, threshold=1.0, brief_s=0.0)
+            self._join(clusters.group(groups, 1, n_places // 4).groups)
 
     def finish(self, decided: Iterable[Activity], words: Sequence[Word]) -> None:
         """The last steps and words: voices become speakers, and everything becomes final."""
         self.add(decided, words)
-        clusters = self._diarization.clusters
-        grouping = self._group()
-        if self._rules.min_speakers > 1 and has_brief(grouping.groups, clusters.speech_s):
-            self._join(join_brief(clusters.means, clusters.speech_s, self._rules.min_speakers))
+        clusters, min_speakers = self._diarization.clusters, self._rules.min_speakers
+        grouping, share = self._group(), self._rules.decoding.given_count_share
+        if min_speakers > 1 and has_brief(grouping.groups, clusters.speech_s, share):
+            self._join(join_brief(clusters.means, clusters.speech_s, min_speakers, share))
             grouping = self._group()
         self._join(grouping.groups)
         blocks = self._log.blocks(clusters.count)
@@ -124,7 +123,7 @@ class DeferredAttribution:
     def _group(self) -> Grouping:
         rules = self._rules
         return self._diarization.clusters.group(
-            rules.threshold, rules.min_speakers, rules.max_speakers
+            self._groups, rules.min_speakers, rules.max_speakers
         )
 
     def take(self, duration_s: float) -> Result:

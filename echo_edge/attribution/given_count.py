@@ -6,34 +6,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
+
 Array = NDArray[np.float32]
 
-FINE_THRESHOLD = 0.75
-"""Least cosine, before `heads.clustering.STRICTER`, for a stretch to be taken for a known voice. By
-the bundle's own, two alike voices may be one from the start: those of pyannote's sample were."""
-BRIEF_SHARE = 0.1
-"""A speaker with less of all speech is none while others have more than one voice."""
+
+def part_threshold(decoding: DecodingSpec, min_speakers: int) -> float:
+    """The least cosine that links stretches to voices."""
+    own, fine = decoding.stretch_threshold, decoding.given_count_threshold
+    return max(own, fine) if min_speakers > 1 else own
 
 
-def part_threshold(threshold: float, min_speakers: int) -> float:
-    """The least cosine that links stretches to voices; `threshold` is the bundle's."""
-    return max(threshold, FINE_THRESHOLD) if min_speakers > 1 else threshold
-
-
-def has_brief(groups: Sequence[int], speech_s: Array) -> bool:
-    """Whether a group of voices has less than `BRIEF_SHARE` of all speech; `groups` is the group of
+def has_brief(groups: Sequence[int], speech_s: Array, share: float) -> bool:
+    """Whether a group of voices has less than `share` of all speech; `groups` is the group of
     each voice, `speech_s` `[len(groups) or more]` their speech in seconds."""
     speech = np.bincount(groups, speech_s[: len(groups)]) if groups else np.zeros(0)
-    return bool((speech < BRIEF_SHARE * speech.sum()).any())
+    return bool((speech < share * speech.sum()).any())
 
 
-def join_brief(means: Array, speech_s: Array, min_groups: int) -> list[int]:
-    """The group of each voice once each brief one has joined that which is most like it, the most
-    alike first; at least `min_groups` groups are left. `means` are mean embeddings `[N, E]`."""
+def join_brief(means: Array, speech_s: Array, min_groups: int, share: float) -> list[int]:
+    """The group of each voice once each with less than `share` of all speech has joined that which
+    is most like it, the most alike first; at least `min_groups` groups are left. `means` are mean
+    embeddings `[N, E]`."""
     n_voices = len(means)
     means, speech_s = means.copy(), speech_s[:n_voices].copy()
     groups, is_left = np.arange(n_voices), np.ones(n_voices, bool)
-    brief_s = BRIEF_SHARE * float(speech_s.sum())
+    brief_s = share * float(speech_s.sum())
     while is_left.sum() > min_groups:
         brief = is_left & (speech_s < brief_s)
         able = (brief[:, None] | brief) & is_left[:, None] & is_left

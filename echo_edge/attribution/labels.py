@@ -8,15 +8,13 @@ from echo_edge.attribution.turns import VoiceTurn
 from echo_edge.attribution.words import VoicedWord
 from echo_edge.result import Result, Speaker, SpeakerCount, Tentative, Turn
 
-COUNT_LIVE = 0.66
-"""How sure the number of speakers is where labels are given at once: the share of right counts that
-`training.tune_count` measured. At the end the margin of the grouping says it; docs/voices.md."""
-
 
 class Labels:
     """Collects final turns and words of voices and gives them out with labels."""
 
-    def __init__(self, step_s: float) -> None:
+    def __init__(self, step_s: float, confidence: float) -> None:
+        """A step is `step_s` long; `confidence` is how sure the number of speakers is until
+        `set_count_confidence`."""
         self._step_s = step_s
         self._turns: list[VoiceTurn] = []
         self._exclusive: list[VoiceTurn] = []
@@ -24,7 +22,7 @@ class Labels:
         self._labels: dict[int, str] = {}
         self._names: Mapping[int, str] = {}
         self._speech_s: dict[str, float] = {}
-        self._confidence = COUNT_LIVE
+        self._confidence = confidence
 
     def add_turns(self, turns: Sequence[VoiceTurn]) -> None:
         """Final turns. Labels are given now: how often results are taken must not matter."""

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from echo_edge.attribution.labels import Labels
 from echo_edge.attribution.names import NameGiver, VoiceSpeech
 from echo_edge.attribution.turns import ExclusiveTurnBuilder, TurnBuilder, VoiceTurn
-from echo_edge.attribution.words import VoicedWord, WordVoices
+from echo_edge.attribution.words import VoicedWord, WordRules, WordVoices
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.errors import UsageError
 from echo_edge.heads.clustering import OnlineClusters
 from echo_edge.heads.diarization import Activity, TurnRules
@@ -30,14 +31,15 @@ class LiveAttribution:
     that never changes. Memory does not grow with the audio."""
 
     def __init__(
-        self, clusters: OnlineClusters, rules: TurnRules, step_s: float, names: NameGiver
+        self, clusters: OnlineClusters, decoding: DecodingSpec, step_s: float, names: NameGiver
     ) -> None:
         """`clusters` has the centroid of every voice; a step is `step_s` long."""
         self._step_s = step_s
+        rules = TurnRules.from_manifest(decoding, step_s)
         self._turns, self._exclusive = TurnBuilder(rules), ExclusiveTurnBuilder(rules)
-        self._words = WordVoices(step_s, rules.onset)
+        self._words = WordVoices(WordRules.from_manifest(decoding, step_s))
         self._speech = VoiceSpeech(clusters, step_s, rules.onset)
-        self._names, self._labels = names, Labels(step_s)
+        self._names, self._labels = names, Labels(step_s, decoding.count_confidence)
         self._n_steps = 0
 
     def add(self, decided: Iterable[Activity], words: Sequence[Word]) -> None:

@@ -1,22 +1,16 @@
 """Names for the voices of a stream that are known people: given once and never taken back."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.heads.clustering import OnlineClusters
 from echo_edge.heads.diarization import Activity
 from echo_edge.voices import Voices
 
 Array = NDArray[np.float32]
-
-VOICE_THRESHOLD = 0.59
-"""Least cosine for a name, where the bundle gives no `voice_threshold` of its own. From
-`training.tune_voices`; docs/performance.md has the shares of false and of missing names."""
-MIN_SPEECH_S = 3.0
-"""A voice with less speech gets no name."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +47,15 @@ class VoiceSpeech:
 class NameRules:
     """When a voice is taken for a known one."""
 
-    threshold: float = VOICE_THRESHOLD
-    min_speech_s: float = MIN_SPEECH_S
+    threshold: float
+    """Least cosine for a name."""
+    min_speech_s: float
+    """A voice with less speech gets none, seconds."""
 
     @classmethod
-    def from_manifest(cls, decoding: Mapping[str, float]) -> "NameRules":
-        """The rules of a bundle: `decoding` of its manifest."""
-        return cls(decoding.get("voice_threshold", VOICE_THRESHOLD))
+    def from_manifest(cls, decoding: DecodingSpec) -> "NameRules":
+        """The rules of a bundle."""
+        return cls(decoding.voice_threshold, decoding.name_min_s)
 
 
 class NameGiver:

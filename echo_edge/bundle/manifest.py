@@ -9,6 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.types import (
     MAX_ELEMENTS,
     Count,
@@ -158,7 +159,7 @@ class Manifest:
     audio: AudioSpec
     streaming: StreamingSpec
     diarization: DiarizationSpec
-    decoding: dict[Name, float]
+    decoding: DecodingSpec
     asr: AsrSpec
     separation: SeparationSpec
     graphs: dict[str, GraphSpec]
@@ -213,8 +214,8 @@ def _check_numbers(manifest: Manifest) -> None:
         found = str(manifest.audio.chunk_samples)
         raise refusal(f"{_FILE}audio.chunk_samples", found, expected, "chunk")
     if diarization.hop_steps > diarization.window_steps:
-        expected = f"at most window_steps, {diarization.window_steps}"
         found = str(diarization.hop_steps)
+        expected = f"at most window_steps, {diarization.window_steps}"
         raise refusal(f"{_FILE}diarization.hop_steps", found, expected, "hop")
     powerset = diarization.powerset
     if not powerset or powerset[0]:
@@ -223,11 +224,8 @@ def _check_numbers(manifest: Manifest) -> None:
         raise refusal(f"{_FILE}diarization.powerset[0]", found, expected, "powerset")
     speakers = {speaker for active in powerset for speaker in active}
     ordered = all(list(active) == sorted(set(active)) for active in powerset)
-    if (
-        not ordered
-        or len(set(powerset)) < len(powerset)
-        or max(speakers, default=-1) >= len(speakers)
-    ):
+    distinct = len(set(powerset)) == len(powerset)
+    if not (ordered and distinct) or max(speakers, default=-1) >= len(speakers):
         expected = "distinct classes of ascending speakers numbered from 0 without a gap"
         raise refusal(f"{_FILE}diarization.powerset", "other classes", expected, "powerset")
 
@@ -284,10 +282,8 @@ def _check_state_size(manifest: Manifest) -> None:
 def _check_graph(graph: GraphSpec, key: str) -> None:
     inputs = {tensor.name: tensor for tensor in graph.inputs}
     outputs = {tensor.name: tensor for tensor in graph.outputs}
-    for side, tensors, table in (
-        ("inputs", graph.inputs, inputs),
-        ("outputs", graph.outputs, outputs),
-    ):
+    sides = (("inputs", graph.inputs, inputs), ("outputs", graph.outputs, outputs))
+    for side, tensors, table in sides:
         if not tensors or len(table) < len(tensors):
             expected = "tensors of distinct names"
             raise refusal(f"{key}.{side}", "none or a name twice", expected, "tensor-names")

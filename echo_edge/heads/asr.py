@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from echo_edge.bundle.verify import Bundle
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Chunk
-from echo_edge.heads.beam import LAG_S, BeamOptions, BeamSearch
-from echo_edge.heads.ctc import SILENCE_S, BestPath, DecodedWord, Search
+from echo_edge.heads.beam import BeamSearch
+from echo_edge.heads.ctc import BestPath, DecodedWord, Search
 from echo_edge.result import Word
 
 Array = NDArray[np.float32]
@@ -67,10 +67,8 @@ def open_asr(
     manifest, language = bundle.manifest, bundle.language if language_model else None
     step_s = manifest.streaming.step_samples / manifest.audio.sample_rate
     frame_s = step_s / manifest.asr.frames_per_step
-    silence = round(SILENCE_S / frame_s)
     if language is None:
+        silence = round(manifest.decoding.word_silence_s / frame_s)
         return AsrDecoder(graph("asr"), "logprobs", BestPath(bundle.tokens, silence), frame_s)
-    decoding = manifest.decoding
-    options = BeamOptions(decoding["language_weight"], decoding["word_bonus"])
-    search = BeamSearch(language, silence, round(LAG_S / frame_s), options)
+    search = BeamSearch(language, manifest.decoding, frame_s)
     return AsrDecoder(graph("asr"), "phones", search, frame_s)

@@ -7,7 +7,6 @@ the language model says of its words. Pure Python over a few candidates per fram
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from math import exp, log1p
 from operator import attrgetter
@@ -15,6 +14,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.language_model import SPACE, START, LanguageModel
 from echo_edge.heads.beam_scores import LmScores
 from echo_edge.heads.ctc import DecodedWord
@@ -32,52 +32,23 @@ Array = NDArray[np.float32]
 Phone = tuple[int, float]
 """Index and log-probability in a frame."""
 
-HALF = math.log(0.5)
-
 _score = attrgetter("score")
-
-COMMIT_FRAMES = 10
-"""Frames between two searches for words on which the prefixes agree."""
-LAG_S = 4.0
-"""Older words become final whether or not they agree."""
-
-
-@dataclass(frozen=True)
-class BeamOptions:
-    """Width of the search and weight of the language model."""
-
-    weight: float = 1.1
-    """Factor of the language model's log-probabilities beside those of the phones."""
-    word_bonus: float = -2.0
-    """Nats per word: where phones are rewarded (`training.priors`), words must be dear."""
-    width: int = 64
-    """Prefixes in the beam after a frame."""
-    min_logprob: float = -6.0
-    """Phones below this are not tried in a frame."""
-    margin: float = 12.0
-    """Prefixes this many nats below the best are dropped."""
-    stability_margin: float = 3.0
-    """A word is final once no prefix within so many nats of the best has another."""
 
 
 class BeamSearch:
     """Frames of log-posteriors in, words out, each once and for ever.
 
-    A word is final once all likely prefixes agree on it, `silence` frames without a phone
-    follow, it is `lag` frames old, or the end comes.
+    A word is final once all likely prefixes agree on it, silence follows, it is too old, or the end
+    comes.
     """
 
-    def __init__(
-        self,
-        language: LanguageModel,
-        silence: int,
-        lag: int,
-        options: BeamOptions | None = None,
-    ) -> None:
-        self._language = language
-        self._silence, self._lag = silence, lag
-        self._options = options = options or BeamOptions()
-        self._scores = LmScores(language, options.weight, options.word_bonus)
+    def __init__(self, language: LanguageModel, decoding: DecodingSpec, frame_s: float) -> None:
+        """A frame is `frame_s` long, seconds."""
+        self._language, self._decoding = language, decoding
+        self._silence = round(decoding.word_silence_s / frame_s)
+        self._lag = round(decoding.word_lag_s / frame_s)
+        self._likely = math.log(decoding.frame_posterior)
+        self._scores = LmScores(language, decoding)
         self._frame = self._n_silent = 0
         self._root = self._scores.root(START)
         self._beam = [self._root]
@@ -93,10 +64,10 @@ class BeamSearch:
         frame: list[float] = logprobs.tolist()
         self._extend(frame)
         self._frame += 1
-        self._n_silent = self._n_silent + 1 if frame[0] > HALF else 0
+        self._n_silent = self._n_silent + 1 if frame[0] > self._likely else 0
         if self._n_silent == self._silence:
             yield from self.finish()
-        elif self._frame % COMMIT_FRAMES == 0:
+        elif self._frame % self._decoding.commit_frames == 0:
             while (word := self._commit()) is not None:
                 yield word
 
@@ -119,7 +90,7 @@ class BeamSearch:
 
     def _extend(self, logprobs: list[float]) -> None:
         """One frame: every prefix stays as it is or gains one of the frame's likely phones."""
-        min_logprob = self._options.min_logprob
+        min_logprob = self._decoding.min_phone_logprob
         tokens = range(SPACE, len(logprobs))
         likely = [(token, logprobs[token]) for token in tokens if logprobs[token] > min_logprob]
         entered = self._enter(likely, logprobs) if likely else []
@@ -137,8 +108,8 @@ class BeamSearch:
         for node in self._beam:
             silent, again = node.total + blank, node.nonblank + logprobs[node.token]
             stay.append((silent if silent >= again else again) + node.lm_score)
-        floor = max(stay) - self._options.margin
-        stay += [NEVER] * (self._options.width - len(stay))
+        floor = max(stay) - self._decoding.beam_margin
+        stay += [NEVER] * (self._decoding.beam_width - len(stay))
         heapify(stay)
         return max(floor, stay[0]), stay
 
@@ -147,8 +118,8 @@ class BeamSearch:
 
         Returns the prefixes that are new to the beam.
         """
-        frame, margin, bonus = self._frame, self._options.margin, self._options.word_bonus
-        weight, lookahead = self._options.weight, self._language.begin
+        frame, margin, bonus = self._frame, self._decoding.beam_margin, self._decoding.word_bonus
+        weight, lookahead = self._decoding.language_weight, self._language.begin
         floor, best = self._bounds(logprobs)
         # One more phone adds a word's bonus at most; what cannot get far enough is not tried.
         hopeless = self._beam[0].score + logprobs[0] - margin - bonus
@@ -195,14 +166,14 @@ class BeamSearch:
 
     def _stay(self, logprobs: list[float]) -> None:
         """One more frame for the beam's prefixes, with a blank or their last phone again."""
-        frame, blank = self._frame, logprobs[0]
+        frame, blank, likely = self._frame, logprobs[0], self._likely
         for node in self._beam:
             # 1. Paths that end in the last phone: it goes on, or it comes from the parent.
             again = logprobs[node.token]
             nonblank = node.nonblank + again
             if node.incoming != NEVER:
                 nonblank, node.incoming = add_logs(nonblank, node.incoming), NEVER
-            if again > HALF and node.end == frame:
+            if again > likely and node.end == frame:
                 node.end += 1
             # 2. Paths that end in a blank.
             node.blank = silent = node.total + blank
@@ -219,8 +190,8 @@ class BeamSearch:
         """Take the best of the beam and of what was entered into the next frame."""
         nodes = [*reversed(entered), *reversed(self._beam)]
         nodes.sort(key=_score, reverse=True)  # of equals the last that was entered comes first
-        min_score = nodes[0].score - self._options.margin
-        beam = [node for node in nodes[: self._options.width] if node.score >= min_score]
+        min_score = nodes[0].score - self._decoding.beam_margin
+        beam = [node for node in nodes[: self._decoding.beam_width] if node.score >= min_score]
         for node in entered:
             node.in_beam = True
         for node in nodes[len(beam) :]:
@@ -236,7 +207,7 @@ class BeamSearch:
         if end is None:
             return None
         # 2. No prefix within the margin may have another; those that do fall out of the beam.
-        root, min_score = best[end], self._beam[0].score - self._options.stability_margin
+        root, min_score = best[end], self._beam[0].score - self._decoding.stability_margin
         is_old = self._frame - best[0].frame > self._lag
         agreeing = []
         for node in self._beam:

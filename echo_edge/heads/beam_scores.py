@@ -3,21 +3,18 @@
 import math
 from dataclasses import dataclass
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.language_model import BLANK, SPACE, START, LanguageModel
 from echo_edge.heads.ctc import DecodedWord
 from echo_edge.heads.prefix_tree import LmState, PrefixNode, words_of
 
-UNFINISHED = -20.0
-"""Log-probability of the word that the end cuts off; nothing is written of it."""
-
 
 @dataclass(frozen=True)
 class LmScores:
-    """Scores in nats: the language model's log-probabilities times `weight`, a bonus per word."""
+    """Scores in nats: the language model's weighted log-probabilities, and a bonus per word."""
 
     language: LanguageModel
-    weight: float
-    word_bonus: float
+    decoding: DecodingSpec
 
     def root(self, previous_word: int) -> PrefixNode:
         """The empty prefix after `previous_word`, an index or START."""
@@ -31,7 +28,8 @@ class LmScores:
         if not node.completed_known:
             node.completed_known = True
             word, logprob = self.last_word(node)
-            committed = node.committed + self.weight * logprob + self.word_bonus
+            committed = node.committed + self.decoding.language_weight * logprob
+            committed += self.decoding.word_bonus
             if word != START:
                 node.completed = committed, committed, word, 0, 0, self.language.size
         return node.completed
@@ -43,14 +41,15 @@ class LmScores:
             return START, 0.0
         low, high = self.language.narrow(node.low, node.high, node.n_phones, BLANK)
         if low == high:
-            return START, UNFINISHED
+            return START, self.decoding.unfinished_logprob
         score = self.language.score
         word = max(range(low, high), key=lambda word: score(node.previous_word, word))
         return word, score(node.previous_word, word)
 
     def final(self, node: PrefixNode) -> float:
         """Score of a prefix at which the audio ends, its last word complete."""
-        return node.total + node.committed + self.weight * self.last_word(node)[1]
+        weight = self.decoding.language_weight
+        return node.total + node.committed + weight * self.last_word(node)[1]
 
     def words(self, last: PrefixNode) -> list[DecodedWord]:
         """The words of a prefix that ends here; one that is cut off is left out."""

@@ -9,30 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
+
 Array = NDArray[np.float32]
 
 NOBODY = -1
 
-COUNT_SLOPE = 10.0
-"""From the margin of the joining to the log-odds that the number of voices is right; fitted by
-`training.tune_count`."""
-
-
-STRICTER = 0.2
-"""Added to the cosine that links a stretch to a known voice while there are fewer voices than
-expected."""
-
-BRIEF_S = 30.0
-BRIEF_SHARE = 0.1
-BRIEF_THRESHOLD = 0.2
-"""A cluster with less speech than so many seconds (every window counts it again: about 3 s of
-speech) or than that share of all speech is rarely a speaker but two who spoke at once: at the end
-it joins the most similar cluster, if the mean cosine is at least this."""
-
 
 @dataclass(frozen=True)
 class LinkRules:
-    """Rules by which stretches of speech become voices; thresholds from the bundle (`decoding`)."""
+    """Rules by which stretches of speech become voices."""
 
     threshold: float
     """Least cosine to be taken for a known voice where a new one could be."""
@@ -41,7 +27,44 @@ class LinkRules:
     max_clusters: int
     """Bound on the number of voices, and so on memory."""
     min_clusters: int = 1
-    """While there are fewer, `STRICTER` holds."""
+    """While there are fewer, the threshold is higher by `margin`."""
+    margin: float = 0.0
+
+    @classmethod
+    def from_manifest(
+        cls, decoding: DecodingSpec, min_clusters: int, max_clusters: int
+    ) -> "LinkRules":
+        """The rules of a bundle, for so many voices."""
+        return cls(
+            decoding.stretch_threshold,
+            decoding.new_voice_s,
+            max_clusters,
+            min_clusters,
+            decoding.expected_voice_margin,
+        )
+
+
+@dataclass(frozen=True)
+class GroupRules:
+    """When two groups of voices are one speaker, and how sure their number is; the constants are
+    those of `DecodingSpec`."""
+
+    threshold: float
+    brief_threshold: float
+    brief_s: float
+    brief_share: float
+    slope: float
+
+    @classmethod
+    def from_manifest(cls, decoding: DecodingSpec) -> "GroupRules":
+        """The rules of a bundle."""
+        return cls(
+            decoding.group_threshold,
+            decoding.brief_threshold,
+            decoding.brief_s,
+            decoding.brief_share,
+            decoding.count_slope,
+        )
 
 
 class OnlineClusters:
@@ -84,7 +107,7 @@ class OnlineClusters:
         best = int(scores.argmax()) if self.count else NOBODY
         if speech_s < rules.new_voice_s:
             return best
-        min_cosine = rules.threshold + (STRICTER if self.count < rules.min_clusters else 0.0)
+        min_cosine = rules.threshold + (rules.margin if self.count < rules.min_clusters else 0.0)
         if self.count < rules.max_clusters and (best == NOBODY or scores[best] < min_cosine):
             best = self.count
             self.count += 1
@@ -92,11 +115,9 @@ class OnlineClusters:
         self.speech_s[best] += speech_s
         return best
 
-    def group(
-        self, threshold: float, minimum: int, maximum: int, brief_s: float = BRIEF_S
-    ) -> "Grouping":
+    def group(self, rules: GroupRules, minimum: int, maximum: int) -> "Grouping":
         """`group_clusters` of all speech so far."""
-        return group_clusters(self.means, self.speech_s, threshold, minimum, maximum, brief_s)
+        return group_clusters(self.means, self.speech_s, rules, minimum, maximum)
 
     def join(self, groups: Sequence[int]) -> None:
         """Merge clusters: cluster `c` becomes `groups[c]`."""
@@ -120,31 +141,27 @@ class Grouping:
 
 
 def group_clusters(
-    means: Array,
-    weights: Array,
-    threshold: float,
-    minimum: int,
-    maximum: int,
-    brief_s: float = 0.0,
+    means: Array, weights: Array, rules: GroupRules, minimum: int, maximum: int
 ) -> Grouping:
     """Agglomerative clustering of mean embeddings `[N, E]` of speech `[N]`, average linkage.
 
     `weights` `[N or more]` are seconds of speech; those after the first N do not count. Merges the
     two groups between whose embeddings the mean cosine is highest, which is the product of
-    their means, while it is at least `threshold`, or `BRIEF_THRESHOLD` if one has less than
-    `brief_s` of speech, or while there are more than `maximum` groups, and never below `minimum`.
+    their means, while it is at least `rules.threshold`, or `rules.brief_threshold` if one is brief,
+    or while there are more than `maximum` groups, and never below `minimum`.
     """
     # 1. Every cluster is a group of its own; the similarity of two is the product of their means.
     groups, n_left = np.arange(len(means)), len(means)
     means, weights = means.copy(), weights[: len(means)].copy()
-    brief_s = min(brief_s, BRIEF_SHARE * float(weights.sum()))
+    threshold = rules.threshold
+    brief_s = min(rules.brief_s, rules.brief_share * float(weights.sum()))
     similarity = means @ means.T
     np.fill_diagonal(similarity, -np.inf)
     margin = 1.0 - threshold  # the least by which a merge, or refusing the next, was clear
     while n_left > 1:
         # 2. By how much each pair is beyond its threshold, which is lower for a brief group.
         brief = weights < brief_s
-        surplus = similarity - np.where(brief[:, None] | brief, BRIEF_THRESHOLD, threshold)
+        surplus = similarity - np.where(brief[:, None] | brief, rules.brief_threshold, threshold)
         alike = bool((surplus >= 0.0).any())
         if n_left <= minimum or not (alike or n_left > maximum):
             margin = min(margin, -float(surplus.max()))
@@ -164,5 +181,5 @@ def group_clusters(
         similarity[kept, left] = similarity[left, kept] = means[left] @ means[kept]
         n_left -= 1
     # 5. The margin as a probability; groups numbered from 0.
-    confidence = float(1.0 / (1.0 + np.exp(-COUNT_SLOPE * margin)))
+    confidence = float(1.0 / (1.0 + np.exp(-rules.slope * margin)))
     return Grouping(tuple(np.unique(groups, return_inverse=True)[1].tolist()), confidence)

@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-SILENCE_S = 0.8
-"""A word followed by this much silence is complete even without a space."""
-
 
 @dataclass(frozen=True)
 class DecodedWord:

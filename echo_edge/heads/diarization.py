@@ -13,15 +13,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.manifest import DiarizationSpec
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import NOBODY, LinkRules, OnlineClusters
 
 Array = NDArray[np.float32]
-
-MIN_EMBEDDED_STEPS = 3.0
-"""With less clean speech (0.12 s) a stretch has no usable embedding."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class Activity:
 
 @dataclass(frozen=True)
 class TurnRules:
-    """How activity becomes turns, from the bundle (`decoding` in the manifest); the names are those
-    of pyannote's `Binarize`, durations in steps."""
+    """How activity becomes turns; the names are those of pyannote's `Binarize`, durations in
+    steps."""
 
     onset: float
     """A voice is active where its score is at least this."""
@@ -43,6 +41,15 @@ class TurnRules:
     """Pauses up to this long do not end a turn (`min_duration_off`)."""
     min_on_steps: int
     """Shorter turns are dropped (`min_duration_on`)."""
+
+    @classmethod
+    def from_manifest(cls, decoding: DecodingSpec, step_s: float) -> "TurnRules":
+        """The rules of a bundle, whose steps are `step_s` long."""
+        return cls(
+            decoding.active_threshold,
+            round(decoding.gap_s / step_s),
+            round(decoding.shortest_turn_s / step_s),
+        )
 
 
 @dataclass(frozen=True)
@@ -81,13 +88,14 @@ class DiarizationDecoder:
         embedding: GraphStream,
         spec: DiarizationSpec,
         rules: LinkRules,
-        turns: TurnRules,
+        decoding: DecodingSpec,
         step_s: float,
         latency_steps: float,
     ) -> None:
         """A step is decided once `latency_steps` old; at infinity when it leaves the window."""
         self._segmentation, self._embedding = segmentation, embedding
-        self._turns = turns
+        self._turns = TurnRules.from_manifest(decoding, step_s)
+        self._min_embedded = decoding.min_embedded_steps
         self._window, self._hop = spec.window_steps, spec.hop_steps
         self._latency = round(min(latency_steps, self._window - self._hop))
         self._step_s = step_s
@@ -205,7 +213,7 @@ class DiarizationDecoder:
         for row, stretch in zip(weights, stretches, strict=True):
             span = slice(stretch.start, stretch.end)
             row[span] = clean[span, stretch.local]
-        usable = np.flatnonzero(weights.sum(1) >= MIN_EMBEDDED_STEPS)
+        usable = np.flatnonzero(weights.sum(1) >= self._min_embedded)
         embeddings = self._embed(speaker, weights[usable])
         links = self.clusters.link(embeddings, weights[usable].sum(1) * self._step_s)
         for index, voice in zip(usable.tolist(), links, strict=True):

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.manifest import SeparationSpec
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import NOBODY
 
 Array = NDArray[np.float32]
-
-FADE = np.float32(0.8)
-"""Decay per chunk of the energy by which slots that carry nobody are compared."""
 
 
 class VoiceSlots:
@@ -61,12 +59,13 @@ class SeparationDecoder:
     """Overlap-added waveforms `[K, samples]`. Their delay of `overlap_samples` is cut off at the
     start and made up at the end, so the output is exactly as long as the input."""
 
-    def __init__(self, graph: GraphStream, spec: SeparationSpec, alike: float) -> None:
+    def __init__(self, graph: GraphStream, spec: SeparationSpec, decoding: DecodingSpec) -> None:
         self._graph = graph
         self._overlap = spec.overlap_samples
         self._tail = np.zeros((spec.max_sources, spec.overlap_samples), np.float32)
         self._skip = spec.overlap_samples
-        self.slots = VoiceSlots(spec.max_sources, alike)
+        self.slots = VoiceSlots(spec.max_sources, decoding.slot_threshold)
+        self._decay = np.float32(decoding.slot_decay)
         self._energies = np.zeros(spec.max_sources, np.float32)
 
     def push(self, chunk: Chunk, recent: list[int], centroids: Array) -> Array:
@@ -81,7 +80,7 @@ class SeparationDecoder:
             voices=self.slots.assign(recent, centroids, self._energies),
         )["sources"].copy()
         sources[:, : self._overlap] += self._tail
-        self._energies = FADE * self._energies + np.square(sources).mean(axis=1)
+        self._energies = self._decay * self._energies + np.square(sources).mean(axis=1)
         ready, self._tail = np.split(sources, [sources.shape[1] - self._overlap], axis=1)
         ready, self._skip = ready[:, self._skip :], max(0, self._skip - ready.shape[1])
         return ready

@@ -4,6 +4,7 @@ Live, a slot gets a voice only once that voice is known, and from little speech 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,8 @@ def separate(
     overlap and everything below 80 Hz.
     """
     encoder = Encoder(graph, manifest)
-    decoder = SeparationDecoder(graph("separation"), manifest.separation, NEVER_ALIKE)
+    decoding = replace(manifest.decoding, slot_threshold=NEVER_ALIKE)
+    decoder = SeparationDecoder(graph("separation"), manifest.separation, decoding)
     audio, n_received, n_emitted = manifest.audio, 0, 0
     for pcm in _chunks(blocks, audio.chunk_samples):
         start_s = n_received / audio.sample_rate

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import echo_edge
 from echo_edge.bench import accuracy
 from echo_edge.bundle import manifest as m
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.language_model import load_language_model
 from echo_edge.bundle.tokens import WORD_START, read_subwords, read_tokens
 from echo_edge.bundle.verify import Bundle, open_bundle
@@ -44,19 +45,20 @@ LABELLED = {name: SHIPPED / name for name in (accuracy.AUDIO, accuracy.TRUTH)}
 """The shipped bundle's labelled recording, which `echo-edge bench` scores: demo/'s conversation,
 whose voices training never hears."""
 
-DECODING = {
-    "active_threshold": 0.5,
-    "gap_s": 0.4,
-    "group_threshold": 0.38,
-    "language_weight": 1.1,
-    "new_voice_s": 1.0,
-    "shortest_turn_s": 0.2,
-    "slot_threshold": 0.25,
-    "stretch_threshold": 0.37,
-    "voice_threshold": 0.65,
-    "word_bonus": -2.0,
-}
-"""Decoder thresholds, tuned on development recordings by `python -m training.tune`."""
+DECODING = DecodingSpec(
+    active_threshold=0.5,
+    gap_s=0.4,
+    group_threshold=0.38,
+    language_weight=1.1,
+    new_voice_s=1.0,
+    shortest_turn_s=0.2,
+    slot_threshold=0.25,
+    stretch_threshold=0.37,
+    voice_threshold=0.65,
+    word_bonus=-2.0,
+)
+"""Thresholds tuned on development recordings by `python -m training.tune` and its like; the other
+constants of the decoders are defaults."""
 
 CHUNK_STEPS = 12
 """Steps of 40 ms per chunk that a bundle's name need not say."""
@@ -251,7 +253,7 @@ def _manifest(
         audio=m.AudioSpec(config.sample_rate, plan.chunk_steps * step, config.hop_length),
         streaming=m.StreamingSpec(plan.chunk_steps, step, config.left_context_steps),
         diarization=m.DiarizationSpec(config.window_steps, 25, POWERSET, config.embedding_dim),
-        decoding=dict(DECODING),
+        decoding=DECODING,
         asr=m.AsrSpec(
             "tokens.txt",
             0,

@@ -478,7 +478,8 @@ manifest_attack(
 manifest_attack("runtime", "a bundle for a later version", _set("minimum_runtime", to="99.0.0"))
 manifest_attack("board", "a bundle for another board", _set("boards", to=["Commodore 64"]))
 manifest_attack("downgrade", "an older build, once released and signed", _set("build", to=4))
-manifest_attack("decoding", "thresholds left out", _set("decoding", to={}))
+manifest_attack("key-missing", "thresholds left out", _set("decoding", to={}))
+manifest_attack("value", "a beam as wide as memory", _set("decoding", "beam_width", to=10**9))
 manifest_attack(
     "graph-tensors",
     "a graph without the input that it needs",

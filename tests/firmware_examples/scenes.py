@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from echo_edge.bundle.language_model import SPACE, load_language_model
 from echo_edge.bundle.tokens import read_tokens
 from echo_edge.bundle.verify import Bundle
 from echo_edge.recorder.messages import rounded, to_line
+from echo_edge.result import SpeakerCount
 from echo_edge.stream import Stream, StreamOptions
 from tests.firmware_examples.example import Lines
 
@@ -209,6 +211,7 @@ class Reference:
     lines: Lines
     speech_s: dict[str, float]
     sources: Array
+    count: SpeakerCount
 
     def arguments(self) -> list[str]:
         scene = self.scene
@@ -218,9 +221,11 @@ class Reference:
         return words + ([] if scene.language_model else ["--no-language-model"])
 
 
-def decode(scene: Scene, default_bundle: Path, folder: Path) -> Reference:
-    """The scene as Python decodes it; the bundle that replays it goes to `folder`."""
+def decode(scene: Scene, default_bundle: Path, folder: Path, **decoding: Any) -> Reference:
+    """The scene as Python decodes it, with these constants in place of the shipped ones; the bundle
+    that replays it goes to `folder`."""
     manifest = _manifest(m.parse((default_bundle / "manifest.json").read_bytes()))
+    manifest = replace(manifest, decoding=replace(manifest.decoding, **decoding))
     files = {name: (default_bundle / name).read_bytes() for name in ("tokens.txt", "language.npz")}
     tokens = read_tokens(files["tokens.txt"], manifest)
     language = load_language_model(default_bundle / "language.npz")
@@ -254,4 +259,4 @@ def decode(scene: Scene, default_bundle: Path, folder: Path) -> Reference:
     (folder / "manifest.json").write_bytes(m.dump(replace(manifest, files=listing)))
     speech_s = {speaker.id: speaker.speech_s for speaker in results[-1].speakers}
     joined = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0), np.float32)
-    return Reference(scene, folder, lines, speech_s, joined)
+    return Reference(scene, folder, lines, speech_s, joined, results[-1].speaker_count)

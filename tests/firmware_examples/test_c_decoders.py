@@ -30,7 +30,7 @@ def _silence(scene: Scene) -> bytes:
     return bytes(2 * scene.n_samples)
 
 
-def _assert_same(found: Lines, expected: Lines) -> None:
+def assert_same_lines(found: Lines, expected: Lines) -> None:
     """Equal texts and speakers, times within a step, confidences within rounding."""
     for kind in ("turn", "word"):
         names = [(line.get("text"), line["speaker"]) for line in found[kind]]
@@ -60,7 +60,7 @@ def test_same_turns_and_words(
 
     assert (done.returncode, done.stderr) == (0, "")
     found = read_lines(done.stdout)
-    _assert_same(found, reference.lines)
+    assert_same_lines(found, reference.lines)
     (end,) = found["end"]
     assert end["duration_s"] == pytest.approx(reference.scene.n_samples / 16_000, abs=1e-4)
     assert {s["id"]: s["speech_s"] for s in end["speakers"]} == pytest.approx(

@@ -64,7 +64,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a newer runtime": (lambda b: change(b, minimum_runtime="99.0.0"), "found 99.0.0"),
     "no graphs": (lambda b: change(b, graphs={}), "graphs: expected exactly six"),
     "another shape": (_shape, "graphs.asr: latents: found [1, 13, 512], expected [1, 12, 512]"),
-    "no thresholds": (lambda b: change(b, decoding={}), "active_threshold: expected a finite"),
+    "no thresholds": (
+        lambda b: change(b, decoding={}),
+        "decoding.active_threshold: expected a number from 0 to 1",
+    ),
 }
 
 

@@ -164,7 +164,7 @@ def _fake_manifest(manifest: Manifest) -> Manifest:
         manifest,
         graphs=graphs,
         diarization=DiarizationSpec(WINDOW_STEPS, HOP_STEPS, POWERSET, 6),
-        decoding=manifest.decoding | {"new_voice_s": 0.3, "gap_s": 0.2, "shortest_turn_s": 0.2},
+        decoding=replace(manifest.decoding, new_voice_s=0.3, gap_s=0.2, shortest_turn_s=0.2),
     )
 
 

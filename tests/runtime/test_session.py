@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ def _check(result: Result, n_samples: int) -> None:
         own = sorted((t.start_s, t.end_s) for t in result.turns if t.speaker == speaker.id)
         assert speaker.speech_s == pytest.approx(sum(end - start for start, end in own))
         assert all(a[1] <= b[0] for a, b in pairwise(own))
+
+
+def _deciding(session: Session, **decoding: Any) -> Session:
+    """The session with other constants of the decoders."""
+    manifest = session.bundle.manifest
+    changed = replace(manifest, decoding=replace(manifest.decoding, **decoding))
+    return replace(session, bundle=replace(session.bundle, manifest=changed))
 
 
 def _change_voices(
@@ -318,9 +326,9 @@ class TestPretendModel:
         monkeypatch.setattr(
             OnlineClusters, "join", lambda self, groups: n_joined.append(1) or join(self, groups)
         )
-        monkeypatch.setattr("echo_edge.stream.MAX_PARTS", 16)
+        few = _deciding(fake_session, deferred_voices=16)
 
-        found = _listen(fake_session, pcm, list(range(0, len(pcm), 16000)), math.inf)
+        found = _listen(few, pcm, list(range(0, len(pcm), 16000)), math.inf)
 
         assert len(n_joined) > 1
         _check(found.whole, len(pcm))
@@ -350,7 +358,6 @@ class TestPretendModel:
         [
             pytest.param({"slot_threshold": 0.8}, 1, id="alike enough to share a slot"),
             pytest.param({"slot_threshold": 0.9}, 2, id="not alike enough"),
-            pytest.param({"group_threshold": 0.8}, 1, id="without a threshold of their own"),
             pytest.param({"slot_threshold": 0.9, "group_threshold": 0.8}, 2, id="its own counts"),
         ],
     )
@@ -368,10 +375,8 @@ class TestPretendModel:
             return embeddings + np.float32(0.8)
 
         _change_voices(fake_session, monkeypatch, alike)
-        manifest = fake_session.bundle.manifest
-        decoding = {**manifest.decoding, "stretch_threshold": 0.9, **thresholds}
-        bundle = replace(fake_session.bundle, manifest=replace(manifest, decoding=decoding))
-        stream = replace(fake_session, bundle=bundle).stream(0.4, on_sources=lambda _: None)
+        session = _deciding(fake_session, stretch_threshold=0.9, **thresholds)
+        stream = session.stream(0.4, on_sources=lambda _: None)
         separation, told = fake_session.engines["separation"], []
         run = separation.run
 

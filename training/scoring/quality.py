@@ -4,7 +4,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_edge.bench.report.table import markdown
-from echo_edge.heads.clustering import group_clusters
+from echo_edge.heads.clustering import GroupRules, group_clusters
 from echo_edge.result import Result, Turn, Word
 from echo_edge.session import Session
 from echo_edge.writers.formats import to_rttm
@@ -112,9 +112,8 @@ def true_turns(session: Session, scene: Scene) -> Result:
             turns.append((start_s, end_s))
             voices.append(embed(session, steps))
             weights.append(len(steps))
-    grouping = group_clusters(
-        np.stack(voices), np.array(weights, np.float32), decoding["group_threshold"], 1, 20
-    )
+    rules = replace(GroupRules.from_manifest(decoding), brief_s=0.0)
+    grouping = group_clusters(np.stack(voices), np.array(weights, np.float32), rules, 1, 20)
     return Result(
         tuple(
             Turn(start_s, end_s, f"speaker_{group + 1}", 1.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,10 @@ class Replayer:
         """Required by the protocol; frees nothing."""
 
 
-def without_words(session: Session, **decoding: float) -> Session:
+def without_words(session: Session, **decoding: Any) -> Session:
     """The session with these thresholds instead of the bundle's; words are not listened for."""
     manifest = session.bundle.manifest
-    decided = replace(manifest, decoding={**manifest.decoding, **decoding})
+    decided = replace(manifest, decoding=replace(manifest.decoding, **decoding))
     bundle = replace(session.bundle, manifest=decided, language=None)
     silent = NullEngine(manifest.graphs["asr"])
     return Session(bundle, session.threads, {**session.engines, "asr": silent})
@@ -62,7 +63,7 @@ class CachedEncoding:
         self._recorder = Recorder(session.engines["encoder"], "latents")
         self._process({"encoder": self._recorder}, float("inf"))
 
-    def decide(self, latency_s: float, **decoding: float) -> Result:
+    def decide(self, latency_s: float, **decoding: Any) -> Result:
         """Turns and speakers at this latency, with these thresholds instead of the bundle's."""
         graphs = self._session.bundle.manifest.graphs
         rest = {t.name: np.zeros(t.shape, np.float32) for t in graphs["encoder"].outputs}
@@ -70,9 +71,7 @@ class CachedEncoding:
         frontend = NullEngine(graphs["frontend"])
         return self._process({"frontend": frontend, "encoder": encoder}, latency_s, **decoding)
 
-    def _process(
-        self, engines: Mapping[str, Engine], latency_s: float, **decoding: float
-    ) -> Result:
+    def _process(self, engines: Mapping[str, Engine], latency_s: float, **decoding: Any) -> Result:
         silent = without_words(self._session, **decoding)
         session = Session(silent.bundle, silent.threads, {**silent.engines, **engines})
         return session.process(self.pcm, latency_s)

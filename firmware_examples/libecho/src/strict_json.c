@@ -30,12 +30,3 @@ bool ee_read_count(json_t *object, const char *key, int lowest, int *out, ee_err
     *out = (int)number;
     return true;
 }
-
-bool ee_read_number(json_t *object, const char *key, double *out, ee_error *error)
-{
-    json_t *value = json_object_get(object, key);
-    if (!json_is_number(value))
-        return ee_refuse_key(error, key, "a finite number");
-    *out = json_number_value(value);
-    return true;
-}

@@ -16,6 +16,4 @@ bool ee_read_text(json_t *object, const char *key, char *out, size_t size, ee_er
 /* An integer from `lowest` to ten million. */
 bool ee_read_count(json_t *object, const char *key, int lowest, int *out, ee_error *error);
 
-bool ee_read_number(json_t *object, const char *key, double *out, ee_error *error);
-
 #endif

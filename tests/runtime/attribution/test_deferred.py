@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,6 @@ from numpy.typing import NDArray
 
 from echo_edge.attribution.deferred import (
     BLOCK_STEPS,
-    MIN_SCORE,
     ActivityLog,
     DeferredAttribution,
     JoinRules,
@@ -15,16 +16,17 @@ from echo_edge.attribution.live import LiveAttribution
 from echo_edge.attribution.names import NameGiver, NameRules
 from echo_edge.errors import UsageError
 from echo_edge.heads.clustering import LinkRules, OnlineClusters
-from echo_edge.heads.diarization import Activity, TurnRules
+from echo_edge.heads.diarization import Activity
 from echo_edge.heads.separation import VoiceSlots
 from echo_edge.result import Horizon, Result, Tentative, Word
 from echo_edge.voices import Voices
+from tests.conftest import DECODING
 
 Array = NDArray[np.float32]
 
 
 def _log(*parts: Array) -> ActivityLog:
-    log, first_step = ActivityLog(), 0
+    log, first_step = ActivityLog(DECODING.min_logged_score), 0
     for part in parts:
         log.add(Activity(first_step, part))
         first_step += len(part)
@@ -50,7 +52,7 @@ def test_what_was_added_comes_out(lengths: list[int], seed: int) -> None:
     found = _whole(_log(*parts), 5)
 
     expected = np.concatenate([np.zeros((0, 5), np.float32), *parts])
-    expected[expected < MIN_SCORE] = 0.0
+    expected[expected < DECODING.min_logged_score] = 0.0
     np.testing.assert_allclose(found, expected, atol=0.51 / 255)
 
 
@@ -95,9 +97,10 @@ class _Diarization:
 
 
 def _attribution(diarization: _Diarization) -> DeferredAttribution:
-    names = NameGiver(Voices(), NameRules())
-    live = LiveAttribution(diarization.clusters, TurnRules(0.5, 2, 3), STEP_S, names)
-    rules = JoinRules(0.7, 1, 20)
+    decoding = replace(DECODING, gap_s=2 * STEP_S, shortest_turn_s=3 * STEP_S, group_threshold=0.7)
+    names = NameGiver(Voices(), NameRules(0.6, 3.0))
+    live = LiveAttribution(diarization.clusters, decoding, STEP_S, names)
+    rules = JoinRules(decoding, 1, 20)
     slots = VoiceSlots(3, alike=0.7)
     return DeferredAttribution(live, diarization, slots, rules, STEP_S)  # type: ignore[arg-type]
 

@@ -1,9 +1,12 @@
 """Voices of a recording whose number of speakers is given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from echo_edge.attribution.given_count import has_brief, join_brief, part_threshold
+from tests.conftest import DECODING
 
 
 @pytest.mark.parametrize(
@@ -12,7 +15,7 @@ from echo_edge.attribution.given_count import has_brief, join_brief, part_thresh
     ids=["free", "given", "finer already"],
 )
 def test_part_threshold(threshold: float, min_speakers: int, expected: float) -> None:
-    assert part_threshold(threshold, min_speakers) == expected
+    assert part_threshold(replace(DECODING, stretch_threshold=threshold), min_speakers) == expected
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ def test_part_threshold(threshold: float, min_speakers: int, expected: float) ->
     ],
 )
 def test_has_brief(groups: tuple[int, ...], speech_s: list[float], expected: bool) -> None:
-    assert has_brief(groups, np.array(speech_s, np.float32)) is expected
+    assert has_brief(groups, np.array(speech_s, np.float32), 0.1) is expected
 
 
 def _means(degrees: list[float]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -51,4 +54,4 @@ def test_join_brief(
 ) -> None:
     speech = np.array([*speech_s, 0.0], np.float32)
 
-    assert join_brief(_means(degrees), speech, min_groups) == expected
+    assert join_brief(_means(degrees), speech, min_groups, 0.1) == expected

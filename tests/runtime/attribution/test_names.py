@@ -21,11 +21,20 @@ from echo_edge.result import Result, Speaker, Turn
 from echo_edge.session import Session
 from echo_edge.voices import Voiceprint, Voices
 from echo_edge.writers.formats import to_rttm
+from tests.conftest import DECODING
 
 Array = NDArray[np.float32]
 Spoken = Callable[..., Array]
 
 RULES = NameRules(threshold=0.6, min_speech_s=3.0)
+
+
+def test_rules_are_those_of_the_bundle() -> None:
+    decoding = replace(DECODING, voice_threshold=0.7, name_min_s=8.0)
+
+    assert NameRules.from_manifest(decoding) == NameRules(0.7, 8.0)
+
+
 LONG = 60.0
 
 

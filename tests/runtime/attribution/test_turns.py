@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_edge.attribution.turns import ExclusiveTurnBuilder, TurnBuilder, VoiceTurn
-from echo_edge.attribution.words import WordVoices
+from echo_edge.attribution.words import WordRules, WordVoices
 from echo_edge.heads.diarization import Activity, TurnRules
 from echo_edge.result import Word
+from tests.conftest import DECODING
 
 RULES = TurnRules(onset=0.5, min_off_steps=2, min_on_steps=3)
 
@@ -98,6 +99,7 @@ class TestTurnBuilder:
 
 
 STEP_S = 0.04
+WORDS = WordRules.from_manifest(DECODING, STEP_S)
 
 
 def _word(start: int, end: int, text: str = "a") -> Word:
@@ -106,7 +108,7 @@ def _word(start: int, end: int, text: str = "a") -> Word:
 
 
 def _voice(word: Word, *rows: str) -> int | None:
-    voices = WordVoices(STEP_S, 0.5)
+    voices = WordVoices(WORDS)
     voices.add([word])
     voices.decide(_activity(*rows))
     ((found, voice),) = voices.take(everything=True)
@@ -205,7 +207,7 @@ class TestWordVoices:
         assert _voice(word, *rows) == voice
 
     def test_without_any_activity(self) -> None:
-        voices = WordVoices(STEP_S, 0.5)
+        voices = WordVoices(WORDS)
         voices.add([_word(0, 3)])
 
         assert voices.take() == []
@@ -216,7 +218,7 @@ class TestWordVoices:
         assert _voice(Word(0.0, 0.02, "a", None, 0.9), "XXXXXX") == 0
 
     def test_waits_until_half_a_second_after_it_is_decided(self) -> None:
-        voices = WordVoices(STEP_S, 0.5)
+        voices = WordVoices(WORDS)
         voices.add([_word(0, 3, "a"), _word(4, 6, "b")])
 
         voices.decide(_activity("X" * 14))
@@ -228,7 +230,7 @@ class TestWordVoices:
         assert voices.take() == [(_word(4, 6, "b"), 0)]
 
     def test_forgets_what_no_word_can_need(self) -> None:
-        voices = WordVoices(STEP_S, 0.5)
+        voices = WordVoices(WORDS)
         for first_step in range(0, 5000, 100):
             row = "X" * 100 if first_step == 4000 else "." * 100
             voices.decide(_activity(row, first_step=first_step))
@@ -237,7 +239,7 @@ class TestWordVoices:
         assert [voice for _, voice in voices.take()] == [0, None, None]
 
     def test_peeking_at_those_that_wait_and_those_to_come(self) -> None:
-        words = WordVoices(STEP_S, RULES.onset)
+        words = WordVoices(WORDS)
         words.decide(_activity("XXXX....", "........"))
         words.add([_word(1, 3, "sure")])
         undecided = _activity("....", "XXXX", first_step=8)

@@ -26,6 +26,7 @@ from echo_edge.bundle.manifest import (
     parse,
 )
 from echo_edge.errors import BundleError
+from tests.conftest import DECODING
 
 Document = dict[str, Any]
 
@@ -94,12 +95,15 @@ REFUSED = [
     ("diarization.powerset: found other", _set("diarization/powerset", [[], [0], [1], [1, 0]])),
     ("diarization.powerset[1][0]: found -1", _set("diarization/powerset", [[], [-1]])),
     ("diarization.powerset[1]: found 0, expected a list", _set("diarization/powerset", [[], 0])),
-    ("decoding.threshold: found NaN, expected a finite", _set("decoding/threshold", math.nan)),
-    ("decoding.threshold: found Infinity", _set("decoding/threshold", math.inf)),
-    ("decoding.threshold: found true", _set("decoding/threshold", True)),
-    ("decoding.threshold: found 1000", _set("decoding/threshold", 10**400)),
-    ('decoding.threshold: found "1"', _set("decoding/threshold", "1")),
-    ('decoding.a b: found "a b", expected 1 to 100', _set("decoding/a b", 1)),
+    ("decoding.gap_s: found NaN, expected a finite", _set("decoding/gap_s", math.nan)),
+    ("decoding.gap_s: found Infinity", _set("decoding/gap_s", math.inf)),
+    ("decoding.gap_s: found true", _set("decoding/gap_s", True)),
+    ("decoding.gap_s: found 1000", _set("decoding/gap_s", 10**400)),
+    ('decoding.gap_s: found "1"', _set("decoding/gap_s", "1")),
+    ("decoding.gap_s: found -1, expected a number from 0 to 60", _set("decoding/gap_s", -1)),
+    ("decoding.beam_width: found 0, expected an integer from 1", _set("decoding/beam_width", 0)),
+    ("decoding.beam_width: found 64.0, expected an int", _set("decoding/beam_width", 64.0)),
+    ("decoding.pause_s: found an unknown key", _set("decoding/pause_s", 1)),
     ("asr.blank: found 1, expected 0", _set("asr/blank", 1)),
     ("asr.tokens: found", _set("asr/tokens", "words.txt")),
     ("asr.language_model: found", _set("asr/language_model", "words.npz")),
@@ -268,7 +272,9 @@ def manifests(draw: st.DrawFn) -> Manifest:
         audio=AudioSpec(16000, steps * step_samples, draw(counts)),
         streaming=StreamingSpec(steps, step_samples, draw(st.integers(0, 100))),
         diarization=DiarizationSpec(window, window, ((), (0,)), draw(counts)),
-        decoding=draw(numbers),
+        decoding=replace(
+            DECODING, gap_s=draw(st.floats(0, 60)), beam_width=draw(st.integers(1, 256))
+        ),
         asr=AsrSpec(draw(listed), 0, 2, draw(st.just("") | listed)),
         separation=SeparationSpec(3, 0),
         graphs={name: draw(graph) for name in GRAPH_NAMES},

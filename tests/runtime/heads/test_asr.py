@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from echo_edge.frontend import Chunk
 from echo_edge.heads.asr import AsrDecoder
-from echo_edge.heads.ctc import SILENCE_S, BestPath
+from echo_edge.heads.ctc import BestPath
 from echo_edge.result import Word
+from tests.conftest import DECODING
 
 Array = NDArray[np.float32]
 
@@ -30,7 +31,7 @@ class Posteriors:
 
 
 def _decoder() -> AsrDecoder:
-    search = BestPath(TOKENS, round(SILENCE_S / FRAME_S))
+    search = BestPath(TOKENS, round(DECODING.word_silence_s / FRAME_S))
     return AsrDecoder(Posteriors(), "logprobs", search, FRAME_S)  # type: ignore[arg-type]
 
 

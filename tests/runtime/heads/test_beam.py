@@ -2,16 +2,19 @@ import gc
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.language_model import START, LanguageModel
-from echo_edge.heads.beam import COMMIT_FRAMES, BeamOptions, BeamSearch
-from echo_edge.heads.beam_scores import UNFINISHED
+from echo_edge.heads.beam import BeamSearch
 from echo_edge.heads.ctc import BestPath, DecodedWord, Search
 from echo_edge.heads.prefix_tree import PrefixNode
+from tests.conftest import DECODING
 from tests.runtime.bundle.test_language import arrays
 
 TOKENS = ("<blank>", " ", "a", "b")
@@ -43,8 +46,14 @@ def silence(n_frames: int) -> Array:
     return np.array([row] * n_frames, dtype=np.float32)
 
 
-def search(options: BeamOptions, silence: int = 10_000, lag: int = 10_000) -> BeamSearch:
-    return BeamSearch(LanguageModel(**arrays(WORDS)), silence, lag, options)
+def constants(silence: float = 10_000.0, lag: float = 10_000.0, **changes: Any) -> DecodingSpec:
+    """Those of the tests; `silence` and `lag` in frames."""
+    tuned = {"language_weight": 1.1, "word_bonus": -2.0} | changes
+    return replace(DECODING, word_silence_s=silence, word_lag_s=lag, **tuned)
+
+
+def search(decoding: DecodingSpec) -> BeamSearch:
+    return BeamSearch(LanguageModel(**arrays(WORDS)), decoding, frame_s=1.0)
 
 
 def words(found: Search, logprobs: Array) -> list[DecodedWord]:
@@ -55,7 +64,7 @@ def text(found: Search, logprobs: Array) -> str:
     return " ".join(word.text for word in words(found, logprobs))
 
 
-def by_all_paths(logprobs: Array, options: BeamOptions) -> dict[str, float]:
+def by_all_paths(logprobs: Array, decoding: DecodingSpec) -> dict[str, float]:
     """Score of every spelling, from every path there is: what the search must find."""
     language, scores = LanguageModel(**arrays(WORDS)), {}
     sounds: dict[str, float] = {}
@@ -73,21 +82,24 @@ def by_all_paths(logprobs: Array, options: BeamOptions) -> dict[str, float]:
         previous, score = START, 0.0
         for word in [*complete, last] if last in WORDS else complete:
             at = WORDS.index(word)
-            score += options.weight * language.score(previous, at)
+            score += decoding.language_weight * language.score(previous, at)
             previous = at
         if last and last not in WORDS:
-            score += options.weight * UNFINISHED
-        scores[spelling] = total + score + options.word_bonus * spelling.count(" ")
+            score += decoding.language_weight * decoding.unfinished_logprob
+        scores[spelling] = total + score + decoding.word_bonus * spelling.count(" ")
     return scores
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_wide_beam_finds_what_all_paths_together_say(seed: int) -> None:
-    options = BeamOptions(0.7, 0.4, width=10_000, min_logprob=-math.inf, margin=math.inf)
+    decoding = constants(
+        language_weight=0.7, word_bonus=0.4,
+        beam_width=10_000, min_phone_logprob=-math.inf, beam_margin=math.inf,
+    )  # fmt: skip
     logprobs = posteriors(6, seed)
-    scores = by_all_paths(logprobs, options)
+    scores = by_all_paths(logprobs, decoding)
 
-    assert text(search(options), logprobs) == max(scores, key=lambda s: scores[s]).strip()
+    assert text(search(decoding), logprobs) == max(scores, key=lambda s: scores[s]).strip()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -95,7 +107,7 @@ def test_clear_speech_is_written_as_it_sounds(seed: int) -> None:
     said = " ".join(np.random.default_rng(seed).choice(WORDS, 6))
     logprobs = np.concatenate([spoken(said), silence(5)])
 
-    found = words(search(BeamOptions(weight=0.8, word_bonus=0.5)), logprobs)
+    found = words(search(constants(language_weight=0.8, word_bonus=0.5)), logprobs)
 
     assert " ".join(w.text for w in found) == said
     plain = words(BestPath(TOKENS, 10_000), logprobs)
@@ -108,11 +120,11 @@ def test_a_likely_word_beats_a_likelier_sound() -> None:
     logprobs[2] = np.log([0.01, 0.01, 0.44, 0.54])  # "bb" by ear, "ba" by the vocabulary
 
     assert text(BestPath(TOKENS, 10), logprobs) == "bb"
-    assert text(search(BeamOptions()), logprobs) == "ba"
+    assert text(search(constants()), logprobs) == "ba"
 
 
 def test_words_become_final_before_the_end_and_stay() -> None:
-    found, early = search(BeamOptions()), []
+    found, early = search(constants()), []
     for frame in spoken("ab ba ab"):
         early += list(found.push(frame))
 
@@ -121,7 +133,7 @@ def test_words_become_final_before_the_end_and_stay() -> None:
 
 
 def test_silence_ends_a_word_without_a_space() -> None:
-    found = search(BeamOptions(), silence=8)
+    found = search(constants(silence=8))
     heard = np.concatenate([spoken("ab"), silence(8)])
     said = [w.text for frame in heard for w in found.push(frame)]
 
@@ -130,10 +142,10 @@ def test_silence_ends_a_word_without_a_space() -> None:
 
 @pytest.mark.parametrize("lag", [20, 60])
 def test_a_word_is_final_when_it_is_old(lag: int) -> None:
-    found = search(BeamOptions(width=64, margin=math.inf), lag=lag)
+    found = search(constants(lag=lag, beam_margin=math.inf))
     for index, frame in enumerate(posteriors(400, 3, sharpness=0.3)):
         for word in found.push(frame):
-            assert index - word.first <= lag + 2 * COMMIT_FRAMES + 30
+            assert index - word.first <= lag + 2 * DECODING.commit_frames + 30
 
 
 def alive() -> int:
@@ -143,7 +155,7 @@ def alive() -> int:
 def test_the_tree_does_not_grow_with_the_recording() -> None:
     gc.collect()
     before = alive()
-    found = search(BeamOptions(), silence=40, lag=100)
+    found = search(constants(silence=40, lag=100))
     gc.disable()  # what is dropped must not wait for the collector of cycles
     try:
         for frame in posteriors(3000, 4, sharpness=1.5):
@@ -159,15 +171,15 @@ def test_the_sentence_goes_on_after_silence() -> None:
     unclear = spoken("ba", frames_each=2)
     unclear[0] = np.log([0.01, 0.01, 0.47, 0.51])
     unclear[2] = np.log([0.01, 0.01, 0.51, 0.47])
-    found = search(BeamOptions(), silence=8)
+    found = search(constants(silence=8))
     for frame in [*spoken("a"), *silence(8)]:
         list(found.push(frame))
 
-    assert text(search(BeamOptions()), unclear) == "ba"
+    assert text(search(constants()), unclear) == "ba"
     assert text(found, unclear) == "ab"  # which follows "a"
 
 
-@pytest.mark.parametrize("make", [lambda: search(BeamOptions()), lambda: BestPath(TOKENS, 10_000)])
+@pytest.mark.parametrize("make", [lambda: search(constants()), lambda: BestPath(TOKENS, 10_000)])
 def test_peeking_tells_the_end_and_changes_nothing(make: Callable[[], Search]) -> None:
     logprobs = posteriors(40, 3)
     peeked, said = make(), list[DecodedWord]()

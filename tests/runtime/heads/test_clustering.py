@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,13 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echo_edge.heads.clustering import BRIEF_S, NOBODY, LinkRules, OnlineClusters, group_clusters
+from echo_edge.heads.clustering import (
+    NOBODY,
+    GroupRules,
+    LinkRules,
+    OnlineClusters,
+    group_clusters,
+)
+from tests.conftest import DECODING
 
 Array = NDArray[np.float32]
 
 
 def _rules(max_clusters: int = 4, min_clusters: int = 1) -> LinkRules:
-    return LinkRules(0.75, 1.0, max_clusters, min_clusters)
+    return LinkRules.from_manifest(DECODING, min_clusters, max_clusters)
+
+
+BRIEF = GroupRules.from_manifest(DECODING)
+PLAIN = replace(BRIEF, brief_s=0.0)
 
 
 def _voices(*angles_deg: float) -> Array:
@@ -186,7 +198,7 @@ class TestHours:
     def test_parts_that_are_joined_now_and_then_stay_pure(self) -> None:
         """As with a latency of infinity, where places are few: here nearly every stretch is a part
         of its own."""
-        clusters = OnlineClusters(DIM, LinkRules(0.65, 1.0, 32, 32))
+        clusters = OnlineClusters(DIM, LinkRules(0.65, 1.0, 32, 32, margin=0.2))
         heard, n_joined = np.zeros((PEOPLE, 32), int), 0
         for people, embeddings, speech_s in _hours(np.random.default_rng(2)):
             np.add.at(heard, (people, clusters.link(embeddings, speech_s)), 1)
@@ -202,7 +214,7 @@ class TestHours:
 def _joined(
     clusters: OnlineClusters, heard: NDArray[np.int64], threshold: float, maximum: int
 ) -> NDArray[np.int64]:
-    groups = clusters.group(threshold, 1, maximum).groups
+    groups = clusters.group(replace(BRIEF, threshold=threshold), 1, maximum).groups
     joined = np.zeros_like(heard)
     np.add.at(joined.T, list(groups), heard.T[: clusters.count])
     clusters.join(groups)
@@ -230,18 +242,19 @@ class TestGroup:
     ) -> None:
         weights = np.ones(len(angles_deg), np.float32)
 
-        found = group_clusters(_voices(*angles_deg), weights, 0.55, *limits)
+        found = group_clusters(_voices(*angles_deg), weights, PLAIN, *limits)
 
         assert found.groups == groups
 
     def test_weights_decide_what_a_merged_voice_sounds_like(self) -> None:
         voices = _voices(0, 40, 85)
         light, heavy = np.array([1.0, 9.0, 1.0]), np.array([9.0, 1.0, 1.0])
+        sixty = replace(PLAIN, threshold=0.6)
 
         # The first two merge; their mean is near the second, then the third is alike too, or near
         # the first, then it is not.
-        assert group_clusters(voices, light, 0.6, 1, 20).groups == (0, 0, 0)
-        assert group_clusters(voices, heavy, 0.6, 1, 20).groups == (0, 0, 1)
+        assert group_clusters(voices, light, sixty, 1, 20).groups == (0, 0, 0)
+        assert group_clusters(voices, heavy, sixty, 1, 20).groups == (0, 0, 1)
 
     @pytest.mark.parametrize(
         ("angle_deg", "weights", "minimum", "groups"),
@@ -259,8 +272,8 @@ class TestGroup:
     ) -> None:
         voices, speech_s = _voices(0, 180, angle_deg), np.array(weights, np.float32)
 
-        found = group_clusters(voices, speech_s, 0.55, minimum, 20, BRIEF_S)
-        without = group_clusters(voices, speech_s, 0.55, minimum, 20)
+        found = group_clusters(voices, speech_s, BRIEF, minimum, 20)
+        without = group_clusters(voices, speech_s, PLAIN, minimum, 20)
 
         assert found.groups == groups
         assert without.groups == (0, 1, 2)
@@ -270,7 +283,7 @@ class TestGroup:
         second are one."""
         voices, speech_s = _voices(0, 50, 125), np.array([100, 100, 5], np.float32)
 
-        assert group_clusters(voices, speech_s, 0.55, 1, 20, BRIEF_S).groups == (0, 0, 1)
+        assert group_clusters(voices, speech_s, BRIEF, 1, 20).groups == (0, 0, 1)
 
     @pytest.mark.parametrize(
         ("angle_deg", "low", "high"),
@@ -285,7 +298,7 @@ class TestGroup:
     ) -> None:
         speech_s = np.array([100, 100, 5], np.float32)
 
-        found = group_clusters(_voices(0, 180, angle_deg), speech_s, 0.55, 1, 20, BRIEF_S)
+        found = group_clusters(_voices(0, 180, angle_deg), speech_s, BRIEF, 1, 20)
 
         assert low <= found.confidence <= high
 
@@ -304,7 +317,7 @@ class TestGroup:
     ) -> None:
         weights = np.ones(len(angles_deg), np.float32)
 
-        found = group_clusters(_voices(*angles_deg), weights, 0.55, *limits)
+        found = group_clusters(_voices(*angles_deg), weights, PLAIN, *limits)
 
         assert low <= found.confidence <= high
 
@@ -318,7 +331,7 @@ class TestGroup:
         minimum, maximum = limits[0], limits[0] + limits[1]
         weights = np.ones(len(angles), np.float32)
 
-        found = group_clusters(_voices(*[10 * a for a in angles]), weights, 0.55, minimum, maximum)
+        found = group_clusters(_voices(*[10 * a for a in angles]), weights, PLAIN, minimum, maximum)
 
         n_groups = len(set(found.groups))
         assert min(minimum, len(angles)) <= n_groups <= maximum

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -15,6 +16,7 @@ from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import LinkRules
 from echo_edge.heads.diarization import Activity, DiarizationDecoder, TurnRules, find_stretches
+from tests.conftest import DECODING
 
 Array = NDArray[np.float32]
 Graph = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -25,6 +27,7 @@ WINDOW, HOP, STEP_S = 25, 5, 0.04
 SPEC = DiarizationSpec(WINDOW, HOP, POWERSET, 4)
 ORDERS = list(permutations(range(3)))
 TURNS = TurnRules(onset=0.5, min_off_steps=2, min_on_steps=2)
+CONSTANTS = replace(DECODING, gap_s=2 * STEP_S, shortest_turn_s=2 * STEP_S)
 
 
 class _Call:
@@ -76,7 +79,9 @@ def _decoder(
 
     rules = LinkRules(0.2, 0.3, max_clusters)
     segment = graph(segmentation or _Segmentation())
-    return DiarizationDecoder(segment, graph(embedding), SPEC, rules, TURNS, STEP_S, latency_steps)
+    return DiarizationDecoder(
+        segment, graph(embedding), SPEC, rules, CONSTANTS, STEP_S, latency_steps
+    )
 
 
 def _truth(*runs: tuple[int, tuple[int, ...]]) -> list[int]:

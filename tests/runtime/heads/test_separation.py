@@ -1,6 +1,7 @@
 """Overlap-add and slots, from waveforms that are known."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from echo_edge.bundle.manifest import SeparationSpec
 from echo_edge.frontend import Chunk
 from echo_edge.heads.clustering import NOBODY
 from echo_edge.heads.separation import SeparationDecoder, VoiceSlots
+from tests.conftest import DECODING
 
 Array = NDArray[np.float32]
 
@@ -41,7 +43,7 @@ class Voices:
 
 def _decode(voices: Array) -> list[Array]:
     spec = SeparationSpec(len(voices), OVERLAP)
-    decoder = SeparationDecoder(Voices(voices), spec, alike=0.7)  # type: ignore[arg-type]
+    decoder = SeparationDecoder(Voices(voices), spec, DECODING)  # type: ignore[arg-type]
     n_chunks = voices.shape[1] // CHUNK
     pushed = [decoder.push(CHUNK_OF_NOTHING, [], NO_VOICES) for _ in range(n_chunks)]
     return [*pushed, decoder.finish()]
@@ -123,3 +125,17 @@ def test_two_centroids_of_one_person_share_a_slot() -> None:
     slots.assign([0, 1, 2], centroids, QUIET)
 
     assert sorted(slots.voices) == [NOBODY, 0, 2]
+
+
+@pytest.mark.parametrize(("decay", "slot"), [(0.9, 0), (0.1, 1)])
+def test_how_long_a_loud_slot_is_remembered(decay: float, slot: int) -> None:
+    """The first slot was loud for long, the second one is loud now."""
+    voices = np.zeros((2, 4 * CHUNK), np.float32)
+    voices[0, : 3 * CHUNK], voices[1, 3 * CHUNK :] = 1.0, 1.2
+    decoding = replace(DECODING, slot_decay=decay)
+    decoder = SeparationDecoder(Voices(voices), SeparationSpec(2, OVERLAP), decoding)  # type: ignore[arg-type]
+    for _ in range(4):
+        decoder.push(CHUNK_OF_NOTHING, [], NO_VOICES)
+    decoder.slots.assign([0], CENTROIDS[:1], decoder._energies)
+
+    assert decoder.slots.voices.index(0) == slot

@@ -24,4 +24,4 @@ def test_what_was_heard_once_is_decided_alike(default_bundle: Path) -> None:
         nobody = encoding.decide(2.0, active_threshold=1.0)
 
     assert sum(turn.end_s - turn.start_s for turn in nobody.turns) < 1.0
-    assert session.bundle.manifest.decoding["active_threshold"] != pytest.approx(1.0)
+    assert session.bundle.manifest.decoding.active_threshold != pytest.approx(1.0)

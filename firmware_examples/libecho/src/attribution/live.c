@@ -3,20 +3,19 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    WORD_REACH_STEPS = 12, /* a word just outside a turn (0.5 s) still belongs to it */
-    HISTORY_STEPS = 1500,  /* decided steps remembered: a minute, longer than any word waits */
-};
-
 void ee_attribution_open(ee_attribution *a, const ee_manifest *manifest, int max_voices,
                          ee_sink sink, ee_memory *memory)
 {
+    double step_s = (double)manifest->step_samples / manifest->sample_rate;
+    int history = (int)fmax(rint(manifest->decoding.word_memory_s / step_s), 1.0);
     *a = (ee_attribution){
         .sink = sink,
-        .step_s = (double)manifest->step_samples / manifest->sample_rate,
+        .step_s = step_s,
+        .history = history,
+        .reach = llrint(manifest->decoding.word_reach_s / step_s),
         .rules = ee_turn_rules_from_manifest(manifest),
         .n_voices = max_voices,
-        .activity = ee_take(memory, "turns", HISTORY_STEPS * (size_t)max_voices, sizeof(float)),
+        .activity = ee_take(memory, "turns", (size_t)history * (size_t)max_voices, sizeof(float)),
         .waiting = ee_take(memory, "words", EE_MAX_WAITING, sizeof(ee_word)),
     };
 }
@@ -89,14 +88,15 @@ static int voice_of(const ee_attribution *a, const ee_word *word)
     int64_t origin = a->decided_end - a->n_decided;
     int64_t first = llrint(word->start_s / a->step_s);
     int64_t last = llrint(word->end_s / a->step_s);
-    for (int reach = 0; reach <= WORD_REACH_STEPS; reach += WORD_REACH_STEPS) {
+    for (int is_around = 0; is_around <= 1; is_around++) {
+        int64_t reach = is_around ? a->reach : 0;
         float total[EE_MAX_VOICES] = {0};
         int best = 0;
         int64_t low = first - reach > origin ? first - reach : origin;
         int64_t high = last + reach < a->decided_end ? last + reach : a->decided_end;
         for (int64_t step = low; step < high; step++)
             for (int voice = 0; voice < a->n_voices; voice++)
-                total[voice] += a->activity[(step % HISTORY_STEPS) * a->n_voices + voice];
+                total[voice] += a->activity[(step % a->history) * a->n_voices + voice];
         for (int voice = 1; voice < a->n_voices; voice++)
             if (total[voice] > total[best])
                 best = voice;
@@ -134,12 +134,12 @@ void ee_attribution_add_activity(ee_attribution *a, const ee_activity *activity,
         const float *scores = activity->scores + (size_t)i * row;
         int64_t step = activity->first_step + i;
         add_step(a, step, scores, received_s);
-        memcpy(a->activity + (size_t)(step % HISTORY_STEPS) * row, scores, row * sizeof(float));
+        memcpy(a->activity + (size_t)(step % a->history) * row, scores, row * sizeof(float));
         a->decided_end = step + 1;
-        a->n_decided += a->n_decided < HISTORY_STEPS;
+        a->n_decided += a->n_decided < a->history;
     }
     /* 2. Words around which everything is decided, in their order. */
-    double final_s = (double)(a->decided_end - WORD_REACH_STEPS) * a->step_s;
+    double final_s = (double)(a->decided_end - a->reach) * a->step_s;
     while (a->n_waiting > 0 && a->waiting[a->first_waiting].end_s <= final_s)
         emit_word(a);
 }

@@ -19,12 +19,14 @@ typedef struct {
     ee_sink sink;
     ee_turn_rules rules;
     double step_s;
+    int history;   /* decided steps remembered */
+    int64_t reach; /* steps by which a word may miss a turn */
     int64_t n_opened;
     ee_open_turn open[EE_MAX_VOICES];
     int speaker[EE_MAX_VOICES]; /* of a voice, from 1; 0 for none yet */
     int n_speakers;
     double speech_s[EE_MAX_VOICES]; /* in turns, of speaker 1 on */
-    float *activity;                /* [history, voices], a ring: the last decided scores */
+    float *activity;                /* [history, n_voices], a ring: the last decided scores */
     int n_voices, n_decided;
     int64_t decided_end; /* step after the last decided one */
     ee_word *waiting;    /* a ring of EE_MAX_WAITING */

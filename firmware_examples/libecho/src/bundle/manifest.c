@@ -71,21 +71,6 @@ static bool read_powerset(json_t *list, ee_manifest *manifest, ee_error *error)
     return manifest->n_local > 0 || ee_refuse_key(error, "powerset", "at least one local speaker");
 }
 
-static bool read_decoding(json_t *json, ee_decoding *decoding, ee_error *error)
-{
-    const char *slots =
-        json_object_get(json, "slot_threshold") ? "slot_threshold" : "group_threshold";
-    return ee_read_number(json, "active_threshold", &decoding->active_threshold, error) &&
-           ee_read_number(json, "gap_s", &decoding->gap_s, error) &&
-           ee_read_number(json, "group_threshold", &decoding->group_threshold, error) &&
-           ee_read_number(json, slots, &decoding->slot_threshold, error) &&
-           ee_read_number(json, "language_weight", &decoding->language_weight, error) &&
-           ee_read_number(json, "new_voice_s", &decoding->new_voice_s, error) &&
-           ee_read_number(json, "shortest_turn_s", &decoding->shortest_turn_s, error) &&
-           ee_read_number(json, "stretch_threshold", &decoding->stretch_threshold, error) &&
-           ee_read_number(json, "word_bonus", &decoding->word_bonus, error);
-}
-
 static bool read_sizes(json_t *root, ee_manifest *m, ee_error *error)
 {
     json_t *audio = json_object_get(root, "audio"), *asr = json_object_get(root, "asr");
@@ -180,7 +165,7 @@ static bool read_all(json_t *root, ee_manifest *m, ee_memory *memory, ee_error *
         !ee_read_text(asr, "tokens", m->tokens, sizeof m->tokens, error) ||
         !ee_read_text(asr, "language_model", m->language_model, sizeof m->language_model, error) ||
         !read_sizes(root, m, error) ||
-        !read_decoding(json_object_get(root, "decoding"), &m->decoding, error) ||
+        !ee_decoding_read(&m->decoding, json_object_get(root, "decoding"), error) ||
         !read_files(json_object_get(root, "files"), m, memory, error))
         return false;
     json_t *graphs = json_object_get(root, "graphs");

@@ -3,6 +3,7 @@
 #ifndef EE_MANIFEST_H
 #define EE_MANIFEST_H
 
+#include "bundle/decoding.h"
 #include "bundle/sha256.h"
 #include "memory.h"
 
@@ -49,12 +50,6 @@ typedef struct {
     char sha256[EE_SHA256_HEX + 1];
     int64_t size_bytes;
 } ee_file_spec;
-
-/* Thresholds of the decoders. */
-typedef struct {
-    double active_threshold, gap_s, group_threshold, language_weight;
-    double new_voice_s, shortest_turn_s, slot_threshold, stretch_threshold, word_bonus;
-} ee_decoding;
 
 typedef struct {
     char name[EE_NAME_BYTES], version[EE_NAME_BYTES], recipe[EE_NAME_BYTES];

@@ -4,15 +4,10 @@
 #include <string.h>
 
 enum {
-    WIDTH = EE_BEAM_WIDTH,
-    COMMIT_FRAMES = 10, /* how often to look for words on which the prefixes agree */
     MAX_PHONES = 100,
+    NODES_PER_PREFIX = 128, /* a word that is not final takes one per phone and prefix */
+    MIN_NODES = 2048,
 };
-
-static const float MIN_LOGPROB = -6.0f; /* phones below this are not tried in a frame */
-static const double MARGIN = 12.0;      /* prefixes this many nats below the best are dropped */
-/* A word is final if all prefixes within so many nats of the best agree on it. */
-static const double STABILITY_MARGIN = 3.0;
 
 static ee_prefix_node *at(const ee_beam *beam, int index)
 {
@@ -35,14 +30,19 @@ static void restart(ee_beam *beam, int previous_word)
 bool ee_beam_open(ee_beam *beam, const ee_language_model *language, ee_beam_options options,
                   ee_memory *memory, ee_error *error)
 {
+    int width = (int)options.decoding->beam_width;
+    int n_nodes = width * NODES_PER_PREFIX > MIN_NODES ? width * NODES_PER_PREFIX : MIN_NODES;
     *beam = (ee_beam){
         .language = language,
         .options = options,
-        .candidates = ee_take(memory, "beam", EE_MAX_NODES, sizeof *beam->candidates),
-        .scores = ee_take(memory, "beam", EE_MAX_NODES, sizeof *beam->scores),
-        .lineage = ee_take(memory, "beam", EE_MAX_NODES, sizeof *beam->lineage),
+        .width = width,
+        .commit_frames = (int)options.decoding->commit_frames,
+        .likely = log(options.decoding->frame_posterior),
+        .candidates = ee_take(memory, "beam", (size_t)n_nodes, sizeof *beam->candidates),
+        .scores = ee_take(memory, "beam", (size_t)n_nodes, sizeof *beam->scores),
+        .lineage = ee_take(memory, "beam", (size_t)n_nodes, sizeof *beam->lineage),
     };
-    ee_prefix_tree_open(&beam->tree, memory);
+    ee_prefix_tree_open(&beam->tree, n_nodes, memory);
     if (!ee_memory_holds(memory, error))
         return false;
     if (language->n_phones > MAX_PHONES)
@@ -108,7 +108,7 @@ static void extend(ee_beam *beam, int index, const float *logprobs, const int *l
     if (node->token != 0) {
         double repeated = logprobs[node->token];
         node->next_phone = ee_add_logs(node->next_phone, node->phone + repeated);
-        if (repeated > log(0.5) && node->end == beam->frame)
+        if (repeated > beam->likely && node->end == beam->frame)
             node->end++;
     }
     /* 3. Or it gains a phone. The same phone twice in a row needs a blank between them. */
@@ -125,16 +125,16 @@ static void extend(ee_beam *beam, int index, const float *logprobs, const int *l
 }
 
 /* Places of the best candidates, best first, of equals the later one; how many. */
-static int best_candidates(const ee_beam *beam, int best[WIDTH])
+static int best_candidates(const ee_beam *beam, int best[EE_MAX_BEAM_WIDTH])
 {
     int n = 0;
     for (int i = 0; i < beam->n_candidates; i++) {
         int place = n;
         while (place > 0 && beam->scores[best[place - 1]] <= beam->scores[i])
             place--;
-        if (place == WIDTH)
+        if (place == beam->width)
             continue;
-        n += n < WIDTH;
+        n += n < beam->width;
         memmove(best + place + 1, best + place, (size_t)(n - place - 1) * sizeof *best);
         best[place] = i;
     }
@@ -144,7 +144,7 @@ static int best_candidates(const ee_beam *beam, int best[WIDTH])
 /* Takes the step to the next frame with the best of all candidates. */
 static void prune(ee_beam *beam)
 {
-    int best[WIDTH];
+    int best[EE_MAX_BEAM_WIDTH];
     for (int i = 0; i < beam->n_candidates; i++) {
         ee_prefix_node *node = at(beam, beam->candidates[i]);
         node->blank = node->next_blank;
@@ -154,7 +154,7 @@ static void prune(ee_beam *beam)
         beam->scores[i] = ee_prefix_score(node);
     }
     int n_best = best_candidates(beam, best);
-    double min_score = beam->scores[best[0]] - MARGIN;
+    double min_score = beam->scores[best[0]] - beam->options.decoding->beam_margin;
     beam->n_beam = 0;
     for (int i = 0; i < n_best; i++) {
         if (i > 0 && !(beam->scores[best[i]] >= min_score)) /* the best stays, even a NaN */
@@ -210,8 +210,9 @@ static bool commit_word(ee_beam *beam)
     if (end == n)
         return false;
     /* 2. It is stable if no prefix near the best one begins with another word. */
-    int root = beam->lineage[end], agree[WIDTH];
-    double min_score = ee_prefix_score(at(beam, beam->beam[0])) - STABILITY_MARGIN;
+    int root = beam->lineage[end], agree[EE_MAX_BEAM_WIDTH];
+    double margin = beam->options.decoding->stability_margin;
+    double min_score = ee_prefix_score(at(beam, beam->beam[0])) - margin;
     bool is_stable = true;
     for (int i = 0; i < beam->n_beam; i++) {
         if (descends_from(beam, beam->beam[i], root))
@@ -235,17 +236,18 @@ static bool commit_word(ee_beam *beam)
 void ee_beam_push(ee_beam *beam, const float *logprobs)
 {
     /* 1. The phones worth trying in this frame. */
+    const ee_decoding *decoding = beam->options.decoding;
     int likely[MAX_PHONES], n = 0;
     for (int token = 1; token < beam->language->n_phones; token++)
-        if (logprobs[token] > MIN_LOGPROB)
+        if (logprobs[token] > decoding->min_phone_logprob)
             likely[n++] = token;
     /* 2. Every prefix of the beam is a candidate, and those it becomes with one more phone. One
      * more phone adds a word's bonus at most, so what cannot get far enough is not tried. */
     beam->n_candidates = 0;
     for (int i = 0; i < beam->n_beam; i++)
         add_candidate(beam, beam->beam[i]);
-    double min_score =
-        ee_prefix_score(at(beam, beam->beam[0])) + logprobs[0] - MARGIN - beam->options.word_bonus;
+    double min_score = ee_prefix_score(at(beam, beam->beam[0])) + logprobs[0] -
+                       decoding->beam_margin - decoding->word_bonus;
     for (int i = 0; i < beam->n_beam; i++)
         extend(beam, beam->beam[i], logprobs, likely, n, min_score);
     /* 3. The best of them are the beam of the next frame. */
@@ -253,11 +255,11 @@ void ee_beam_push(ee_beam *beam, const float *logprobs)
     beam->frame++;
     /* 4. Words that are final: all after silence, else those that are stable or old. A frame takes
      * at most one node per prefix and phone, so there is always room for it. */
-    beam->n_silent = logprobs[0] > (float)log(0.5) ? beam->n_silent + 1 : 0;
-    bool is_full = beam->tree.n_free < WIDTH * beam->language->n_phones;
+    beam->n_silent = logprobs[0] > beam->likely ? beam->n_silent + 1 : 0;
+    bool is_full = beam->tree.n_free < beam->width * beam->language->n_phones;
     if (beam->n_silent == beam->options.silence_frames || is_full)
         ee_beam_finish(beam);
-    else if (beam->frame % COMMIT_FRAMES == 0)
+    else if (beam->frame % beam->commit_frames == 0)
         while (commit_word(beam))
             continue;
 }

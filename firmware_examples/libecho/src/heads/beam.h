@@ -5,9 +5,10 @@
 #ifndef EE_BEAM_H
 #define EE_BEAM_H
 
+#include "bundle/decoding.h"
 #include "heads/prefix_tree.h"
 
-enum { EE_BEAM_WIDTH = 64 /* prefixes that survive a frame */ };
+enum { EE_MAX_BEAM_WIDTH = 256 /* prefixes that survive a frame: `beam_width` at most */ };
 
 /* One word: its text, first frame, frame after the last, confidence in [0, 1]. */
 typedef struct {
@@ -17,10 +18,9 @@ typedef struct {
 } ee_decoded_word;
 
 typedef struct {
-    double weight;     /* of the language model's log-probabilities beside those of the phones */
-    double word_bonus; /* nats per word */
-    int64_t silence_frames; /* so many without a phone end a word */
-    int64_t max_lag_frames; /* an older word is final, whatever the beam thinks */
+    const ee_decoding *decoding; /* must outlive the search */
+    int64_t silence_frames;      /* so many without a phone end a word */
+    int64_t max_lag_frames;      /* an older word is final, whatever the beam thinks */
     void *context;
     void (*emit)(void *context, const ee_decoded_word *word); /* gets every word, once */
 } ee_beam_options;
@@ -29,12 +29,14 @@ typedef struct {
     const ee_language_model *language;
     int root;
     ee_beam_options options;
+    int width, commit_frames;
+    double likely;           /* log-posterior from which a frame is silent, or its phone lasts */
     int64_t frame, n_silent; /* frames received; frames of silence up to now */
     ee_prefix_tree tree;
-    int beam[EE_BEAM_WIDTH], n_beam; /* the surviving prefixes, best first */
-    int *candidates, n_candidates;   /* of this frame, at most EE_MAX_NODES */
-    double *scores;                  /* of the candidates */
-    int *lineage;                    /* the nodes of one prefix, first phone first */
+    int beam[EE_MAX_BEAM_WIDTH], n_beam; /* the surviving prefixes, best first */
+    int *candidates, n_candidates;       /* of this frame, at most as many as nodes */
+    double *scores;                      /* of the candidates */
+    int *lineage;                        /* the nodes of one prefix, first phone first */
 } ee_beam;
 
 /* `language` must outlive it. */

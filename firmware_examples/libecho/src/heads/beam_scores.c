@@ -2,9 +2,6 @@
 
 #include <math.h>
 
-/* Log-probability of the word that the end cuts off; nothing is written of it. */
-static const double UNFINISHED = -20.0;
-
 double ee_add_logs(double a, double b)
 {
     double high = fmax(a, b), low = fmin(a, b);
@@ -42,9 +39,9 @@ int ee_likeliest_word(const ee_beam *beam, const ee_prefix_node *node)
 static double commit(const ee_beam *beam, const ee_prefix_node *node, int word)
 {
     double logprob = word == EE_START
-                         ? UNFINISHED
+                         ? beam->options.decoding->unfinished_logprob
                          : ee_bigram_logprob(beam->language, node->previous_word, word);
-    return node->committed + beam->options.weight * logprob;
+    return node->committed + beam->options.decoding->language_weight * logprob;
 }
 
 double ee_final_score(const ee_beam *beam, const ee_prefix_node *node)
@@ -64,7 +61,7 @@ static bool extend_word(const ee_beam *beam, ee_prefix_node *child, const ee_pre
     if (child->words.low == child->words.high)
         return false;
     double lookahead = ee_prefix_lookahead(beam->language, child->words);
-    child->language = child->committed + beam->options.weight * lookahead;
+    child->language = child->committed + beam->options.decoding->language_weight * lookahead;
     return true;
 }
 
@@ -75,7 +72,8 @@ static bool end_word(const ee_beam *beam, ee_prefix_node *child, const ee_prefix
     if (child->previous_word == EE_START)
         return false;
     child->words = (ee_word_range){0, beam->language->n_words};
-    child->committed = commit(beam, node, child->previous_word) + beam->options.word_bonus;
+    child->committed =
+        commit(beam, node, child->previous_word) + beam->options.decoding->word_bonus;
     child->language = child->committed;
     return true;
 }

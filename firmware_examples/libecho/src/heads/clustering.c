@@ -2,9 +2,6 @@
 
 #include <math.h>
 
-/* Added to the threshold while there are fewer voices than `min_voices`. */
-static const double STRICTER = 0.2;
-
 void ee_clusters_open(ee_clusters *clusters, const ee_manifest *manifest, int min_voices,
                       int max_voices, ee_memory *memory)
 {
@@ -12,6 +9,7 @@ void ee_clusters_open(ee_clusters *clusters, const ee_manifest *manifest, int mi
     *clusters = (ee_clusters){
         .threshold = manifest->decoding.stretch_threshold,
         .new_voice_s = manifest->decoding.new_voice_s,
+        .margin = manifest->decoding.expected_voice_margin,
         .min_voices = min_voices,
         .max_voices = max_voices,
         .dim = manifest->embedding_dim,
@@ -60,7 +58,7 @@ int ee_clusters_link(ee_clusters *clusters, const float *embedding, float speech
         return voice;
     /* 3. It is a new voice if it is too unlike the nearest, and there is room for one. */
     double min_cosine =
-        clusters->threshold + (clusters->count < clusters->min_voices ? STRICTER : 0.0);
+        clusters->threshold + (clusters->count < clusters->min_voices ? clusters->margin : 0.0);
     if (clusters->count < clusters->max_voices &&
         (voice == EE_NOBODY || cosine < (float)min_cosine))
         voice = clusters->count++;

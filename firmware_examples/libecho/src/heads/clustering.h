@@ -11,7 +11,8 @@ enum { EE_NOBODY = -1, EE_MAX_VOICES = EE_MAX_SPEAKERS };
 typedef struct {
     double threshold;   /* min. cosine to be a known voice where a new one could be */
     double new_voice_s; /* min. clean speech that founds a voice or moves its centroid */
-    int min_voices;     /* while there are fewer, the threshold is higher */
+    int min_voices;     /* while there are fewer, the threshold is higher ... */
+    double margin;      /* ... by this */
     int max_voices;     /* at most EE_MAX_VOICES */
     int dim;            /* of an embedding */
     float *sums;        /* [max_voices, dim], embeddings weighted by clean speech */

@@ -3,11 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-/* A word followed by this much silence is complete even without a space. */
-static const double SILENCE_S = 0.8;
-/* Older words become final whether or not the prefixes of the beam agree on them. */
-static const double MAX_LAG_S = 4.0;
-
 static void emit_word(void *context, const ee_decoded_word *decoded)
 {
     ee_ctc *ctc = context;
@@ -30,7 +25,7 @@ bool ee_ctc_open(ee_ctc *ctc, const ee_bundle *bundle, const ee_language_model *
     ctc->n_tokens = bundle->n_tokens;
     ctc->n_frames = m->chunk_steps * m->frames_per_step;
     ctc->frame_s = step_s / m->frames_per_step;
-    ctc->silence_frames = llrint(SILENCE_S / ctc->frame_s);
+    ctc->silence_frames = llrint(m->decoding.word_silence_s / ctc->frame_s);
     ctc->emit = emit;
     ctc->context = context;
     if (!ee_graph_open(&ctc->graph, bundle, EE_ASR, memory, error))
@@ -38,10 +33,9 @@ bool ee_ctc_open(ee_ctc *ctc, const ee_bundle *bundle, const ee_language_model *
     if (language == NULL)
         return true;
     ee_beam_options options = {
-        .weight = m->decoding.language_weight,
-        .word_bonus = m->decoding.word_bonus,
+        .decoding = &m->decoding,
         .silence_frames = ctc->silence_frames,
-        .max_lag_frames = llrint(MAX_LAG_S / ctc->frame_s),
+        .max_lag_frames = llrint(m->decoding.word_lag_s / ctc->frame_s),
         .context = ctc,
         .emit = emit_word,
     };

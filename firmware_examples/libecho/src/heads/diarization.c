@@ -3,9 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-/* With less clean speech, in steps, a stretch has no usable embedding. */
-static const float MIN_EMBEDDED_STEPS = 3.0f;
-
 static void take_memory(ee_diarization *d, int n_voices, ee_memory *memory)
 {
     const ee_manifest *m = d->manifest;
@@ -108,7 +105,7 @@ static int find_stretches(ee_diarization *d)
         float clean_steps = 0.0f;
         for (int step = stretch.start; step < stretch.end; step++)
             clean_steps += d->clean[step * n_local + stretch.local];
-        if (!(clean_steps >= MIN_EMBEDDED_STEPS))
+        if (!(clean_steps >= (float)d->manifest->decoding.min_embedded_steps))
             continue;
         stretch.speech_s = clean_steps * step_s;
         d->stretches[n_usable++] = stretch;

@@ -2,10 +2,11 @@
 
 #include <math.h>
 
-void ee_prefix_tree_open(ee_prefix_tree *tree, ee_memory *memory)
+void ee_prefix_tree_open(ee_prefix_tree *tree, int n_nodes, ee_memory *memory)
 {
-    tree->nodes = ee_take(memory, "beam", EE_MAX_NODES, sizeof *tree->nodes);
-    tree->scratch = ee_take(memory, "beam", EE_MAX_NODES, sizeof *tree->scratch);
+    tree->n_nodes = n_nodes;
+    tree->nodes = ee_take(memory, "beam", (size_t)n_nodes, sizeof *tree->nodes);
+    tree->scratch = ee_take(memory, "beam", (size_t)n_nodes, sizeof *tree->scratch);
 }
 
 static void free_node(ee_prefix_tree *tree, int index)
@@ -20,7 +21,7 @@ void ee_prefix_tree_clear(ee_prefix_tree *tree)
 {
     tree->free = EE_NONE;
     tree->n_free = 0;
-    for (int index = 0; index < EE_MAX_NODES; index++)
+    for (int index = 0; index < tree->n_nodes; index++)
         free_node(tree, index);
 }
 

@@ -5,10 +5,7 @@
 
 #include "bundle/language_model.h"
 
-enum {
-    EE_MAX_NODES = 8192, /* a word that is not final takes one per phone and prefix */
-    EE_NONE = -1,
-};
+enum { EE_NONE = -1 };
 
 /* Log-probabilities in nats; times in frames. */
 typedef struct {
@@ -27,12 +24,12 @@ typedef struct {
 } ee_prefix_node;
 
 typedef struct {
-    ee_prefix_node *nodes; /* [EE_MAX_NODES] */
-    int *scratch;          /* [EE_MAX_NODES] */
-    int free, n_free;
+    ee_prefix_node *nodes; /* [n_nodes] */
+    int *scratch;          /* [n_nodes] */
+    int n_nodes, free, n_free;
 } ee_prefix_tree;
 
-void ee_prefix_tree_open(ee_prefix_tree *tree, ee_memory *memory);
+void ee_prefix_tree_open(ee_prefix_tree *tree, int n_nodes, ee_memory *memory);
 
 /* All nodes free. */
 void ee_prefix_tree_clear(ee_prefix_tree *tree);

@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-/* Share that remains, per chunk, of the energy by which slots without a voice are compared. */
-static const float FADE = 0.8f;
-
 bool ee_separation_open(ee_separation *s, const ee_bundle *bundle, ee_memory *memory,
                         ee_error *error)
 {
@@ -92,6 +89,7 @@ int ee_separation_push(ee_separation *s, const float *latents, const float *feat
 {
     int chunk = s->manifest->chunk_samples, overlap = s->manifest->overlap_samples;
     int all = chunk + overlap;
+    float decay = (float)s->manifest->decoding.slot_decay;
     assign_slots(s, diarization);
     fill(&s->graph, "latents", latents);
     fill(&s->graph, "features", features);
@@ -110,7 +108,7 @@ int ee_separation_push(ee_separation *s, const float *latents, const float *feat
             samples[i] += tail[i];
         for (int i = 0; i < all; i++)
             energy += samples[i] * samples[i];
-        s->energies[slot] = FADE * s->energies[slot] + energy / (float)all;
+        s->energies[slot] = decay * s->energies[slot] + energy / (float)all;
         memcpy(tail, samples + chunk, (size_t)overlap * sizeof(float));
         memmove(samples, samples + skip, (size_t)(chunk - skip) * sizeof(float));
     }

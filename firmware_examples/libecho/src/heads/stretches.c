@@ -2,26 +2,20 @@
 
 #include <math.h>
 
-/* Steps of so many seconds, whatever number a manifest gives. */
-static int64_t to_steps(double seconds, double step_s)
-{
-    return llrint(fmin(fmax(seconds / step_s, -1e9), 1e9));
-}
-
 ee_turn_rules ee_turn_rules_from_manifest(const ee_manifest *manifest)
 {
     double step_s = (double)manifest->step_samples / manifest->sample_rate;
     return (ee_turn_rules){
         .onset = (float)manifest->decoding.active_threshold,
-        .min_off_steps = to_steps(manifest->decoding.gap_s, step_s),
-        .min_on_steps = to_steps(manifest->decoding.shortest_turn_s, step_s),
+        .min_off_steps = llrint(manifest->decoding.gap_s / step_s),
+        .min_on_steps = llrint(manifest->decoding.shortest_turn_s / step_s),
     };
 }
 
 size_t ee_max_stretches(const ee_turn_rules *rules, int window)
 {
     int64_t shortest = rules->min_on_steps > 1 ? rules->min_on_steps : 1;
-    int64_t to_next = rules->min_off_steps > -1 ? rules->min_off_steps + 2 : 1;
+    int64_t to_next = rules->min_off_steps + 2;
     return (size_t)((window - 1) / (shortest - 1 + to_next) + 1);
 }
 
