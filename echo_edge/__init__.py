@@ -1,13 +1,14 @@
 """Echo on the edge: who spoke when, what was said, and each voice on its own, from one encoder.
 
-session = echo_edge.load("bundle/", threads=2)
-stream = session.stream(latency_s=2.0)
-for pcm in microphone:
-    show(stream.push(pcm))
-show(stream.finish())
+session = echo_edge.load()
+session.transcribe("meeting.wav").save("meeting.srt")
+
+for result in session.stream(latency_s=2.0).feed(blocks):
+    show(result)
 """
 
 from echo_edge import habits
+from echo_edge.audio import read_blocks
 from echo_edge.errors import (
     AudioError,
     BundleError,
@@ -46,4 +47,5 @@ __all__ = [
     "VoicesError",
     "Word",
     "load",
+    "read_blocks",
 ]

@@ -3,17 +3,20 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_edge.audio import LOUDEST
 from echo_edge.audio.condition import Conditioner
+from echo_edge.audio.reading import INTEGERS
 from echo_edge.bundle.manifest import Manifest
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import AudioError
 
 Array = NDArray[np.float32]
+Pcm = NDArray[np.float32] | NDArray[np.int16]
+"""Samples `[n]` at 16 kHz, mono: float32 within -1 to 1, or int16."""
 
 
 @dataclass(frozen=True)
@@ -103,25 +106,35 @@ class Encoder:
         )
 
 
-def checked(pcm: Array, n_before: int) -> Array:
-    """`pcm` `[n]` as float32; `n_before` samples came before, for the message.
+def checked(samples: Pcm, n_before: int) -> Array:
+    """`samples` `[n]` as float32; `n_before` samples came before, for the message.
 
-    Raises AudioError for an array that is not one-dimensional, not floating point, not finite or
-    far beyond -1 to 1.
+    Integers of 16 and 32 bits are divided by their range. Raises AudioError for an array that is
+    not one-dimensional, is of another type, is not finite or is far beyond -1 to 1.
     """
-    pcm = np.asarray(pcm)
-    if pcm.ndim != 1 or pcm.dtype.kind != "f":
+    pcm: NDArray[Any] = np.asarray(samples)
+    is_pcm = pcm.dtype.kind == "f" or (pcm.dtype.kind == "i" and pcm.dtype.itemsize in (2, 4))
+    if pcm.ndim != 1 or not is_pcm:
+        cure = f": take the mean, pcm.mean(axis={np.argmin(pcm.shape)})" if pcm.ndim == 2 else ""
         raise AudioError(
-            f"push: found {pcm.dtype} of shape {list(pcm.shape)}, expected float32 [samples], "
-            "16 kHz mono within -1 to 1"
+            f"push: found {pcm.dtype} of shape {list(pcm.shape)}, expected float32 or int16 "
+            f"[samples], 16 kHz mono{cure}"
         )
     with np.errstate(over="ignore"):  # what becomes infinite here is refused below
-        samples = pcm.astype(np.float32, copy=False)
-    wrong = ~(np.abs(samples) < LOUDEST)  # also true of NaN
+        floats: Array = pcm.astype(np.float32, copy=False)
+    if pcm.dtype.kind == "i":
+        return floats / np.float32(2.0 ** (8 * pcm.dtype.itemsize - 1))
+    wrong = ~(np.abs(floats) <= INTEGERS)  # also true of NaN
     if wrong.any():
         at = int(wrong.argmax())
+        cure = ": push integers as int16, or divide them by 32768" if _is_integer(pcm[at]) else ""
         raise AudioError(
             f"push: found {pcm[at]:g} at sample {n_before + at}, expected finite values, "
-            "nominally within -1 to 1"
+            f"nominally within -1 to 1{cure}"
         )
-    return samples
+    return floats
+
+
+def _is_integer(value: float) -> bool:
+    """Whether a sample is that of a 16-bit integer which was made a float but not scaled."""
+    return abs(value) <= 2**15 and float(value).is_integer()

@@ -1,7 +1,8 @@
 """Audio in, results out: everything that changes while a recording flows through a bundle."""
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,12 +16,12 @@ from echo_edge.bundle.verify import Bundle
 from echo_edge.engines import Engine
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import UsageError
-from echo_edge.frontend import Encoder, checked
+from echo_edge.frontend import Encoder, Pcm, checked
 from echo_edge.heads.clustering import LinkRules
 from echo_edge.heads.diarization import DiarizationDecoder
 from echo_edge.heads.second_pass import open_words
 from echo_edge.heads.separation import SeparationDecoder
-from echo_edge.result import END, Result, Tentative
+from echo_edge.result import END, BundleInfo, Origin, Result, Tentative, to_the_sample
 from echo_edge.voices import Voiceprint, Voices
 
 Array = NDArray[np.float32]
@@ -69,6 +70,8 @@ class Stream:
         self._checkpoint = manifest.source.checkpoint_sha256
         voices = voices or Voices()
         voices.check_checkpoint(self._checkpoint)
+        self._engines = engines
+        self._made_by, self._wall_s = BundleInfo.of(bundle), 0.0
         self._chunk_samples = manifest.audio.chunk_samples
         self._sample_rate = manifest.audio.sample_rate
         self._on_sources = on_sources
@@ -89,13 +92,15 @@ class Stream:
             bundle, self._diarization, self._separation, options, voices
         )
 
-    def push(self, pcm: Array) -> Result:
-        """The result that became final with these samples, float32 `[n]` at 16 kHz, any n.
+    def push(self, pcm: Pcm) -> Result:
+        """The result that became final with these samples, `[n]` at 16 kHz, any n.
 
-        Raises AudioError for samples that are not finite or not one-dimensional; nothing of such a
-        call is taken in, and the stream goes on with the next.
+        They are float32 within -1 to 1, or int16. Raises AudioError for samples that are not
+        finite, not one-dimensional or of another scale; nothing of such a call is taken in, and
+        the stream goes on with the next.
         """
-        self._check_unfinished("push")
+        self._check_open("push")
+        began_s = time.perf_counter()
         pcm = checked(pcm, self._n_received)
         self._n_received += len(pcm)
         self._pending = np.concatenate([self._pending, pcm])
@@ -107,17 +112,28 @@ class Stream:
             self._tentative = self._attribution.tentative(
                 self._diarization.undecided, self._asr.peek(), self._duration_s
             )
-        return self._result()
+        return self._result(began_s)
 
     def finish(self) -> Result:
         """The rest of the result; the stream ends."""
-        self._check_unfinished("finish")
+        self._check_open("finish")
+        began_s = time.perf_counter()
         if len(self._pending):
             self._run(self._pending)
         self._finished, self._tentative = True, Tentative()
         self._emit(self._separation.finish())
         self._attribution.finish(self._diarization.finish(), self._asr.finish())
-        return self._result()
+        return self._result(began_s)
+
+    def feed(self, blocks: Iterable[Pcm]) -> Iterator[Result]:
+        """Yield what `push` gives for each of the blocks, then what `finish` gives: all of it.
+
+        Where the blocks end in an error it is raised and the stream goes on: what was heard so far
+        comes with `finish`.
+        """
+        for block in blocks:
+            yield self.push(block)
+        yield self.finish()
 
     def voiceprint(self, speaker: str) -> Voiceprint:
         """The voice of a speaker so far, by the label of a result: to be put in `Voices`.
@@ -138,7 +154,11 @@ class Stream:
         """Length of the audio so far."""
         return self._n_received / self._sample_rate
 
-    def _check_unfinished(self, verb: str) -> None:
+    def _check_open(self, verb: str) -> None:
+        if not self._engines:
+            raise UsageError(
+                f"{verb}: found a closed session, expected an open one: echo_edge.load()"
+            )
         if self._finished:
             raise UsageError(
                 f"{verb}: found a finished stream, expected a new one: session.stream()"
@@ -163,11 +183,16 @@ class Stream:
             if sources.shape[1]:
                 self._on_sources(sources)
 
-    def _result(self) -> Result:
+    def _result(self, began_s: float) -> Result:
+        """All that became final since the work began, at `began_s` of the counter."""
         result = self._attribution.take(self._duration_s)
         # Of what is not in `result`, so it comes after that.
         horizon = END if self._finished else self._attribution.horizon(self._asr.next_s)
-        return replace(result, tentative=self._tentative, horizon=horizon)
+        self._wall_s += time.perf_counter() - began_s
+        origin = Origin("", self._made_by, self._wall_s)
+        return to_the_sample(
+            replace(result, tentative=self._tentative, horizon=horizon, origin=origin)
+        )
 
 
 def _open_diarization(

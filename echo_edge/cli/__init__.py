@@ -6,11 +6,11 @@ traceback is a bug.
 import argparse
 import importlib
 import sys
-from typing import NoReturn
 
+from echo_edge.cli.parser import Parser
 from echo_edge.cli.stop import EndAtOnce, Stopped
 from echo_edge.cli.streams import say, standard_streams
-from echo_edge.errors import EchoError, UsageError
+from echo_edge.errors import EchoError
 from echo_edge.version import __version__
 
 
@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     try:
         with EndAtOnce():
+            if arguments[:1] == ["help"]:
+                arguments = [*arguments[1:], "--help"]
             args = _parser(arguments).parse_args(arguments)
             return int(args.run(args))
     except EchoError as error:
@@ -45,48 +47,45 @@ def _main(arguments: list[str]) -> int:
         return end.exit_code if isinstance(end, Stopped) else 130
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser for which wrong usage is an error like any other: one line."""
+COMMANDS = (
+    ("run", "echo_edge.cli.run", "process a recording or PCM from stdin"),
+    ("record", "echo_edge.cli.record", "record a meeting; never loses audio"),
+    ("speakers", "echo_edge.cli.speakers", "people whose voices are known by name"),
+    ("bundle", "echo_edge.cli.bundle", "look at or verify a model bundle"),
+    ("bench", "echo_edge.cli.bench", "measure speed, latency, memory and correctness here"),
+    ("doctor", "echo_edge.cli.doctor", "say what works here and what is missing"),
+    ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
+    ("completion", "echo_edge.cli.completion", "print a script by which a shell completes these"),
+)
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see {self.prog} --help")
+
+def whole_parser() -> Parser:
+    """The parser with the arguments of every command."""
+    return _parser([name for name, *_ in COMMANDS])
 
 
-def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser(arguments: list[str]) -> Parser:
+    """The parser for a command line; with names of several commands, for all of these."""
+    parser = Parser(
         prog="echo-edge",
         description="Who spoke when, what was said, and each voice on its own, on the device.",
         epilog="exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 verification refused",
     )
-    parser.add_argument("--version", action="version", version=f"echo-edge {__version__}")
+    version = f"echo-edge {__version__}"
+    parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module, text in (
-        ("run", "echo_edge.cli.run", "process a recording or PCM from stdin"),
-        ("record", "echo_edge.cli.record", "record a meeting; never loses audio"),
-        ("speakers", "echo_edge.cli.speakers", "people whose voices are known by name"),
-        ("bundle", "echo_edge.cli.bundle", "look at or verify a model bundle"),
-        ("bench", "echo_edge.cli.bench", "measure speed, latency, memory and correctness here"),
-        ("doctor", "echo_edge.cli.doctor", "say what works here and what is missing"),
-        ("export", "echo_edge_export.cli", "make a bundle from a checkpoint (workstation)"),
-    ):
+    for name, module, text in COMMANDS:
         command = commands.add_parser(name, help=text)
-        if arguments[:1] == [name]:  # imported only when asked for: the others start faster
+        if name in arguments[:1] or len(arguments) == len(COMMANDS):
             _add_module(command, module)
+    commands.add_parser("help", help="print the help of a command, as --help after it does")
     return parser
 
 
 def _add_module(parser: argparse.ArgumentParser, module: str) -> None:
     """A command that lives in a module of its own: `add_arguments` and, unless every one of its
     actions has its own, `run`."""
-    try:
-        implementation = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if module.startswith("echo_edge_export"):
-            raise EchoError(
-                f"export: {error.name} is not installed here; it runs on a workstation: "
-                "pip install 'echo-edge[export]'"
-            ) from error
-        raise
+    implementation = importlib.import_module(module)
     implementation.add_arguments(parser)
     if hasattr(implementation, "run"):
         parser.set_defaults(run=implementation.run)

@@ -171,6 +171,7 @@ def _delete_last(out: Path, minutes: float) -> int:
             "delete the session's folder instead"
         )
     controls.request_delete(out, minutes)
+    print(f"{out}: the last {minutes:g} min are deleted")
     return 0
 
 

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of `echo-edge speakers`."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
-    def add(name: str, action: Action, text: str) -> argparse.ArgumentParser:
-        command = actions.add_parser(name, help=text, description=text)
+    def add(name: str, action: Action, text: str, *spellings: str) -> argparse.ArgumentParser:
+        command = actions.add_parser(name, help=text, description=text, aliases=spellings)
         command.add_argument(
             "--voices",
             metavar="FILE",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     listing = add("list", _list, "who is known, and from how much speech")
     listing.add_argument("--json", action="store_true", help="as JSON, without the voices")
-    enrol = add("enrol", _enrol, "learn a person from a recording of that person alone")
+    enrol = add("enrol", _enrol, "learn a person from a recording of that person alone", "enroll")
     enrol.add_argument("name", metavar="NAME", help="a new one, or one to which more is added")
     enrol.add_argument("audio", metavar="AUDIO", help="any audio file, 15 s of speech or more")
     name = add("name", _name, "learn a person from a recording of several people")
@@ -141,15 +141,20 @@ def _say(text: str) -> None:
 
 
 def _rename(args: argparse.Namespace) -> int:
-    update_voices(args.voices, lambda voices: voices.rename(args.name, args.new_name))
+    voices = update_voices(args.voices, lambda voices: voices.rename(args.name, args.new_name))
+    print(f"{args.name}: is called {voices.find(args.new_name).name} from now on")
     return 0
 
 
 def _merge(args: argparse.Namespace) -> int:
-    update_voices(args.voices, lambda voices: voices.merge(args.name, args.into))
+    known = update_voices(args.voices, lambda voices: voices.merge(args.name, args.into)).find(
+        args.into
+    )
+    print(f"{args.name}: is {known.name}, {known.voiceprint.speech_s:.1f} s of speech in all")
     return 0
 
 
 def _forget(args: argparse.Namespace) -> int:
     update_voices(args.voices, lambda voices: voices.forget(args.name))
+    print(f"{args.name}: forgotten, {args.voices} has no voice of this name any more")
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echo_edge.errors import UsageError
+from echo_edge.result import BundleInfo as BundleInfo
 from echo_edge.result import Result, Turn, Word
 from echo_edge.writers.captions import continues as continues
 from echo_edge.writers.text import CtmText, PlainText, RttmText, SrtText, Text, VttText, by_start
@@ -34,23 +35,9 @@ class AudioInfo:
     """In Hz."""
 
 
-@dataclass(frozen=True)
-class BundleInfo:
-    """The bundle that made a result."""
-
-    name: str
-    version: str
-    engine: str
-    recipe: str
-    sha256: str
-
-
 def bundle_info(session: "Session") -> BundleInfo:
     """The loaded bundle, as results and records name it."""
-    manifest, sha256 = session.bundle.manifest, session.bundle.sha256
-    return BundleInfo(
-        manifest.name, manifest.version, manifest.engine.name, manifest.recipe, sha256
-    )
+    return BundleInfo.of(session.bundle)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """`echo-edge export`: a checkpoint in, verified bundles out, with their parity tables."""
 
 import argparse
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +13,22 @@ from numpy.typing import NDArray
 from echo_edge.audio import read_blocks
 from echo_edge.bundle.keys import read_private_key
 from echo_edge.errors import AudioError, EchoError, UsageError
-from echo_edge_export.checkpoint import Checkpoint, load_checkpoint, load_second_pass
 from echo_edge_export.convert.table import EXPORTERS, find_exporter
-from echo_edge_export.quantize.calibrate import calibrate
 from echo_edge_export.quantize.recipes import RECIPES, find_recipe
-from echo_edge_export.write_bundle import BundlePlan, write_bundle
+
+if TYPE_CHECKING:  # they import torch, which `run` needs and the help does not
+    from echo_edge_export.checkpoint import Checkpoint
+    from echo_edge_export.write_bundle import BundlePlan
 
 CLIP = Path(__file__).with_name("selftest.flac")
 MAX_CHUNK_STEPS = 96
+LANGUAGE_MODEL = "english.npz"
+"""Name of the language model that is looked for beside the checkpoint."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `echo-edge export`."""
+    parser.description = "Make a bundle from a checkpoint, on a workstation: it needs torch."
     parser.add_argument("checkpoint", type=Path, help="an Echo checkpoint (.safetensors)")
     parser.add_argument("--engine", default="onnx", help=f"{', '.join(EXPORTERS)} or all")
     parser.add_argument(
@@ -35,8 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the new bundle's folder; with --engine all the folder for the new bundles",
     )
-    parser.add_argument(
-        "--language-model", type=Path, metavar="FILE", help="of python -m training.language"
+    language = parser.add_mutually_exclusive_group()
+    language.add_argument(
+        "--language-model",
+        type=Path,
+        metavar="FILE",
+        help=f"of python -m training.language (default: {LANGUAGE_MODEL} beside the checkpoint)",
+    )
+    language.add_argument(
+        "--no-language-model", action="store_true", help="a bundle that spells letter by letter"
     )
     parser.add_argument(
         "--second-pass", type=Path, metavar="FILE", help="text decoder of python -m training.joint"
@@ -58,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--chunk-steps: found {args.chunk_steps}, expected 1 to {MAX_CHUNK_STEPS}"
         )
+    _need_torch()
+    from echo_edge_export.write_bundle import write_bundle
+
+    args.language_model = _language_model(args)
     plans = [_plan(args, engine) for engine in _engines(args.engine)]
     if args.sign is not None:
         read_private_key(args.sign)  # to fail now rather than after the work
@@ -82,11 +99,44 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _need_torch() -> None:
+    """EchoError unless what an export needs is installed."""
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise EchoError(
+            f"export: {error.name} is not installed here; it runs on a workstation: "
+            "pip install 'echo-edge[export]'"
+        ) from error
+
+
+def _language_model(args: argparse.Namespace) -> Path | None:
+    """The language model that is asked for, or that lies beside the checkpoint; says which."""
+    if args.language_model is not None or args.no_language_model:
+        found: Path | None = args.language_model
+        return found
+    beside: Path = args.checkpoint.parent / LANGUAGE_MODEL
+    if beside.is_file():
+        print(f"language model: {beside}")
+        return beside
+    if args.checkpoint.exists():  # or that is what is said
+        print(
+            f"echo-edge: {beside}: there is none, so words will be spelled letter by letter: give "
+            "a language model with --language-model FILE",
+            file=sys.stderr,
+        )
+    return None
+
+
 def _engines(asked: str) -> list[str]:
     return list(EXPORTERS) if asked == "all" else [asked]
 
 
-def _plan(args: argparse.Namespace, engine: str) -> BundlePlan:
+def _plan(args: argparse.Namespace, engine: str) -> "BundlePlan":
+    from echo_edge_export.checkpoint import load_second_pass
+    from echo_edge_export.write_bundle import BundlePlan
+
     recipe = find_recipe(args.recipe or find_exporter(engine).recipe)
     chosen = {} if args.version is None else {"version": args.version}
     plan = BundlePlan(
@@ -104,7 +154,10 @@ def _plan(args: argparse.Namespace, engine: str) -> BundlePlan:
     return replace(plan, out=args.out / plan.name) if args.engine == "all" else plan
 
 
-def _checkpoint(args: argparse.Namespace) -> Checkpoint:
+def _checkpoint(args: argparse.Namespace) -> "Checkpoint":
+    from echo_edge_export.checkpoint import load_checkpoint
+    from echo_edge_export.quantize.calibrate import calibrate
+
     checkpoint = load_checkpoint(args.checkpoint)
     if not args.calibrate:
         return checkpoint

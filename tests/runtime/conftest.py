@@ -176,6 +176,13 @@ def nobody_known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+class _PretendSession(Session):
+    """Stays open: a test may run several commands with it."""
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+
 @pytest.fixture
 def fake_session(null_bundle: Path) -> Session:
     """A session of the pretend model."""
@@ -183,7 +190,7 @@ def fake_session(null_bundle: Path) -> Session:
     bundle = replace(bundle, manifest=_fake_manifest(bundle.manifest))
     specs = bundle.manifest.graphs
     engines: dict[str, Engine] = {n: FakeEngine(specs[n], GRAPHS[n]) for n in specs}
-    return Session(bundle, 1, engines)
+    return _PretendSession(bundle, 1, engines)
 
 
 @pytest.fixture

@@ -45,7 +45,11 @@ class TestBadInput:
             pytest.param(np.array([0.0, 1e300]), "1e\\+300 at sample 5001", id="too loud, double"),
             pytest.param(np.zeros((1, 4), np.float32), r"float32 of shape \[1, 4\]", id="2-D"),
             pytest.param(np.float32(0.5), r"float32 of shape \[\]", id="0-D"),
-            pytest.param(np.zeros(4, np.int16), r"int16 of shape \[4\]", id="int16"),
+            pytest.param(np.zeros(4, np.uint8), r"uint8 of shape \[4\]", id="uint8"),
+            pytest.param(np.zeros((2, 9)), r"float64 .*pcm\.mean\(axis=0\)", id="channels first"),
+            pytest.param(np.zeros((9, 2)), r"float64 .*pcm\.mean\(axis=1\)", id="channels last"),
+            pytest.param(np.array([0, 512.0]), "512 at .* int16, or divide", id="int16 as float"),
+            pytest.param(np.array([16.5]), "16.5 at sample 5000, .*within -1 to 1$", id="scale"),
             pytest.param(np.zeros(4, bool), r"bool of shape \[4\]", id="bool"),
             pytest.param(np.zeros(4, complex), r"complex128 of shape \[4\]", id="complex"),
             pytest.param(np.array(["a"]), "<U1 of shape", id="text"),
@@ -71,6 +75,22 @@ class TestBadInput:
         pcm = spoken(CONVERSATION)
 
         assert fake_session.process(pcm.astype(dtype)) == fake_session.process(pcm)
+
+    @pytest.mark.parametrize(("dtype", "scale"), [(np.int16, 2**15), (">i2", 2**15),
+                                                  (np.int32, 2**31)])  # fmt: skip
+    def test_integers_are_taken(
+        self, fake_session: Session, spoken: Speak, dtype: type[np.integer], scale: int
+    ) -> None:
+        pcm = np.rint(spoken(CONVERSATION) * 2**15).clip(-(2**15), 2**15 - 1)
+        integers = (pcm * (scale // 2**15)).astype(dtype)
+
+        assert fake_session.process(integers) == fake_session.process(
+            (pcm / 2**15).astype(np.float32)
+        )
+
+    def test_a_path_is_no_audio(self, fake_session: Session) -> None:
+        with pytest.raises(UsageError, match=r"the path a\.wav, .*session\.transcribe\(path\)"):
+            fake_session.process("a.wav")
 
     def test_strided_audio_is_taken(self, fake_session: Session, spoken: Speak) -> None:
         pcm = spoken(CONVERSATION)

@@ -5,20 +5,22 @@ imported only when it is asked for: the three together take 20 seconds to import
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from echo_edge.bundle.manifest import GraphSpec
 from echo_edge.errors import EchoError, UsageError
-from echo_edge_export.model.streaming import GraphJob
-from echo_edge_export.quantize.calibrate import Calibration
 from echo_edge_export.quantize.recipes import Recipe
+
+if TYPE_CHECKING:  # they import torch, without which the table can be read
+    from echo_edge_export.model.streaming import GraphJob
+    from echo_edge_export.quantize.calibrate import Calibration
 
 
 class Convert(Protocol):
     """Writes one graph in one engine's format."""
 
     def __call__(
-        self, job: GraphJob, recipe: Recipe, calibration: Calibration | None, path: Path
+        self, job: "GraphJob", recipe: Recipe, calibration: "Calibration | None", path: Path
     ) -> GraphSpec:
         """Write `job` to `path` and describe it for the manifest.
 

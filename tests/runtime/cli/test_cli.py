@@ -179,13 +179,11 @@ def test_wrong_usage(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param("", "required: COMMAND: see echo-edge --help", id="nothing"),
         pytest.param("fly", "argument COMMAND: invalid choice: 'fly'", id="unknown command"),
         pytest.param("run", "no recording.*see echo-edge run --help", id="no audio"),
         pytest.param("run a.wav --format pdf", "--format: invalid choice: .pdf.", id="format"),
         pytest.param("run a.wav --threads x", "--threads: invalid int value: 'x'", id="no number"),
         pytest.param("run a.wav b.wav", "no --out-dir", id="two files"),
-        pytest.param("bundle", "required: ACTION: see echo-edge bundle --help", id="no action"),
         pytest.param("bundle fly", "argument ACTION: invalid choice: 'fly'", id="unknown action"),
     ],
 )
