@@ -10,31 +10,21 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
 from echo_edge import habits
 from echo_edge.board import info as board
 from echo_edge.bundle.find import find_bundle
+from echo_edge.cli.check import Check
+from echo_edge.cli.doctor_recorder import examine_recording
 from echo_edge.cli.options import add_bundle_option
 from echo_edge.engines import ENGINES, engine_version
 from echo_edge.errors import EchoError
 
 MIN_PYTHON = (3, 11)
 INSTALL = "pip install 'echo-edge[onnx]'"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the report."""
-
-    status: str
-    """`ok`; `missing`: not there; `problem`: there, but not as it should be."""
-    name: str
-    detail: str
-    needed: bool = True
-    """Whether `echo-edge run` fails unless this is ok."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +61,7 @@ def examine(bundle: str | None) -> Iterator[Check]:
         yield _engine(name)
     yield from _bundle(bundle, available_mib)
     yield _telemetry()
+    yield from examine_recording()
     yield _board()
     yield from _speed()
 

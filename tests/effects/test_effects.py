@@ -128,7 +128,10 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         edge("record", "--device", "no such", "--out", "m", writes=SOUND, may_connect=SERVERS,
              code=1),
     ),
-    "doctor": (edge("doctor", "--bundle", "{BUNDLE}"), edge("doctor", "--json")),
+    "doctor": (  # it looks for a microphone, as `record` does
+        edge("doctor", "--bundle", "{BUNDLE}", writes=SOUND, may_connect=SERVERS),
+        edge("doctor", "--json", writes=SOUND, may_connect=SERVERS),
+    ),
     "bundle": (
         edge("bundle", "info", "{NULL}"),
         edge("bundle", "keygen", "k", writes=("k.*",)),
