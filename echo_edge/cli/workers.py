@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -84,7 +85,13 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # a fork would copy engines' threads badly
         self.link, other = context.Pipe()
         self.process = context.Process(target=_work, args=(other, settings), daemon=True)
-        self.process.start()
+        # A terminal's Ctrl-C is for who gives the jobs, from the first moment of the process on.
+        resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
         self.is_alive = True
         self._job: Job | None = None
@@ -137,7 +144,6 @@ def _how_it_ended(exit_code: int | None) -> str:
 
 def _work(link: "Connection[Any, Any]", settings: Settings) -> None:
     """The process: jobs in, reports and outcomes out, until nobody is at the other end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who gives the jobs
     with suppress(EOFError, OSError, KeyboardInterrupt), EndAtOnce():
         try:
             with Transcriber(settings) as transcriber:
