@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from echo_edge_export.checkpoint import Checkpoint
+from echo_edge_export.checkpoint import Checkpoint, SecondPassCheckpoint
 from echo_edge_export.convert.table import find_exporter
 from echo_edge_export.model.config import EchoConfig
 from echo_edge_export.model.echo import Echo
+from echo_edge_export.model.text_decoder import TextDecoder, TextDecoderConfig
 from echo_edge_export.quantize.calibrate import calibrate
 from echo_edge_export.quantize.recipes import RECIPES
 from echo_edge_export.write_bundle import BundlePlan, write_bundle
@@ -59,5 +60,23 @@ def make_bundle(engine: str, folder: Path) -> Path:
     """A bundle for an engine in its default recipe; `folder`."""
     recipe = RECIPES[find_exporter(engine).recipe]
     plan = BundlePlan(engine, recipe, CHUNK_STEPS, folder, score=False)
+    write_bundle(make_checkpoint(make_model()), plan, make_noise())
+    return folder
+
+
+def make_bundle_with_second_pass(engine: str, folder: Path) -> Path:
+    """A bundle whose words are read again by a text decoder of random weights, in float32, so that
+    each engine says the same; `folder`."""
+    torch.manual_seed(4)
+    config = TextDecoderConfig(n_tokens=60, n_layers=2, n_heads=2, d_model=CONFIG.d_model, d_mlp=64)
+    decoder = TextDecoder(config).eval()
+    for parameter in (decoder.positions, decoder.order):
+        torch.nn.init.normal_(parameter, std=0.5)
+    torch.nn.init.normal_(decoder.embedding.weight, std=0.4)
+    subwords = tuple(f" w{i}" if i % 3 else f"x{i}" for i in range(57)) + ("", "", "")
+    second = SecondPassCheckpoint(decoder, subwords, (58, 59), 57)
+    plan = BundlePlan(
+        engine, RECIPES["float32"], CHUNK_STEPS, folder, score=False, second_pass=second
+    )
     write_bundle(make_checkpoint(make_model()), plan, make_noise())
     return folder

@@ -96,6 +96,17 @@ class DecodingSpec:
     phone on the phone lasts; 0 to 1."""
     min_phone_logprob: Annotated[float, number_between(-1000, 0)] = -6.0
     """Phones below this are not tried in a frame; nats."""
+    second_pass_lead_s: Annotated[float, number_between(0, 5)] = 0.2
+    """The second pass hears so much before the first step of speech of a stretch; seconds."""
+    second_pass_max_loss: Annotated[float, number_between(0, 1000)] = 1.0
+    """The text of the second pass may be so much less likely, by CTC, than the first's; nats per
+    character."""
+    second_pass_min_speech: Share = 0.5
+    """Posterior of a step that somebody speaks at; stretches of such steps are read again."""
+    second_pass_pause_s: Annotated[float, number_between(0, 10)] = 0.8
+    """A stretch is read again after so long without speech; seconds."""
+    second_pass_tail_s: Annotated[float, number_between(0, 5)] = 0.4
+    """The second pass hears so much after the last step of speech of a stretch; seconds."""
     stability_margin: Annotated[float, number_between(0, 1000)] = 3.0
     """A word is final once no prefix so near to the best has another; nats."""
     unfinished_logprob: Annotated[float, number_between(-1000, 0)] = -20.0

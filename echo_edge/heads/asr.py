@@ -25,6 +25,7 @@ class AsrDecoder:
         self._frame_s = frame_s
         self.end_s = 0.0
         """Length of the audio so far."""
+        self._n_frames = 0
         self.logprobs: Array = np.zeros((0, 0), np.float32)
         """Log-posteriors of the characters of the last chunk, `[frames, tokens]`."""
 
@@ -33,6 +34,7 @@ class AsrDecoder:
         self.end_s = chunk.end_s
         outputs = self._graph.run(latents=chunk.latents_asr)
         self.logprobs = outputs["logprobs"][0]
+        self._n_frames += len(self.logprobs)
         decoded = [word for frame in outputs[self._output][0] for word in self._search.push(frame)]
         return [self._word(word) for word in decoded]
 
@@ -40,6 +42,11 @@ class AsrDecoder:
     def next_s(self) -> float:
         """No word that is still to come begins before this."""
         return min(self._search.next_frame * self._frame_s, self.end_s)
+
+    @property
+    def heard_s(self) -> float:
+        """End of the frames so far, `next_s` where no word is begun. `end_s` may be later."""
+        return min(self._n_frames * self._frame_s, self.end_s)
 
     def peek(self) -> list[Word]:
         """The words that are not complete, as they look now."""

@@ -8,13 +8,13 @@ that these find far less likely than the first pass's own is not taken.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.verify import Bundle
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.frontend import Chunk
@@ -24,22 +24,6 @@ from echo_edge.heads.text_decoder import TextDecoder, TextWord
 from echo_edge.result import Word
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class SecondPassRules:
-    """When a stretch of speech ends, and when its second text is taken."""
-
-    min_speech: float = 0.5
-    """Posterior of a step that somebody speaks at."""
-    pause_s: float = 0.8
-    """Without speech, after which a stretch is read."""
-    lead_s: float = 0.2
-    """Heard before its first step of speech ..."""
-    tail_s: float = 0.4
-    """... and after its last one."""
-    max_loss: float = 1.0
-    """Nats per character that the second text may be less likely, by CTC, than the first."""
 
 
 class Span(NamedTuple):
@@ -63,15 +47,18 @@ class SecondPass:
         speech: Callable[[], tuple[int, Array]],
         tokens: Sequence[str],
         step_s: float,
-        rules: SecondPassRules,
+        decoding: DecodingSpec,
     ) -> None:
         """`speech` gives the newest posteriors that somebody speaks, of some steps up to now, and
         the first of these steps; `tokens` are the characters of the asr graph."""
-        self._first, self._decoder, self._rules = first, decoder, rules
+        self._first, self._decoder = first, decoder
+        self._min_speech = decoding.second_pass_min_speech
+        self._max_loss = decoding.second_pass_max_loss
         self._speech, self._step_s = speech, step_s
         self._characters = {text: i for i, text in enumerate(tokens)}
-        self._pause = round(rules.pause_s / step_s)
-        self._lead, self._tail = round(rules.lead_s / step_s), round(rules.tail_s / step_s)
+        self._pause = round(decoding.second_pass_pause_s / step_s)
+        self._lead = round(decoding.second_pass_lead_s / step_s)
+        self._tail = round(decoding.second_pass_tail_s / step_s)
         self._latents, self._logprobs = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
         self._active = np.zeros(0, bool)
         """Whether somebody speaks at each step of `_latents` that is known."""
@@ -123,14 +110,14 @@ class SecondPass:
     def _stretch(self, at_s: float) -> Span:
         """The stretch of speech around a time, as far as it is known; words count as speech."""
         times = [(word.start_s, word.end_s) for word in self._words]
-        if self._first.next_s < self._first.end_s:  # a word that is not complete
+        if self._first.next_s < self._first.heard_s:  # a word that is not complete
             times.append((self._first.next_s, self._first.next_s + self._step_s))
         at = max(int(at_s / self._step_s) - self._origin, 0)
         active = np.pad(self._active, (0, max(0, len(self._latents) - len(self._active), at + 1)))
         active[at] = True
         for start_s, end_s in times:
             first = max(int(start_s / self._step_s) - self._origin, 0)
-            active[first : round(end_s / self._step_s) - self._origin] = True
+            active[first : max(round(end_s / self._step_s) - self._origin, 0)] = True
         steps = np.flatnonzero(active)
         pauses = np.flatnonzero(np.diff(steps) > self._pause)
         index = int(np.searchsorted(steps[pauses], at))
@@ -144,7 +131,7 @@ class SecondPass:
 
     @property
     def _max_steps(self) -> int:
-        return self._decoder.max_steps - self._lead - self._tail
+        return max(self._decoder.max_steps - self._lead - self._tail, 1)
 
     def _cut(self, span: Span) -> Span:
         """As much of a long stretch as can be read: up to the widest gap in its second half."""
@@ -190,7 +177,7 @@ class SecondPass:
         if found is None:
             return None
         lost = own.logprob - found.logprob if own else 0.0
-        if lost > self._rules.max_loss * max(len(tokens), len(own_tokens)):
+        if lost > self._max_loss * max(len(tokens), len(own_tokens)):
             return None
         frame_s = self._step_s * len(self._latents) / len(self._logprobs)
         spans = _word_spans(word_tokens, found.spans, len(logprobs))
@@ -221,7 +208,7 @@ class SecondPass:
         active = np.pad(self._active, (0, max(0, n_known - len(self._active))))
         low = max(first - self._origin, 0)
         new = posteriors[low + self._origin - first :][: n_known - low]
-        active[low : low + len(new)] = new >= self._rules.min_speech
+        active[low : low + len(new)] = new >= self._min_speech
         self._active = active
 
     def _forget(self) -> None:
@@ -276,4 +263,4 @@ def open_words(
         return first
     step_s = manifest.streaming.step_samples / manifest.audio.sample_rate
     decoder = TextDecoder(graph, manifest.graphs, spec, bundle.subwords)
-    return SecondPass(first, decoder, speech, bundle.tokens, step_s, SecondPassRules())
+    return SecondPass(first, decoder, speech, bundle.tokens, step_s, manifest.decoding)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from echo_edge.bundle import manifest as m
 from echo_edge.bundle.language_model import SPACE, load_language_model
-from echo_edge.bundle.tokens import read_tokens
+from echo_edge.bundle.tokens import WORD_START, read_tokens
 from echo_edge.bundle.verify import Bundle
 from echo_edge.recorder.messages import rounded, to_line
 from echo_edge.result import SpeakerCount
@@ -26,6 +26,14 @@ WIDTH, STEP_S, WINDOW, HOP = 4, 0.04, 250, 25
 TEXT = "the quick brown fox said that his table was a good one qzx borogoves and then i left"
 WORDS = TEXT.split()
 N_PHONES = 43
+
+SUBWORDS = [
+    *(f" {w}" for w in sorted({*WORDS} - {"qzx"})), *(f" {w.title()}" for w in sorted({*WORDS})),
+    " q", "zx", ",", ".", " 5", " ", "", "", "",
+]  # fmt: skip
+"""Of a second pass: words as they were said and with a capital, parts of words, a number, signs."""
+END, PROMPT = len(SUBWORDS) - 3, (len(SUBWORDS) - 2, len(SUBWORDS) - 1)
+MEMORY, MAX_TOKENS, N_HEADS, HEAD = 120, 40, 2, 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Scene:
     language_model: bool = True
     noise: float = 0.4
     separate: bool = False
+    second_pass: bool = False
 
     @property
     def n_samples(self) -> int:
@@ -96,15 +105,18 @@ class Simulation:
         self._active = self._activity()
         voices = self._random.normal(size=(scene.n_voices, 192))
         self._voices = voices / np.linalg.norm(voices, axis=1, keepdims=True)
-        self._characters = self._spoken(
+        self._characters, self._said = self._spoken(
             {word: [tokens.index(c) for c in word] for word in WORDS},
             tokens.index(" "),
             len(tokens),
         )
-        self._phones = self._spoken(
+        self._phones, _ = self._spoken(
             {word: [*phones.get(word, b"\x0b\x0b\x11\x16")] for word in WORDS}, SPACE, N_PHONES
         )
-        self._n_windows = self._n_chunks = 0
+        self._n_windows = self._n_chunks = self._n_encoded = 0
+        self._stretch: list[int] = []
+        """Steps that the second pass is given to read."""
+        self._text: list[int] = []
         self._window = np.zeros((WINDOW, scene.n_voices), bool)
         """Activity `[steps, voices]` in the window of the last call of `diarization`."""
 
@@ -120,18 +132,65 @@ class Simulation:
             at = max(at, 0)
         return active
 
-    def _spoken(self, spellings: dict[str, list[int]], space: int, size: int) -> Array:
-        """`[frames, size]`: words token by token, each of one to three frames, pauses."""
+    def _spoken(
+        self, spellings: dict[str, list[int]], space: int, size: int
+    ) -> tuple[Array, list[tuple[int, str]]]:
+        """`[frames, size]`: words token by token, each of one to three frames, pauses; first frame
+        and text of each word."""
         random = self._random
         path: list[int] = []
+        said: list[tuple[int, str]] = []
         while len(path) < 2 * self._scene.n_steps + 48:
-            for token in [*spellings[str(random.choice(WORDS))], space]:
+            word = str(random.choice(WORDS))
+            said.append((len(path), word))
+            for token in [*spellings[word], space]:
                 path += [token] * int(random.integers(1, 4))
                 path += [0] * int(random.integers(0, 4))
             path += [0] * int(random.integers(0, 70) * (random.random() < 0.2))
         logits = random.gumbel(size=(len(path), size)) * 1.2
         logits[np.arange(len(path)), path] += 6.0
-        return np.asarray(logits - np.log(np.exp(logits).sum(1, keepdims=True)), np.float32)
+        logprobs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        return np.asarray(logprobs, np.float32), said
+
+    def encoder(self, _: Mapping[str, Array]) -> Answer:
+        """Latents that tell the second pass which steps they are of, from 1."""
+        steps = np.arange(12.0) + 12 * self._n_encoded + 1
+        self._n_encoded += 1
+        return {"latents": np.repeat(steps[:, None], WIDTH, 1)}
+
+    def asr_memory(self, inputs: Mapping[str, Array]) -> Answer:
+        if inputs["steps"][0, 0] == 0:
+            self._stretch = []
+        self._stretch += [int(step) - 1 for step in inputs["latents"][0, :, 0] if step > 0]
+        return {}
+
+    def asr_decoder(self, inputs: Mapping[str, Array]) -> Answer:
+        """Token after token of what was said in the stretch, more or less."""
+        place = int(inputs["place"][0, 0])
+        if place == 0:
+            assert inputs["memory_valid"].sum() == len(self._stretch)
+            self._text = self._written()
+        told = place + 1 - len(PROMPT)
+        logits = self._random.normal(size=len(SUBWORDS))
+        logits[self._text[told] if 0 <= told < len(self._text) else END] += 9.0
+        return {"logprobs": logits - np.log(np.exp(logits).sum())}
+
+    def _written(self) -> list[int]:
+        """Tokens of a text: some words are others, some follow a number; a few texts are empty or
+        have no end."""
+        random, first, end = self._random, 2 * self._stretch[0], 2 * self._stretch[-1] + 2
+        said = [word for at, word in self._said if first <= at < end]
+        kind, text = random.random(), ""
+        for word in said:
+            changed = str(random.choice(WORDS)) if random.random() < 0.1 * kind else word
+            text += " 5" * int(random.random() < 0.1)
+            text += f" {changed.title()}," if random.random() < 0.3 else f" {changed}"
+        tokens: list[int] = []
+        while text and kind > 0.05:
+            longest = max((s for s in SUBWORDS if s and text.startswith(s)), key=len)
+            tokens.append(SUBWORDS.index(longest))
+            text = text[len(longest) :]
+        return tokens if kind < 0.95 else [*tokens, *[0] * MAX_TOKENS]
 
     def asr(self, _: Mapping[str, Array]) -> Answer:
         now = slice(24 * self._n_chunks, 24 * (self._n_chunks + 1))
@@ -174,7 +233,28 @@ def _tensor(name: str, *shape: int) -> m.TensorSpec:
     return m.TensorSpec(name, shape, "float32")
 
 
-def _manifest(shipped: m.Manifest) -> m.Manifest:
+def _second_pass(chunk: int) -> dict[str, tuple[list[m.TensorSpec], list[m.TensorSpec]]]:
+    """Inputs and outputs of its graphs; those of `asr_decoder` end with its state."""
+    names = ("key_memory_0", "value_memory_0")
+    memory = [_tensor(name, 1, N_HEADS, MEMORY, HEAD) for name in names]
+    state = [("valid", MAX_TOKENS), ("key_cache_0", MAX_TOKENS * HEAD)]
+    fed = [_tensor("token", 1, 1), _tensor("place", 1, 1), _tensor("memory_valid", 1, MEMORY)]
+    return {
+        "asr_memory": (
+            [_tensor("latents", 1, chunk, WIDTH), _tensor("steps", 1, chunk)],
+            [_tensor(name, 1, N_HEADS, chunk, HEAD) for name in names],
+        ),
+        "asr_decoder": (
+            [*fed, *memory, *(_tensor(name, 1, size) for name, size in state)],
+            [
+                _tensor("logprobs", 1, len(SUBWORDS)),
+                *(_tensor(f"{name}_next", 1, size) for name, size in state),
+            ],
+        ),
+    }
+
+
+def _manifest(shipped: m.Manifest, second_pass: bool) -> m.Manifest:
     """The shipped bundle's numbers for graphs that a simulation can fill: narrow, without state."""
     chunk = shipped.streaming.chunk_steps
     mixes = [_tensor(f"latents_{head}", 1, chunk, WIDTH)
@@ -195,11 +275,17 @@ def _manifest(shipped: m.Manifest) -> m.Manifest:
         "diarization": ([window, _tensor("valid", 1, 250)], [_tensor("logprobs", 1, 250, 7)]),
         "speaker": ([window, _tensor("weights", 1, 3, 250)], [_tensor("embeddings", 1, 3, 192)]),
     }
+    asr, state = shipped.asr, {"valid": "valid_next", "key_cache_0": "key_cache_0_next"}
+    if second_pass:
+        tensors |= _second_pass(chunk)
+        asr = replace(asr, second_pass=m.SecondPassSpec("subwords.txt", PROMPT, END))
     graphs = {
-        name: m.GraphSpec(f"{name}.null", tuple(inputs), tuple(outputs), {})
+        name: m.GraphSpec(
+            f"{name}.null", tuple(inputs), tuple(outputs), state if name == "asr_decoder" else {}
+        )
         for name, (inputs, outputs) in tensors.items()
     }
-    return replace(shipped, engine=m.EngineSpec("null", "0"), graphs=graphs, boards=())
+    return replace(shipped, engine=m.EngineSpec("null", "0"), asr=asr, graphs=graphs, boards=())
 
 
 @dataclass(frozen=True)
@@ -224,7 +310,8 @@ class Reference:
 def decode(scene: Scene, default_bundle: Path, folder: Path, **decoding: Any) -> Reference:
     """The scene as Python decodes it, with these constants in place of the shipped ones; the bundle
     that replays it goes to `folder`."""
-    manifest = _manifest(m.parse((default_bundle / "manifest.json").read_bytes()))
+    shipped = m.parse((default_bundle / "manifest.json").read_bytes())
+    manifest = _manifest(shipped, scene.second_pass)
     manifest = replace(manifest, decoding=replace(manifest.decoding, **decoding))
     files = {name: (default_bundle / name).read_bytes() for name in ("tokens.txt", "language.npz")}
     tokens = read_tokens(files["tokens.txt"], manifest)
@@ -241,7 +328,12 @@ def decode(scene: Scene, default_bundle: Path, folder: Path, **decoding: Any) ->
     options = StreamOptions(
         scene.latency_s, scene.min_speakers, scene.max_speakers, scene.language_model
     )
-    bundle = Bundle(folder, manifest, "", tokens, language)
+    subwords = tuple(SUBWORDS) if scene.second_pass else ()
+    if scene.second_pass:
+        files["subwords.txt"] = (
+            "".join(f"{s}\n" for s in SUBWORDS).replace(" ", WORD_START).encode()
+        )
+    bundle = Bundle(folder, manifest, "", tokens, language, subwords=subwords)
     stream = Stream(bundle, engines, options, parts.append if scene.separate else None)
     silence = np.zeros(scene.n_samples, np.float32)
     results = [stream.push(block) for block in np.array_split(silence, 7)] + [stream.finish()]

@@ -29,6 +29,7 @@ HEADER = EXAMPLES / "libecho/src/bundle/decoding.h"
 
 VOICES = Scene(31, seconds=30, n_voices=3, min_speakers=9, language_model=False, noise=1.0)
 WORDS = Scene(32, seconds=20, n_voices=2)
+TWICE = Scene(34, seconds=60, n_voices=2, language_model=False, second_pass=True)
 AT_THE_END = Scene(33, seconds=40, n_voices=20, latency_s=math.inf, language_model=False, noise=3.0)
 GIVEN = replace(AT_THE_END, n_voices=6, min_speakers=2, noise=1.0)
 
@@ -52,6 +53,11 @@ LIVE: dict[str, tuple[Scene, float, dict[str, float]]] = {
     "unfinished_logprob": (WORDS, 0.0, {}),
     "word_lag_s": (WORDS, 0.1, {}),
     "word_silence_s": (WORDS, 0.1, {}),
+    "second_pass_lead_s": (TWICE, 1.0, {}),
+    "second_pass_max_loss": (TWICE, 0.0, {}),
+    "second_pass_min_speech": (TWICE, 1.0, {}),
+    "second_pass_pause_s": (TWICE, 0.1, {}),
+    "second_pass_tail_s": (TWICE, 2.0, {}),
 }
 """Constants that count while audio flows: a recording, another value, and constants that make the
 difference plain."""

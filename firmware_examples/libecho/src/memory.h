@@ -9,7 +9,7 @@
 #define EE_NO_MEMORY "memory: found too little: stop other programs"
 
 enum {
-    EE_MAX_BLOCKS = 256,
+    EE_MAX_BLOCKS = 512,
     EE_VECTOR_BYTES = 64, /* of the widest registers; LiteRT wants its buffers aligned to them */
 };
 

@@ -41,8 +41,15 @@ static bool open_heads(ee_stream *s, const ee_bundle *bundle, ee_error *error)
         .max_voices = s->options.max_speakers,
     };
     ee_attribution_open(&s->attribution, m, s->options.max_speakers, s->options.sink, memory);
-    return ee_ctc_open(&s->ctc, bundle, language, add_word, s, memory, error) &&
+    s->activities = ee_take(memory, "diarization", (size_t)(m->chunk_steps / m->hop_steps) + 1,
+                            sizeof *s->activities);
+    bool again = m->has_second_pass;
+    void *reader = again ? (void *)&s->second_pass : s;
+    return ee_ctc_open(&s->ctc, bundle, language, again ? ee_second_pass_add_word : add_word,
+                       reader, memory, error) &&
            ee_diarization_open(&s->diarization, bundle, diarization, memory, error) &&
+           (!again || ee_second_pass_open(&s->second_pass, bundle, &s->ctc, &s->diarization,
+                                          add_word, s, memory, error)) &&
            (s->options.sink.sources == NULL ||
             ee_separation_open(&s->separation, bundle, memory, error));
 }
@@ -134,13 +141,25 @@ static void emit_sources(ee_stream *s, int n)
                                 s->manifest->chunk_samples + s->manifest->overlap_samples, n);
 }
 
-/* Steps that became decided, to turns and to words. */
-static bool attribute(ee_stream *s, ee_error *error)
+/* The latents of `n_steps` through the diarization, then to words, which the second pass of words
+ * cuts where nobody speaks; then words and decided steps to speakers. */
+static bool run_heads(ee_stream *s, int n_steps, ee_error *error)
 {
-    ee_activity activity;
-    while (ee_diarization_decide(&s->diarization, false, &activity, error))
-        ee_attribution_add_activity(&s->attribution, &activity, ee_stream_received_s(s));
-    return error->code == EE_DONE;
+    const float *diarization = ee_graph_output(&s->encoder, "latents_diarization");
+    const float *speaker = ee_graph_output(&s->encoder, "latents_speaker");
+    const float *asr = ee_graph_output(&s->encoder, "latents_asr");
+    double received_s = ee_stream_received_s(s);
+    int n = 0;
+    ee_diarization_push(&s->diarization, diarization, speaker, n_steps);
+    while (ee_diarization_decide(&s->diarization, false, &s->activities[n], error))
+        n++;
+    if (error->code != EE_DONE || !ee_ctc_push(&s->ctc, asr, received_s, error) ||
+        (s->manifest->has_second_pass &&
+         !ee_second_pass_push(&s->second_pass, ee_graph_output(&s->encoder, "latents"), error)))
+        return false;
+    for (int i = 0; i < n; i++)
+        ee_attribution_add_activity(&s->attribution, &s->activities[i], received_s);
+    return true;
 }
 
 /* The chunk in the frontend's input, put right, through the frontend. */
@@ -166,14 +185,8 @@ static bool run_chunk(ee_stream *s, int n_samples, ee_error *error)
     const float *features = ee_graph_output(&s->frontend, "features");
     size_t n_frames = (size_t)(m->chunk_samples / m->spectrum_hop_samples);
     memcpy(input, features, n_frames * 80 * sizeof *features);
-    if (!ee_graph_run(&s->encoder, error) ||
-        !ee_ctc_push(&s->ctc, ee_graph_output(&s->encoder, "latents_asr"), ee_stream_received_s(s),
-                     error))
-        return false;
     int n_steps = (n_samples + m->step_samples - 1) / m->step_samples;
-    ee_diarization_push(&s->diarization, ee_graph_output(&s->encoder, "latents_diarization"),
-                        ee_graph_output(&s->encoder, "latents_speaker"), n_steps);
-    if (!attribute(s, error))
+    if (!ee_graph_run(&s->encoder, error) || !run_heads(s, n_steps, error))
         return false;
     if (s->options.sink.sources == NULL)
         return true;
@@ -216,8 +229,10 @@ bool ee_stream_finish(ee_stream *s, ee_error *error)
         if (!run_chunk(s, n_last, error))
             return false;
     }
-    ee_ctc_finish(&s->ctc, ee_stream_received_s(s));
     if (!ee_diarization_decide(&s->diarization, true, &activity, error))
+        return false;
+    ee_ctc_finish(&s->ctc, ee_stream_received_s(s));
+    if (s->manifest->has_second_pass && !ee_second_pass_finish(&s->second_pass, error))
         return false;
     ee_attribution_add_activity(&s->attribution, &activity, ee_stream_received_s(s));
     ee_attribution_finish(&s->attribution, ee_stream_received_s(s));
@@ -233,6 +248,7 @@ void ee_stream_close(ee_stream *s)
     ee_graph_close(&s->frontend);
     ee_graph_close(&s->encoder);
     ee_ctc_close(&s->ctc);
+    ee_second_pass_close(&s->second_pass);
     ee_diarization_close(&s->diarization);
     ee_separation_close(&s->separation);
     ee_memory_free(&s->memory);

@@ -5,7 +5,7 @@
 
 #include "attribution/live.h"
 #include "audio/condition.h"
-#include "heads/ctc.h"
+#include "heads/second_pass.h"
 #include "heads/separation.h"
 #include "session.h"
 
@@ -20,6 +20,8 @@ struct ee_stream {
     ee_graph frontend, encoder;
     ee_ctc ctc;
     ee_diarization diarization;
+    ee_second_pass second_pass;
+    ee_activity *activities; /* of one chunk */
     ee_separation separation;
     ee_attribution attribution;
     int n_pending; /* samples of a chunk that is not whole yet, in the frontend's input */

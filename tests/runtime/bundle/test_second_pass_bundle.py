@@ -79,15 +79,16 @@ def test_without_one_there_are_no_subwords(null_bundle: Path) -> None:
     assert open_bundle(null_bundle).subwords == ()
 
 
-@pytest.mark.parametrize(
-    ("subwords", "message"),
-    [
-        (SUBWORDS[:4], r"subwords.txt: found 4 tokens, expected 5"),
-        ([*SUBWORDS, ""], r"subwords.txt: found 6 tokens, expected 5"),
-        (["a b", *SUBWORDS[1:]], r"subwords.txt: line 1: found 'a b', expected printable text"),
-        (["a\x1b", *SUBWORDS[1:]], r"subwords.txt: line 1: found 'a\\x1b', expected printable"),
-    ],
-)
+OTHER_SUBWORDS = [
+    (SUBWORDS[:4], r"subwords.txt: found 4 tokens, expected 5"),
+    ([*SUBWORDS, ""], r"subwords.txt: found 6 tokens, expected 5"),
+    (["a b", *SUBWORDS[1:]], r"subwords.txt: line 1: found 'a b', expected printable text"),
+    (["a\x1b", *SUBWORDS[1:]], r"subwords.txt: line 1: found 'a\\x1b', expected printable"),
+    (["a\u200f", *SUBWORDS[1:]], r"subwords.txt: line 1: found 'a\\u200f', expected printable"),
+]
+
+
+@pytest.mark.parametrize(("subwords", "message"), OTHER_SUBWORDS)
 def test_other_subwords_are_refused(null_bundle: Path, subwords: list[str], message: str) -> None:
     write(null_bundle, subwords)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from echo_edge.frontend import Chunk
 from echo_edge.heads.asr import AsrDecoder
 from echo_edge.heads.ctc import BestPath
-from echo_edge.heads.second_pass import SecondPass, SecondPassRules
+from echo_edge.heads.second_pass import SecondPass
 from echo_edge.heads.text_decoder import TextDecoder, TextWord
 from echo_edge.result import Word
+from tests.conftest import DECODING
 
 TOKENS = ("<blank>", " ", "'", *"abcdefghijklmnopqrstuvwxyz")
 STEP_S, CHUNK_STEPS, PER_STEP = 0.04, 5, 2
@@ -68,10 +70,11 @@ def transcriber(
     reader: Reader, speech: Callable[[], tuple[int, np.ndarray]] | None = None, **rules: float
 ) -> SecondPass:
     """By default every step up to now is known, and nobody speaks beyond the words."""
+    decoding = replace(DECODING, **{f"second_pass_{name}": value for name, value in rules.items()})
     frame_s = STEP_S / PER_STEP
     first = AsrDecoder(Graph(), "logprobs", BestPath(TOKENS, round(0.8 / frame_s)), frame_s)
     heard = speech or (lambda: (round(first.end_s / STEP_S) - 250, np.zeros(250, np.float32)))
-    return SecondPass(first, reader, heard, TOKENS, STEP_S, SecondPassRules(**rules))
+    return SecondPass(first, reader, heard, TOKENS, STEP_S, decoding)
 
 
 def texts(words: Sequence[Word]) -> str:
@@ -187,3 +190,18 @@ def test_memory_does_not_grow_where_sounds_are_taken_for_speech() -> None:
         assert second.push(chunk) == []
         assert len(second._latents) < 100
         assert chunk.end_s - second.next_s < 4.0
+
+
+def test_audio_that_is_pushed_at_once_is_read_alike() -> None:
+    """A chunk may know that the audio goes on; nothing is said there yet."""
+    given = chunks(frames("helo wrld", seconds=4))
+    found, asked = [], []
+    for end_s in (None, 4.0):
+        reader = Reader(lambda _: ["Helo,", "world."])
+        second = transcriber(reader, lambda: (-250, np.zeros(250, np.float32)))
+        words = [second.push(replace(chunk, end_s=end_s or chunk.end_s)) for chunk in given]
+        found.append([*words, second.finish()])
+        asked.append([latents.tolist() for latents in reader.asked])
+
+    assert found[0] == found[1]
+    assert asked[0] == asked[1]

@@ -40,6 +40,11 @@
     X(commit_frames, INTEGER, 1, 1000, 10)                                                         \
     X(frame_posterior, NUMBER, 0.01, 0.99, 0.5)                                                    \
     X(min_phone_logprob, NUMBER, -1000, 0, -6)                                                     \
+    X(second_pass_lead_s, NUMBER, 0, 5, 0.2)                                                       \
+    X(second_pass_max_loss, NUMBER, 0, 1000, 1)                                                    \
+    X(second_pass_min_speech, NUMBER, 0, 1, 0.5)                                                   \
+    X(second_pass_pause_s, NUMBER, 0, 10, 0.8)                                                     \
+    X(second_pass_tail_s, NUMBER, 0, 5, 0.4)                                                       \
     X(stability_margin, NUMBER, 0, 1000, 3)                                                        \
     X(unfinished_logprob, NUMBER, -1000, 0, -20)                                                   \
     X(word_lag_s, NUMBER, 0.1, 60, 4)                                                              \

@@ -40,14 +40,18 @@ static bool is_met(const ee_manifest *m, requirement wanted, ee_error *error)
                    EE_GRAPH_NAMES[wanted.graph], wanted.name, found, expected);
 }
 
-/* Whether every input is one of those required, or state. */
-static bool every_input_is_fed(const ee_manifest *m, const requirement *all, size_t n,
-                               ee_error *error)
+/* Whether every input of the graphs from `first` to before `end` is one of those required, memory
+ * of the second pass, or state. */
+static bool every_input_is_fed(const ee_manifest *m, int first, int end, const requirement *all,
+                               size_t n, ee_error *error)
 {
-    for (int g = 0; g < EE_GRAPHS; g++)
+    const ee_graph_spec *maker = &m->graphs[EE_ASR_MEMORY];
+    for (int g = first; g < end; g++)
         for (int i = 0; i < m->graphs[g].n_inputs; i++) {
             const ee_tensor *tensor = &m->graphs[g].inputs[i];
-            bool known = tensor->source >= 0;
+            bool known = tensor->source >= 0 ||
+                         (g == EE_ASR_DECODER &&
+                          ee_find_tensor(maker->outputs, maker->n_outputs, tensor->name) != NULL);
             for (size_t k = 0; k < n && !known; k++)
                 known = all[k].is_input && (int)all[k].graph == g &&
                         strcmp(all[k].name, tensor->name) == 0;
@@ -65,6 +69,42 @@ static int64_t last_dim(const ee_graph_spec *graph, const char *output)
 {
     const ee_tensor *tensor = ee_find_tensor(graph->outputs, graph->n_outputs, output);
     return tensor != NULL && tensor->n_dims > 0 ? tensor->dims[tensor->n_dims - 1] : 0;
+}
+
+/* Whether the memory that one graph makes is the one that the other reads, layer by layer. */
+static bool second_pass_holds(const ee_manifest *m, int64_t d, ee_error *error)
+{
+    const ee_graph_spec *maker = &m->graphs[EE_ASR_MEMORY], *reader = &m->graphs[EE_ASR_DECODER];
+    const ee_tensor *place = ee_find_tensor(reader->inputs, reader->n_inputs, "memory_valid");
+    const ee_tensor *valid = ee_find_tensor(reader->inputs, reader->n_inputs, "valid");
+    int64_t steps = m->chunk_steps,
+            memory = place != NULL && place->n_dims == 2 ? place->dims[1] : 0;
+    const requirement all[] = {
+        {EE_ASR_MEMORY, true, "latents", 3, {1, steps, d}},
+        {EE_ASR_MEMORY, true, "steps", 2, {1, steps}},
+        {EE_ASR_DECODER, true, "token", 2, {1, 1}},
+        {EE_ASR_DECODER, true, "place", 2, {1, 1}},
+        {EE_ASR_DECODER, true, "memory_valid", 2, {1, memory}},
+        {EE_ASR_DECODER, false, "logprobs", 2, {1, last_dim(reader, "logprobs")}},
+    };
+    size_t n = sizeof all / sizeof *all;
+    for (size_t i = 0; i < n; i++)
+        if (!is_met(m, all[i], error))
+            return false;
+    for (int i = 0; i < maker->n_outputs; i++) {
+        const ee_tensor *made = &maker->outputs[i];
+        int64_t heads = made->n_dims == 4 ? made->dims[1] : 0;
+        int64_t width = made->n_dims == 4 ? made->dims[3] : 0;
+        requirement maker_has = {EE_ASR_MEMORY, false, made->name, 4, {1, heads, steps, width}};
+        requirement reader_has = {EE_ASR_DECODER, true, made->name, 4, {1, heads, memory, width}};
+        if (!is_met(m, maker_has, error) || !is_met(m, reader_has, error))
+            return false;
+    }
+    if (valid == NULL || valid->source < 0 || valid->n_dims != 2)
+        return ee_fail(error, EE_REFUSED,
+                       "manifest.json: graphs.asr_decoder: valid: expected [1, T], which is state: "
+                       "export it again");
+    return every_input_is_fed(m, EE_ASR_MEMORY, EE_GRAPHS, all, n, error);
 }
 
 bool ee_graph_io_holds(const ee_manifest *m, ee_error *error)
@@ -105,5 +145,6 @@ bool ee_graph_io_holds(const ee_manifest *m, ee_error *error)
     for (size_t i = 0; i < n; i++)
         if (!is_met(m, all[i], error))
             return false;
-    return every_input_is_fed(m, all, n, error);
+    return every_input_is_fed(m, 0, EE_FIRST_PASS_GRAPHS, all, n, error) &&
+           (!m->has_second_pass || second_pass_holds(m, d, error));
 }

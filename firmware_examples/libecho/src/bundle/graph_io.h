@@ -1,4 +1,4 @@
-/* Inputs and outputs of the six graphs that the decoders use: the table "The graphs" of
+/* Inputs and outputs of the graphs that the decoders use: the table "The graphs" of
  * docs/reference/bundle.md, as code. */
 #ifndef EE_GRAPH_IO_H
 #define EE_GRAPH_IO_H

@@ -1,4 +1,4 @@
-/* One of the six graphs of a manifest: its file, its inputs and outputs, and its state. */
+/* One of the graphs of a manifest: its file, its inputs and outputs, and its state. */
 #ifndef EE_GRAPH_SPEC_H
 #define EE_GRAPH_SPEC_H
 

@@ -7,10 +7,12 @@
 #include <string.h>
 
 static const int64_t MAX_FILE_BYTES = 1 << 30;
-enum { MAX_FILES = 200 };
+enum { MAX_FILES = 200, MAX_TOKEN = 10000000 };
 
-const char *const EE_GRAPH_NAMES[EE_GRAPHS] = {"frontend", "encoder", "diarization",
-                                               "speaker",  "asr",     "separation"};
+const char *const EE_GRAPH_NAMES[EE_GRAPHS] = {
+    "frontend", "encoder",    "diarization", "speaker",
+    "asr",      "separation", "asr_memory",  "asr_decoder",
+};
 
 bool ee_is_file_name(const char *name)
 {
@@ -132,12 +134,61 @@ static bool read_files(json_t *files, ee_manifest *m, ee_memory *memory, ee_erro
     return true;
 }
 
+/* The second pass of words: left out, or null, for none. */
+static bool read_second_pass(json_t *json, ee_manifest *m, ee_memory *memory, ee_error *error)
+{
+    if (json == NULL || json_is_null(json))
+        return true;
+    ee_second_pass_spec *second = &m->second_pass;
+    json_t *prompt = json_object_get(json, "prompt"), *token;
+    size_t n = json_array_size(prompt), i;
+    if (!ee_read_text(json, "subwords", second->subwords, sizeof second->subwords, error) ||
+        !ee_read_count(json, "end", 0, &second->end, error))
+        return false;
+    if (n < 1)
+        return ee_refuse_key(error, "asr.second_pass.prompt", "one token at least");
+    second->prompt = ee_take(memory, "manifest", n, sizeof *second->prompt);
+    if (!ee_memory_holds(memory, error))
+        return false;
+    json_array_foreach(prompt, i, token)
+    {
+        json_int_t index = json_integer_value(token);
+        if (!json_is_integer(token) || index < 0 || index > MAX_TOKEN)
+            return ee_refuse_key(error, "asr.second_pass.prompt", "tokens");
+        second->prompt[i] = (int)index;
+    }
+    second->n_prompt = (int)n;
+    m->has_second_pass = true;
+    return true;
+}
+
 static bool is_listed(const ee_manifest *m, const char *name)
 {
     for (int i = 0; i < m->n_files; i++)
         if (strcmp(m->files[i].name, name) == 0)
             return true;
     return false;
+}
+
+static bool read_graphs(json_t *graphs, ee_manifest *m, ee_memory *memory, ee_error *error)
+{
+    int n = m->has_second_pass ? EE_GRAPHS : EE_FIRST_PASS_GRAPHS;
+    if (json_object_size(graphs) != (size_t)n)
+        return ee_refuse_key(error, "graphs",
+                             m->has_second_pass ? "exactly eight graphs, with asr.second_pass"
+                                                : "exactly six graphs, without asr.second_pass");
+    for (int i = 0; i < n; i++)
+        if (!ee_graph_spec_read(json_object_get(graphs, EE_GRAPH_NAMES[i]), EE_GRAPH_NAMES[i],
+                                &m->graphs[i], memory, error))
+            return false;
+    for (int i = 0; i < n; i++)
+        if (!is_listed(m, m->graphs[i].file))
+            return ee_refuse_key(error, EE_GRAPH_NAMES[i], "a file listed in files");
+    if (!is_listed(m, m->tokens) || (m->language_model[0] && !is_listed(m, m->language_model)))
+        return ee_refuse_key(error, "asr", "files listed in files");
+    if (m->has_second_pass && !is_listed(m, m->second_pass.subwords))
+        return ee_refuse_key(error, "asr.second_pass.subwords", "a file listed in files");
+    return true;
 }
 
 static bool read_all(json_t *root, ee_manifest *m, ee_memory *memory, ee_error *error)
@@ -165,22 +216,11 @@ static bool read_all(json_t *root, ee_manifest *m, ee_memory *memory, ee_error *
         !ee_read_text(asr, "tokens", m->tokens, sizeof m->tokens, error) ||
         !ee_read_text(asr, "language_model", m->language_model, sizeof m->language_model, error) ||
         !read_sizes(root, m, error) ||
+        !read_second_pass(json_object_get(asr, "second_pass"), m, memory, error) ||
         !ee_decoding_read(&m->decoding, json_object_get(root, "decoding"), error) ||
         !read_files(json_object_get(root, "files"), m, memory, error))
         return false;
-    json_t *graphs = json_object_get(root, "graphs");
-    if (json_object_size(graphs) != EE_GRAPHS)
-        return ee_refuse_key(error, "graphs", "exactly six graphs");
-    for (int i = 0; i < EE_GRAPHS; i++)
-        if (!ee_graph_spec_read(json_object_get(graphs, EE_GRAPH_NAMES[i]), EE_GRAPH_NAMES[i],
-                                &m->graphs[i], memory, error))
-            return false;
-    for (int i = 0; i < EE_GRAPHS; i++)
-        if (!is_listed(m, m->graphs[i].file))
-            return ee_refuse_key(error, EE_GRAPH_NAMES[i], "a file listed in files");
-    if (!is_listed(m, m->tokens) || (m->language_model[0] && !is_listed(m, m->language_model)))
-        return ee_refuse_key(error, "asr", "files listed in files");
-    return true;
+    return read_graphs(json_object_get(root, "graphs"), m, memory, error);
 }
 
 bool ee_manifest_read(ee_manifest *manifest, const char *text, size_t n_bytes, ee_memory *memory,

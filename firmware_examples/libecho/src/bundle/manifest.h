@@ -25,7 +25,10 @@ typedef enum {
     EE_SPEAKER,
     EE_ASR,
     EE_SEPARATION,
-    EE_GRAPHS, /* how many there are */
+    EE_FIRST_PASS_GRAPHS, /* how many there are without a second pass of words, ... */
+    EE_ASR_MEMORY = EE_FIRST_PASS_GRAPHS,
+    EE_ASR_DECODER,
+    EE_GRAPHS, /* ... and with one */
 } ee_graph_name;
 
 extern const char *const EE_GRAPH_NAMES[EE_GRAPHS];
@@ -51,6 +54,14 @@ typedef struct {
     int64_t size_bytes;
 } ee_file_spec;
 
+/* How the text decoder of the second pass is asked, and what its tokens mean. */
+typedef struct {
+    char subwords[EE_FILE_BYTES];
+    int *prompt; /* tokens that every text begins with */
+    int n_prompt;
+    int end; /* token after the last one of a text */
+} ee_second_pass_spec;
+
 typedef struct {
     char name[EE_NAME_BYTES], version[EE_NAME_BYTES], recipe[EE_NAME_BYTES];
     char engine[EE_NAME_BYTES], engine_minimum_version[EE_NAME_BYTES];
@@ -62,6 +73,8 @@ typedef struct {
     ee_decoding decoding;
     char tokens[EE_FILE_BYTES], language_model[EE_FILE_BYTES]; /* "" for no model */
     int frames_per_step, max_sources, overlap_samples;
+    bool has_second_pass;
+    ee_second_pass_spec second_pass;
     ee_graph_spec graphs[EE_GRAPHS];
     ee_file_spec *files;
     int n_files;

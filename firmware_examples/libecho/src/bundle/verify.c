@@ -184,6 +184,31 @@ static bool read_tokens(ee_bundle *bundle, ee_memory *memory, ee_error *error)
     return good;
 }
 
+static bool read_subwords(ee_bundle *bundle, ee_memory *memory, ee_error *error)
+{
+    const ee_manifest *m = &bundle->manifest;
+    const ee_graph_spec *decoder = &m->graphs[EE_ASR_DECODER];
+    if (!m->has_second_pass)
+        return true;
+    int64_t size;
+    char *read = ee_bundle_read(bundle, m->second_pass.subwords, MAX_TOKENS_BYTES, &size, error);
+    if (read == NULL)
+        return false;
+    bundle->n_subwords =
+        (int)ee_find_tensor(decoder->outputs, decoder->n_outputs, "logprobs")->dims[1];
+    bundle->subwords =
+        ee_take(memory, "subwords", (size_t)bundle->n_subwords, sizeof *bundle->subwords);
+    char *text = ee_take(memory, "subwords", (size_t)size + 1, 1);
+    bool good = ee_memory_holds(memory, error);
+    if (good) {
+        memcpy(text, read, (size_t)size);
+        good = ee_subwords_read(bundle->subwords, bundle->n_subwords, &m->second_pass, text, size,
+                                error);
+    }
+    free(read);
+    return good;
+}
+
 bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_memory *memory,
                     ee_error *error)
 {
@@ -205,5 +230,5 @@ bool ee_bundle_open(ee_bundle *bundle, const char *path, const char *engine, ee_
                        "engine %s: this program cannot run it (it can: %s): use "
                        "a bundle for that",
                        bundle->manifest.engine, engine);
-    return read_tokens(bundle, memory, error);
+    return read_tokens(bundle, memory, error) && read_subwords(bundle, memory, error);
 }

@@ -13,6 +13,8 @@ typedef struct {
     ee_manifest manifest;
     ee_token *tokens; /* what each output of the asr graph writes; the first is the blank */
     int n_tokens;
+    const char **subwords; /* of each output of the second pass; a space where a word begins */
+    int n_subwords;        /* 0 without one */
 } ee_bundle;
 
 /* Verifies the bundle in the folder `path`, made for `engine`. False with code EE_REFUSED for what

@@ -264,6 +264,15 @@ void ee_beam_push(ee_beam *beam, const float *logprobs)
             continue;
 }
 
+int64_t ee_beam_next_frame(const ee_beam *beam)
+{
+    int child = at(beam, beam->root)->child;
+    int64_t first = child == EE_NONE ? beam->frame : at(beam, child)->frame;
+    for (; child != EE_NONE; child = at(beam, child)->sibling)
+        first = at(beam, child)->frame < first ? at(beam, child)->frame : first;
+    return first;
+}
+
 void ee_beam_finish(ee_beam *beam)
 {
     int best = 0, first = 0;

@@ -46,6 +46,10 @@ bool ee_beam_open(ee_beam *beam, const ee_language_model *language, ee_beam_opti
 /* One more frame of log-posteriors [n_phones], in nats. */
 void ee_beam_push(ee_beam *beam, const float *logprobs);
 
+/* The frame before which no word that is still to come begins: the earliest first phone of the
+ * prefixes. It may become later, never earlier. */
+int64_t ee_beam_next_frame(const ee_beam *beam);
+
 /* The words that are left; the search starts anew. */
 void ee_beam_finish(ee_beam *beam);
 

@@ -116,6 +116,24 @@ bool ee_ctc_push(ee_ctc *ctc, const float *latents, double received_s, ee_error 
     return true;
 }
 
+double ee_ctc_next_s(const ee_ctc *ctc)
+{
+    int64_t greedy = ctc->word.n_characters > 0 ? ctc->word.first : ctc->frame;
+    int64_t frame = ctc->uses_beam ? ee_beam_next_frame(&ctc->beam) : greedy;
+    return fmin((double)frame * ctc->frame_s, ctc->received_s);
+}
+
+double ee_ctc_heard_s(const ee_ctc *ctc)
+{
+    int64_t frame = ctc->uses_beam ? ctc->beam.frame : ctc->frame;
+    return fmin((double)frame * ctc->frame_s, ctc->received_s);
+}
+
+const float *ee_ctc_logprobs(const ee_ctc *ctc)
+{
+    return ee_graph_output(&ctc->graph, "logprobs");
+}
+
 void ee_ctc_finish(ee_ctc *ctc, double received_s)
 {
     ctc->received_s = received_s;

@@ -41,6 +41,15 @@ bool ee_ctc_open(ee_ctc *ctc, const ee_bundle *bundle, const ee_language_model *
  * the end of a padded chunk. */
 bool ee_ctc_push(ee_ctc *ctc, const float *latents, double received_s, ee_error *error);
 
+/* The time before which no word that is still to come begins. */
+double ee_ctc_next_s(const ee_ctc *ctc);
+
+/* End of the frames so far, `ee_ctc_next_s` where no word is begun. */
+double ee_ctc_heard_s(const ee_ctc *ctc);
+
+/* Log-posteriors of the characters of the last chunk [n_frames, n_tokens]. */
+const float *ee_ctc_logprobs(const ee_ctc *ctc);
+
 /* The words that are left; nothing ends after `received_s`. */
 void ee_ctc_finish(ee_ctc *ctc, double received_s);
 

@@ -16,7 +16,8 @@ static void take_memory(ee_diarization *d, int n_voices, ee_memory *memory)
     d->voters = ee_take(memory, owner, window, sizeof(float));
     d->active = ee_take(memory, owner, window * local, sizeof(float));
     d->clean = ee_take(memory, owner, window * local, sizeof(float));
-    d->scores = ee_take(memory, owner, window * voices, sizeof(float));
+    d->spoken = ee_take(memory, owner, window, sizeof(float));
+    d->scores = ee_take(memory, owner, (window + (size_t)m->chunk_steps) * voices, sizeof(float));
     d->stretches = ee_take(memory, owner, stretches, sizeof *d->stretches);
     d->embeddings = ee_take(memory, owner, stretches * (size_t)m->embedding_dim, sizeof(float));
 }
@@ -48,13 +49,14 @@ void ee_diarization_push(ee_diarization *d, const float *diarization, const floa
                          int n_steps)
 {
     const float *parts[2] = {diarization, speaker};
-    size_t new = (size_t)n_steps * (size_t)d->width;
+    size_t new = (size_t)n_steps *(size_t)d->width;
     size_t old = (size_t)(d->history - n_steps) * (size_t)d->width;
     for (int i = 0; i < 2; i++) {
         memmove(d->latents[i], d->latents[i] + new, old * sizeof(float));
         memcpy(d->latents[i] + old, parts[i], new * sizeof(float));
     }
     d->steps += n_steps;
+    d->n_scores = 0;
 }
 
 /* From posteriors of the powerset to each local speaker: active, and active without others. */
@@ -65,8 +67,9 @@ static void read_posteriors(ee_diarization *d, const float *valid)
     size_t n = (size_t)d->window * (size_t)m->n_local * sizeof(float);
     memset(d->active, 0, n);
     memset(d->clean, 0, n);
-    for (int step = 0; step < d->window; step++)
-        for (int class = 0; class < m->n_classes; class++) {
+    for (int step = 0; step < d->window; step++) {
+        d->spoken[step] = valid[step] - expf(logprobs[step * m->n_classes]) * valid[step];
+        for (int class = 0; class < m->n_classes; class ++) {
             float posterior = expf(logprobs[step * m->n_classes + class]) * valid[step];
             uint32_t set = m->powerset[class];
             bool single = set != 0 && (set & (set - 1)) == 0;
@@ -78,6 +81,7 @@ static void read_posteriors(ee_diarization *d, const float *valid)
                     d->clean[step * m->n_local + local] += posterior;
             }
         }
+    }
 }
 
 /* The window's latents and which of its steps exist, as inputs of the segmentation graph. */
@@ -212,13 +216,15 @@ static bool advance(ee_diarization *d, int64_t end, int latency, ee_activity *ac
     /* 2. The score of a voice at a decided step is its mean vote over the windows that saw it. */
     int64_t first = d->decided, last = end - latency > first ? end - latency : first;
     d->decided = last;
-    *activity = (ee_activity){first, (int)(last - first), n_voices, d->scores};
+    float *scores = d->scores + (size_t)d->n_scores * (size_t)n_voices;
+    *activity = (ee_activity){first, (int)(last - first), n_voices, scores};
+    d->n_scores += activity->n_steps;
     int64_t origin = end - d->window;
     for (int i = 0; i < activity->n_steps; i++) {
         int64_t step = first - origin + i;
         float voters = fmaxf(d->voters[step], 1.0f);
         for (int voice = 0; voice < n_voices; voice++)
-            d->scores[i * n_voices + voice] = share(d->votes[step * n_voices + voice] / voters);
+            scores[i * n_voices + voice] = share(d->votes[step * n_voices + voice] / voters);
     }
     return true;
 }
@@ -226,8 +232,10 @@ static bool advance(ee_diarization *d, int64_t end, int latency, ee_activity *ac
 bool ee_diarization_decide(ee_diarization *d, bool everything, ee_activity *activity,
                            ee_error *error)
 {
-    if (everything)
+    if (everything) {
+        d->n_scores = 0;
         return advance(d, d->steps, 0, activity, error);
+    }
     return d->steps - d->done >= d->hop &&
            advance(d, d->done + d->hop, d->latency, activity, error);
 }

@@ -11,7 +11,7 @@
 typedef struct {
     int64_t first_step;
     int n_steps, n_voices;
-    const float *scores; /* [n_steps, n_voices], until the next call of the decoder */
+    const float *scores; /* [n_steps, n_voices], until the next push */
 } ee_activity;
 
 typedef struct {
@@ -24,7 +24,9 @@ typedef struct {
     float *latents[2];                 /* [history, width], the newest last: for either graph */
     float *votes, *voters; /* [window, voices], [window]: sums over windows, and how many */
     float *active, *clean; /* [window, n_local]: probability of speech, of clean speech */
-    float *scores;         /* [window, voices] */
+    float *spoken;         /* [window]: that somebody speaks, as the last window alone says */
+    float *scores;         /* [window + chunk, voices]: of all that is decided after a push */
+    int n_scores;          /* steps of them */
     ee_turn_rules rules;
     ee_stretch *stretches;              /* of this window */
     float *embeddings;                  /* [stretches, embedding_dim] */
