@@ -72,9 +72,9 @@ def make_bundle_with_second_pass(engine: str, folder: Path) -> Path:
     decoder = TextDecoder(config).eval()
     for parameter in (decoder.positions, decoder.order):
         torch.nn.init.normal_(parameter, std=0.5)
-    torch.nn.init.normal_(decoder.embedding.weight, std=0.4)
+    torch.nn.init.normal_(decoder.embedding.weight, std=0.1)
     subwords = tuple(f" w{i}" if i % 3 else f"x{i}" for i in range(57)) + ("", "", "")
-    second = SecondPassCheckpoint(decoder, subwords, (58, 59), 57)
+    second = SecondPassCheckpoint(decoder, subwords, (58, 59), 9)  # which these weights come to
     plan = BundlePlan(
         engine, RECIPES["float32"], CHUNK_STEPS, folder, score=False, second_pass=second
     )
