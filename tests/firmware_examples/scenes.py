@@ -18,22 +18,22 @@ from echo_edge.recorder.messages import rounded, to_line
 from echo_edge.result import SpeakerCount
 from echo_edge.stream import Stream, StreamOptions
 from tests.firmware_examples.example import Lines
+from tests.firmware_examples.second_pass import (
+    END,
+    PROMPT,
+    SUBWORDS,
+    WIDTH,
+    WORDS,
+    SimulatedSecondPass,
+    second_pass_tensors,
+    tensor,
+)
 
 Array = NDArray[np.float32]
 Answer = dict[str, NDArray[np.floating]]
 
-WIDTH, STEP_S, WINDOW, HOP = 4, 0.04, 250, 25
-TEXT = "the quick brown fox said that his table was a good one qzx borogoves and then i left"
-WORDS = TEXT.split()
+STEP_S, WINDOW, HOP = 0.04, 250, 25
 N_PHONES = 43
-
-SUBWORDS = [
-    *(f" {w}" for w in sorted({*WORDS} - {"qzx"})), *(f" {w.title()}" for w in sorted({*WORDS})),
-    " q", "zx", ",", ".", " 5", " ", "", "", "",
-]  # fmt: skip
-"""Of a second pass: words as they were said and with a capital, parts of words, a number, signs."""
-END, PROMPT = len(SUBWORDS) - 3, (len(SUBWORDS) - 2, len(SUBWORDS) - 1)
-MEMORY, MAX_TOKENS, N_HEADS, HEAD = 120, 40, 2, 3
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Simulation:
         self._active = self._activity()
         voices = self._random.normal(size=(scene.n_voices, 192))
         self._voices = voices / np.linalg.norm(voices, axis=1, keepdims=True)
-        self._characters, self._said = self._spoken(
+        self._characters, said = self._spoken(
             {word: [tokens.index(c) for c in word] for word in WORDS},
             tokens.index(" "),
             len(tokens),
@@ -114,9 +114,8 @@ class Simulation:
             {word: [*phones.get(word, b"\x0b\x0b\x11\x16")] for word in WORDS}, SPACE, N_PHONES
         )
         self._n_windows = self._n_chunks = self._n_encoded = 0
-        self._stretch: list[int] = []
-        """Steps that the second pass is given to read."""
-        self._text: list[int] = []
+        second = SimulatedSecondPass(self._random, said)
+        self.asr_memory, self.asr_decoder = second.asr_memory, second.asr_decoder
         self._window = np.zeros((WINDOW, scene.n_voices), bool)
         """Activity `[steps, voices]` in the window of the last call of `diarization`."""
 
@@ -158,40 +157,6 @@ class Simulation:
         self._n_encoded += 1
         return {"latents": np.repeat(steps[:, None], WIDTH, 1)}
 
-    def asr_memory(self, inputs: Mapping[str, Array]) -> Answer:
-        if inputs["steps"][0, 0] == 0:
-            self._stretch = []
-        self._stretch += [int(step) - 1 for step in inputs["latents"][0, :, 0] if step > 0]
-        return {}
-
-    def asr_decoder(self, inputs: Mapping[str, Array]) -> Answer:
-        """Token after token of what was said in the stretch, more or less."""
-        place = int(inputs["place"][0, 0])
-        if place == 0:
-            assert inputs["memory_valid"].sum() == len(self._stretch)
-            self._text = self._written()
-        told = place + 1 - len(PROMPT)
-        logits = self._random.normal(size=len(SUBWORDS))
-        logits[self._text[told] if 0 <= told < len(self._text) else END] += 9.0
-        return {"logprobs": logits - np.log(np.exp(logits).sum())}
-
-    def _written(self) -> list[int]:
-        """Tokens of a text: some words are others, some follow a number; a few texts are empty or
-        have no end."""
-        random, first, end = self._random, 2 * self._stretch[0], 2 * self._stretch[-1] + 2
-        said = [word for at, word in self._said if first <= at < end]
-        kind, text = random.random(), ""
-        for word in said:
-            changed = str(random.choice(WORDS)) if random.random() < 0.1 * kind else word
-            text += " 5" * int(random.random() < 0.1)
-            text += f" {changed.title()}," if random.random() < 0.3 else f" {changed}"
-        tokens: list[int] = []
-        while text and kind > 0.05:
-            longest = max((s for s in SUBWORDS if s and text.startswith(s)), key=len)
-            tokens.append(SUBWORDS.index(longest))
-            text = text[len(longest) :]
-        return tokens if kind < 0.95 else [*tokens, *[0] * MAX_TOKENS]
-
     def asr(self, _: Mapping[str, Array]) -> Answer:
         now = slice(24 * self._n_chunks, 24 * (self._n_chunks + 1))
         self._n_chunks += 1
@@ -229,55 +194,30 @@ class Simulation:
         return {"sources": self._random.normal(size=(3, 7920)) * loud}
 
 
-def _tensor(name: str, *shape: int) -> m.TensorSpec:
-    return m.TensorSpec(name, shape, "float32")
-
-
-def _second_pass(chunk: int) -> dict[str, tuple[list[m.TensorSpec], list[m.TensorSpec]]]:
-    """Inputs and outputs of its graphs; those of `asr_decoder` end with its state."""
-    names = ("key_memory_0", "value_memory_0")
-    memory = [_tensor(name, 1, N_HEADS, MEMORY, HEAD) for name in names]
-    state = [("valid", MAX_TOKENS), ("key_cache_0", MAX_TOKENS * HEAD)]
-    fed = [_tensor("token", 1, 1), _tensor("place", 1, 1), _tensor("memory_valid", 1, MEMORY)]
-    return {
-        "asr_memory": (
-            [_tensor("latents", 1, chunk, WIDTH), _tensor("steps", 1, chunk)],
-            [_tensor(name, 1, N_HEADS, chunk, HEAD) for name in names],
-        ),
-        "asr_decoder": (
-            [*fed, *memory, *(_tensor(name, 1, size) for name, size in state)],
-            [
-                _tensor("logprobs", 1, len(SUBWORDS)),
-                *(_tensor(f"{name}_next", 1, size) for name, size in state),
-            ],
-        ),
-    }
-
-
 def _manifest(shipped: m.Manifest, second_pass: bool) -> m.Manifest:
     """The shipped bundle's numbers for graphs that a simulation can fill: narrow, without state."""
     chunk = shipped.streaming.chunk_steps
-    mixes = [_tensor(f"latents_{head}", 1, chunk, WIDTH)
+    mixes = [tensor(f"latents_{head}", 1, chunk, WIDTH)
              for head in ("diarization", "speaker", "asr", "separation")]  # fmt: skip
-    latents, features = _tensor("latents", 1, chunk, WIDTH), _tensor("features", 1, 4 * chunk, 80)
-    spectrum, window = _tensor("spectrum", 1, 4 * chunk, 257, 2), _tensor("latents", 1, 250, WIDTH)
+    latents, features = tensor("latents", 1, chunk, WIDTH), tensor("features", 1, 4 * chunk, 80)
+    spectrum, window = tensor("spectrum", 1, 4 * chunk, 257, 2), tensor("latents", 1, 250, WIDTH)
     tensors = {
-        "frontend": ([_tensor("pcm", 1, 640 * chunk)], [features, spectrum]),
+        "frontend": ([tensor("pcm", 1, 640 * chunk)], [features, spectrum]),
         "encoder": ([features], [latents, *mixes]),
         "asr": (
             [latents],
-            [_tensor("logprobs", 1, 2 * chunk, 29), _tensor("phones", 1, 2 * chunk, N_PHONES)],
+            [tensor("logprobs", 1, 2 * chunk, 29), tensor("phones", 1, 2 * chunk, N_PHONES)],
         ),
         "separation": (
-            [latents, features, spectrum, _tensor("voices", 1, 3, 192)],
-            [_tensor("sources", 3, 640 * chunk + 240), _tensor("presence", 3)],
+            [latents, features, spectrum, tensor("voices", 1, 3, 192)],
+            [tensor("sources", 3, 640 * chunk + 240), tensor("presence", 3)],
         ),
-        "diarization": ([window, _tensor("valid", 1, 250)], [_tensor("logprobs", 1, 250, 7)]),
-        "speaker": ([window, _tensor("weights", 1, 3, 250)], [_tensor("embeddings", 1, 3, 192)]),
+        "diarization": ([window, tensor("valid", 1, 250)], [tensor("logprobs", 1, 250, 7)]),
+        "speaker": ([window, tensor("weights", 1, 3, 250)], [tensor("embeddings", 1, 3, 192)]),
     }
     asr, state = shipped.asr, {"valid": "valid_next", "key_cache_0": "key_cache_0_next"}
     if second_pass:
-        tensors |= _second_pass(chunk)
+        tensors |= second_pass_tensors(chunk)
         asr = replace(asr, second_pass=m.SecondPassSpec("subwords.txt", PROMPT, END))
     graphs = {
         name: m.GraphSpec(
