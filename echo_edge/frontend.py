@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_edge.audio import LOUDEST
 from echo_edge.audio.condition import Conditioner
-from echo_edge.audio.reading import INTEGERS
 from echo_edge.bundle.manifest import Manifest
 from echo_edge.engines.stateful import GraphStream
 from echo_edge.errors import AudioError
@@ -124,17 +124,11 @@ def checked(samples: Pcm, n_before: int) -> Array:
         floats: Array = pcm.astype(np.float32, copy=False)
     if pcm.dtype.kind == "i":
         return floats / np.float32(2.0 ** (8 * pcm.dtype.itemsize - 1))
-    wrong = ~(np.abs(floats) <= INTEGERS)  # also true of NaN
+    wrong = ~(np.abs(floats) < LOUDEST)  # also true of NaN
     if wrong.any():
         at = int(wrong.argmax())
-        cure = ": push integers as int16, or divide them by 32768" if _is_integer(pcm[at]) else ""
         raise AudioError(
             f"push: found {pcm[at]:g} at sample {n_before + at}, expected finite values, "
-            f"nominally within -1 to 1{cure}"
+            "nominally within -1 to 1"
         )
     return floats
-
-
-def _is_integer(value: float) -> bool:
-    """Whether a sample is that of a 16-bit integer which was made a float but not scaled."""
-    return abs(value) <= 2**15 and float(value).is_integer()

@@ -33,7 +33,7 @@ from echo_edge.recorder.messages import Line, rounded, to_line
 from echo_edge.recorder.recordings import find_recordings, read_about
 from echo_edge.recorder.recover import recover
 from echo_edge.recorder.segments import Segment, segments
-from echo_edge.session import Session, load
+from echo_edge.session import Session, load, load_bundle
 
 Samples = NDArray[np.int16]
 
@@ -93,7 +93,7 @@ def recovered_alike(folder: Path, session: Session, audio: Samples) -> bool:
     all that the recorder had already called final."""
     before = log.read_lines(folder / log.RESULTS)
     options = read_about(folder).options
-    recover(folder, lambda _: session, lambda _: None)
+    recover(folder, lambda threads: load_bundle(session.bundle, threads), lambda _: None)
     found = segments(folder)
     pcm = audio[: found[-1].end if found else 0].astype(np.float32) / np.float32(32768)
     stream = options.stream(session)

@@ -70,7 +70,10 @@ def check_results(recordings: Sequence[Recording], folder: Path, formats: Sequen
 
 
 def _is_pattern(word: str) -> bool:
-    return glob.has_magic(word) and not Path(word).exists()
+    """A name with such characters that matches nothing is that of a file which is missing."""
+    if not glob.has_magic(word) or Path(word).exists():
+        return False
+    return any(glob.iglob(word))  # noqa: PTH207  the word may begin at the root
 
 
 def _found(word: str) -> Iterator[Recording]:

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from echo_edge.bundle.decoding import DecodingSpec
 from echo_edge.bundle.manifest import SeparationSpec
 from echo_edge.errors import UsageError
 from echo_edge.heads.separation_offline import KnownVoices, separate
@@ -119,6 +120,7 @@ def test_more_voices_than_slots_take_turns_with_them() -> None:
         audio=SimpleNamespace(chunk_samples=10, sample_rate=10),
         separation=SeparationSpec(max_sources=3, overlap_samples=2),
         streaming=SimpleNamespace(step_samples=5),
+        decoding=DecodingSpec(*[0.5] * 8),
     )
     known = _known((0, 2, 1), (2, 4, 2), (4, 6, 3), (6, 8, 4), (8, 10, 5), (8, 10, 1))
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from echo_edge.errors import EchoError
 from echo_edge_export.model.text_decoder import TextDecoder, TextDecoderConfig
 from training.objectives.text import learn_cross_attention, text_loss
 from training.scoring.second_pass import greedy_texts
@@ -98,7 +99,9 @@ def test_what_was_said_is_learned_and_read(learner: TextLearner, tmp_path: Path)
 def test_another_file_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
 
-    with pytest.raises(ValueError, match=r"found None, expected echo-edge\.text-decoder/1"):
+    with pytest.raises(
+        EchoError, match=r"found no format entry, expected echo-edge\.text-decoder/2"
+    ):
         load_text(tmp_path / "a.safetensors", tmp_path / "tokenizer.json")
 
 
