@@ -70,10 +70,10 @@ def check_results(recordings: Sequence[Recording], folder: Path, formats: Sequen
 
 
 def _is_pattern(word: str) -> bool:
-    """A name with such characters that matches nothing is that of a file which is missing."""
+    """A name with a bracket that matches nothing is that of a file which is missing."""
     if not glob.has_magic(word) or Path(word).exists():
         return False
-    return any(glob.iglob(word))  # noqa: PTH207  the word may begin at the root
+    return "*" in word or "?" in word or any(glob.iglob(word))  # noqa: PTH207  may begin at the root
 
 
 def _found(word: str) -> Iterator[Recording]:
