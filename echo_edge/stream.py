@@ -85,8 +85,9 @@ class Stream:
 
         self._encoder = Encoder(graph, manifest)
         self._diarization = _open_diarization(bundle, graph, options)
-        speech = lambda: self._diarization.speech  # noqa: E731
-        self._asr = open_words(bundle, graph, options.language_model, speech)
+        self._asr = open_words(
+            bundle, graph, options.language_model, lambda: self._diarization.speech
+        )
         self._separation = _open_separation(bundle, graph)
         self._attribution = _open_attribution(
             bundle, self._diarization, self._separation, options, voices

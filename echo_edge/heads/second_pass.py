@@ -113,7 +113,8 @@ class SecondPass:
         if self._first.next_s < self._first.heard_s:  # a word that is not complete
             times.append((self._first.next_s, self._first.next_s + self._step_s))
         at = max(int(at_s / self._step_s) - self._origin, 0)
-        active = np.pad(self._active, (0, max(0, len(self._latents) - len(self._active), at + 1)))
+        n_steps = max(len(self._latents), at + 1)
+        active = np.pad(self._active, (0, n_steps - len(self._active)))
         active[at] = True
         for start_s, end_s in times:
             first = max(int(start_s / self._step_s) - self._origin, 0)

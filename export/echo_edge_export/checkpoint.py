@@ -55,18 +55,25 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     partial.replace(path)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint at `path`. EchoError if the file is missing, not one, or does not fit."""
+def _read(path: Path, form: str, expected: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Float32 tensors and metadata of a safetensors file of the format `form`. EchoError, which
+    says what was `expected`, for another file."""
     try:
         with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
+            metadata: dict[str, str] = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, SafetensorError) as error:
         raise EchoError(f"{path}: not a readable safetensors checkpoint: {error}") from error
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != form:
         found = metadata.get("format", "no format entry")
-        raise EchoError(f"{path}: found {found}, expected an Echo checkpoint ({FORMAT})")
+        raise EchoError(f"{path}: found {found}, expected {expected}")
+    return tensors, metadata
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at `path`. EchoError if the file is missing, not one, or does not fit."""
+    tensors, metadata = _read(path, FORMAT, f"an Echo checkpoint ({FORMAT})")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         model = Echo(EchoConfig(**json.loads(metadata["config"])))
         model.load_state_dict(tensors)
@@ -105,15 +112,7 @@ def save_second_pass(path: Path, stored: SecondPassCheckpoint, **more: Tensor) -
 
 def load_second_pass(path: Path) -> SecondPassCheckpoint:
     """What `save_second_pass` wrote. EchoError for another file."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise EchoError(f"{path}: not a readable safetensors checkpoint: {error}") from error
-    if metadata.get("format") != TEXT_DECODER_FORMAT:
-        found = metadata.get("format", "no format entry")
-        raise EchoError(f"{path}: found {found}, expected {TEXT_DECODER_FORMAT}")
+    tensors, metadata = _read(path, TEXT_DECODER_FORMAT, TEXT_DECODER_FORMAT)
     try:
         decoder = TextDecoder(TextDecoderConfig(**json.loads(metadata["config"])))
         decoder.load_state_dict({name: tensors[name] for name in decoder.state_dict()})
